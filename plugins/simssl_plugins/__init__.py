@@ -1,0 +1,1 @@
+"""The built-in plugins: one file a plugin, found by entry point like anyone else's."""

@@ -1,0 +1,34 @@
+"""FashionMNIST: 70,000 grey pictures of clothes, 28 x 28 pixels (Xiao et al. 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchvision.datasets import FashionMNIST
+
+import simssl
+from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.blocks import idx
+
+
+class FashionMnist(Dataset):
+    """FashionMNIST: 60,000 training and 10,000 test images of 1 x 28 x 28, in `FashionMNIST/raw` or downloaded there.
+
+    Target `class`: the kind of garment, ten of them.
+    """
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return Data.of(*(self._split(root, train) for train in (True, False)))
+
+    def _split(self, root: Path, train: bool) -> Split:
+        images_N1HW, labels_N = idx.load(FashionMNIST, root, train)
+        return Split(images_N1HW, {"class": Target(labels_N, tuple(FashionMNIST.classes), "content")})
+
+    @classmethod
+    def example(cls, root: Path) -> None:
+        idx.write_example(FashionMNIST, root)
+
+
+@simssl.hookimpl
+def simssl_dataset() -> type[Dataset]:
+    return FashionMnist

@@ -1,0 +1,113 @@
+"""k nearest neighbours (the paper's Acc-KNN): Euclidean, uniform vote, ties to the nearest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.blocks.targets import class_targets
+
+BLOCK = 500
+"""Queries whose distances to the whole bank are in memory at once."""
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Knn(Evaluator):
+    """Accuracy of the k nearest training images' vote on the test split, in the representation as it is."""
+
+    class Params(simssl.Params):
+        targets: tuple[str, ...] | None = None
+        "Targets of the data set to predict; all that have classes if empty."
+        k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(1, 21))
+        "Neighbours that vote; from several, the best on the held-out images is taken. Source: 1 to 20, the release."
+        select: Literal["held_out", "test"] = "held_out"
+        "Where k is chosen: on the last tenth of train, or on test (the release's way, for its tables alone)."
+
+    needs = frozenset({"labels", "test"})
+
+    def check(self, data: Data) -> None:
+        class_targets(data.train.targets, self.params.targets)
+        if max(self.ks) > 0.9 * len(data.train):
+            raise ValueError(f"k is {max(self.ks)}, more than there are training images to choose from")
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        k = self.params.k
+        return (k,) if isinstance(k, int) else tuple(sorted(set(k)))
+
+    def run(self, subject: Subject) -> Result:
+        targets = class_targets(subject.data.train.targets, self.params.targets)
+        protocol = {
+            "split": "test",
+            "features": "representation, as it is",
+            "vote": "Euclidean, uniform, ties to the nearest",
+            "selection": self._selection(),
+            "selected_on": self.params.select,
+        }
+        return Result({f"{name}/accuracy": self._accuracy(subject, name) for name in targets}, protocol=protocol)
+
+    def _selection(self) -> str:
+        if len(self.ks) == 1:
+            return "none: k is given"
+        if self.params.select == "test":
+            return "k on the TEST split, as the paper's release does"
+        return "k on the last tenth of train; then all of train votes"
+
+    def _accuracy(self, subject: Subject, target: str) -> Metric:
+        assert subject.data.test is not None
+        train_ND, test_ND = subject.features("train"), subject.features("test")
+        train_N = subject.data.train.targets[target].values.to(subject.device)
+        test_N = subject.data.test.targets[target].values.to(subject.device)
+        accuracies_K = accuracy_of_each_k(train_ND, train_N, test_ND, test_N, self.ks)
+        chosen_K = accuracies_K
+        if self.params.select == "held_out" and len(self.ks) > 1:
+            fit_N, held_out_N = subject.selection()
+            chosen_K = accuracy_of_each_k(
+                train_ND[fit_N], train_N[fit_N], train_ND[held_out_N], train_N[held_out_N], self.ks
+            )
+        best = int(chosen_K.argmax())
+        return Metric(accuracies_K[best].item(), "fraction", "higher", {"selected": {"k": self.ks[best]}})
+
+
+def accuracy_of_each_k(
+    bank_ND: Tensor, labels_N: Tensor, queries_QD: Tensor, truth_Q: Tensor, ks: tuple[int, ...]
+) -> Tensor:
+    """The accuracy (K,) of the vote of each number of neighbours; a label of -1 does not count."""
+    bank_ND, labels_N = bank_ND[labels_N >= 0], labels_N[labels_N >= 0]
+    queries_QD, truth_Q = queries_QD[truth_Q >= 0], truth_Q[truth_Q >= 0]
+    neighbours_QN = labels_N[nearest(queries_QD, bank_ND, max(ks))]
+    classes = int(labels_N.max()) + 1
+    right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q for k in ks])
+    return right_KQ.double().mean(1)
+
+
+def nearest(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
+    """Indices (Q, k) of the k nearest rows of the bank, nearest first."""
+    centre_D = bank_ND.mean(0)
+    bank_ND, queries_QD = (bank_ND - centre_D).double(), (queries_QD - centre_D).double()
+    square_N = bank_ND.square().sum(1)
+    blocks = [
+        torch.addmm(square_N, block_QD, bank_ND.T, alpha=-2).topk(k, largest=False).indices
+        for block_QD in queries_QD.split(BLOCK)
+    ]
+    return torch.cat(blocks)
+
+
+def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
+    """The most frequent label of each row (Q,); among equals that of the nearest neighbour."""
+    counts_QC = torch.zeros(len(neighbours_Qk), classes, device=neighbours_Qk.device)
+    counts_QC.scatter_add_(1, neighbours_Qk, torch.ones_like(neighbours_Qk, dtype=counts_QC.dtype))
+    leads_Qk = counts_QC.gather(1, neighbours_Qk) == counts_QC.amax(1, keepdim=True)
+    first_Q1 = leads_Qk.to(torch.uint8).argmax(1, keepdim=True)
+    return neighbours_Qk.gather(1, first_Q1)[:, 0]
+
+
+@simssl.hookimpl
+def simssl_evaluator() -> type[Evaluator]:
+    return Knn

@@ -1,0 +1,52 @@
+"""SimCLR (Chen et al. 2020): NT-Xent between two views of each image, behind a projection head."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.contrast import nt_xent
+from simssl.blocks.heads import mlp
+from simssl.training.distributed import gather
+
+
+class SimClr(Objective):
+    """SimCLR: two views of an image attract each other and repel all other views of the batch.
+
+    The representation is the encoder's output; the projection serves the loss alone, and can be measured as
+    layer `projection`.
+    """
+
+    class Params(simssl.Params):
+        temperature: float = Field(0.5, gt=0)
+        "Divides the cosine similarities. Source: Chen et al. 2020, appendix B.9, for CIFAR-10."
+        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        "Widths of the projection head behind the representation. Ours, for small representations."
+
+    views = ("random", "random")
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        self.encoder = context.encoder(context.latent_dim)
+        self.head = mlp((context.latent_dim, *params.head))
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
+        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        return Terms(loss={"nt_xent": nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)})
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return SimClr

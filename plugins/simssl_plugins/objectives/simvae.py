@@ -1,0 +1,103 @@
+"""SimVAE (Bizeul, Schölkopf & Allen 2024): the SSL Model fitted by its evidence lower bound, ELBO_SSL.
+
+Model: z_j ~ N(psi, sigma2 I) for the J views of an image, x_j ~ p(x | z_j). Maximise
+
+    sum_j E_q[log p(x_j | z_j)] + sum_j H[q(z_j | x_j)] + E_q[log p(z_1 .. z_J)],
+
+psi integrated out of the last term (`simssl.blocks.gaussian.log_shared_mean`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Likelihood, Objective, Posterior, Terms
+from simssl.blocks.autoencoder import GaussianAutoencoder
+from simssl.blocks.gaussian import entropy, expected_log_shared_mean, log_shared_mean, reparameterize
+from simssl.blocks.likelihood import likelihood
+
+
+class SimVae(Objective):
+    """SimVAE: a VAE whose prior draws the J views of an image around one mean. Terms in nats per view.
+
+    With J = 1 and gamma2 = 1 - sigma2 it is the VAE.
+    """
+
+    class Params(simssl.Params):
+        J: int = Field(10, ge=1)
+        "Views of each image. Source: the paper, section 5."
+        sigma2: float = Field(0.15, gt=0)
+        "Variance of the latents around their shared mean psi. Source: the paper's release."
+        psi: Literal["gaussian", "uniform"] = "gaussian"
+        "Prior of psi: N(0, gamma2 I), or uniform. Source: the release's default is the Gaussian's, up to constants."
+        gamma2: float | None = Field(None, gt=0)
+        "Variance of psi where it is Gaussian; 1 - sigma2 / J if empty. Source: equal to the release's default."
+        prior: Literal["sampled", "closed_form"] = "sampled"
+        "E_q of the prior term: by the sample that is decoded (the paper's way), or in closed form."
+        likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+        "p(x|z): Gaussian with fixed variance around the decoder's mean, or Bernoulli for images of 0 and 1."
+        sigma2_x: float | None = Field(None, gt=0)
+        "Variance of the Gaussian likelihood; 0.01 if empty. Source: the paper's release (log -4.6)."
+
+        @model_validator(mode="after")
+        def _variance_of_psi(self) -> SimVae.Params:
+            if self.psi == "uniform" and self.gamma2 is not None:
+                raise ValueError("a uniform psi has no variance: leave out 'gamma2'")
+            if self.psi == "gaussian" and self.gamma2 is None and self.sigma2 >= self.J:
+                raise ValueError("gamma2 = 1 - sigma2 / J would not be positive: give 'gamma2', or a smaller 'sigma2'")
+            return self
+
+        @property
+        def variance_of_psi(self) -> float | None:
+            """gamma2, or None for a uniform psi."""
+            if self.psi == "uniform":
+                return None
+            return 1 - self.sigma2 / self.J if self.gamma2 is None else self.gamma2
+
+    @property
+    def views(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("random",) * self.params.J
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        B, J = x_BJCHW.shape[:2]
+        x_MCHW = x_BJCHW.flatten(0, 1)
+        mean_MD, log_variance_MD = self.model.infer(x_MCHW)
+        z_MD = reparameterize(mean_MD, log_variance_MD, generator)
+        logits_MCHW = self.model.decode(z_MD)
+        mean_BJD, log_variance_BJD, z_BJD = (t.unflatten(0, (B, J)) for t in (mean_MD, log_variance_MD, z_MD))
+        return Terms(
+            loss={
+                "reconstruction": -self.likelihood.log_prob(x_MCHW, logits_MCHW).mean(),
+                "entropy": -entropy(log_variance_MD).mean(),
+                "prior": -self._log_prior(mean_BJD, log_variance_BJD, z_BJD).mean() / J,
+            }
+        )
+
+    def _log_prior(self, mean_BJD: Tensor, log_variance_BJD: Tensor, z_BJD: Tensor) -> Tensor:
+        """E_q log p(z_1 .. z_J), (B,)."""
+        sigma2, gamma2 = self.params.sigma2, self.params.variance_of_psi
+        if self.params.prior == "closed_form":
+            return expected_log_shared_mean(mean_BJD, log_variance_BJD, sigma2, gamma2)
+        return log_shared_mean(z_BJD, sigma2, gamma2)
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
+        return Posterior(mean_BD, log_variance_BD.exp())
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        return self.model.decode(z_BD)
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return SimVae

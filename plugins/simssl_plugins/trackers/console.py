@@ -1,0 +1,83 @@
+"""Console: a progress bar with ETA, loss terms and views per second; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+
+from pydantic import Field
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+import simssl
+from simssl.api import Result, RunInfo, Subject, Tracker
+
+
+class ConsoleTracker(Tracker):
+    """Progress on standard error."""
+
+    class Params(simssl.Params):
+        seconds: float = Field(10.0, gt=0)
+        "Least time between two lines where standard error is not a terminal."
+
+    def started(self, run: RunInfo) -> None:
+        self.run = run
+        self.console = Console(stderr=True, highlight=False)
+        self.begun = self.printed = time.perf_counter()
+        self.bar: Progress | None = None
+        self.last: dict[str, float] = {}
+        if run.start_step:
+            self._print(f"goes on after step {run.start_step:,} of {run.steps:,}")
+        if self.console.is_terminal and run.start_step < run.steps:
+            self._start_bar()
+
+    def _start_bar(self) -> None:
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}"),
+        )
+        self.bar = Progress(*columns, console=self.console, transient=True)
+        self.task: TaskID = self.bar.add_task("training", total=self.run.steps, completed=self.run.start_step, terms="")
+        self.bar.start()
+
+    def logged(self, step: int, terms: dict[str, float]) -> None:
+        now = time.perf_counter()
+        self.last = terms
+        rate = (step - self.run.start_step) * self.run.views_per_step / (now - self.begun)
+        if self.bar:
+            self.bar.update(self.task, completed=step, terms=f"{_terms(terms)}  {rate:,.0f} views/s")
+        elif now - self.printed >= self.params.seconds and step < self.run.steps:
+            self.printed = now
+            left = (self.run.steps - step) * self.run.views_per_step / rate
+            done = f"step {step:,}/{self.run.steps:,} {step / self.run.steps:.0%}"
+            self._print(f"{done}  {_terms(terms)}  {rate:,.0f} views/s  {left:.0f} s left")
+        if step == self.run.steps:
+            self._stop_bar()
+            self._print(f"trained in {now - self.begun:.1f} s, {rate:,.0f} views/s  {_terms(terms)}")
+
+    def evaluated(self, result: Result, subject: Subject) -> None:
+        summary = {name: metric for name, metric in result.metrics.items() if "/" not in name} or result.metrics
+        values = "  ".join(f"{name} {metric.value:.4g}" for name, metric in summary.items())
+        self._print(f"{result.evaluator}: {values}")
+
+    def ended(self, error: BaseException | None) -> None:
+        self._stop_bar()
+
+    def _stop_bar(self) -> None:
+        if self.bar:
+            self.bar.stop()
+            self.bar = None
+
+    def _print(self, text: str) -> None:
+        self.console.print(f"  {text}", soft_wrap=True, markup=False)
+
+
+def _terms(terms: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+
+
+@simssl.hookimpl
+def simssl_tracker() -> type[Tracker]:
+    return ConsoleTracker

@@ -1,0 +1,361 @@
+"""What a plugin author subclasses, and the few types that pass between the plugins.
+
+Tensor names end in their shape: B images of a batch, J views of an image, N images of a split, C channels,
+H height, W width, D latent dimensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from simssl.experiment.params import Params as BaseParams
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image."""
+
+Progress = Callable[[str, int, int], None]
+"""What a slow step reports: `progress(label, done, total)`."""
+
+
+# --- data sets -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is known of each image of a split.
+
+    `values` (N,): int64 with -1 for "no label" where `classes` names them, or float32. `role` says whether the
+    target is content (kept by what self-supervised methods call the same image) or style.
+    """
+
+    values: Tensor
+    classes: tuple[str, ...] | None = None
+    role: Literal["content", "style"] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images (N, C, H, W), uint8, with their targets; `group` (N,) marks images that share `y` (reserved)."""
+
+    images: Tensor
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    group: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            shape = tuple(self.images.shape)
+            raise ValueError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {shape}")
+        for name, target in self.targets.items():
+            if target.values.shape != (len(self.images),):
+                came = tuple(target.values.shape)
+                raise ValueError(f"target '{name}' must have one value an image, ({len(self.images)},), not {came}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set in memory. `fingerprint` identifies its content, and stands beside every number."""
+
+    train: Split
+    test: Split | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, train: Split, test: Split | None = None) -> Data:
+        """The data with the SHA-256 of all images and targets as fingerprint (first 16 digits)."""
+        digest = hashlib.sha256()
+        for split in (train, test):
+            if split is None:
+                continue
+            for tensor in (split.images, *(split.targets[name].values for name in sorted(split.targets))):
+                digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+                digest.update(tensor.numpy().tobytes())
+        return cls(train, test, digest.hexdigest()[:16])
+
+
+class _Plugin:
+    """What every kind has in common: a `Params` class, and an instance of it."""
+
+    Params: ClassVar[type[BaseParams]] = BaseParams
+    params: Any  # an instance of the subclass's own Params
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+
+class Dataset(_Plugin, ABC):
+    """A data set: `load` reads it from a folder, or downloads it there."""
+
+    @abstractmethod
+    def load(self, root: Path, progress: Progress) -> Data:
+        """Read the data below `root`; FileNotFoundError says what to put where if it cannot be had."""
+
+    @classmethod
+    def example(cls, root: Path) -> None:
+        """Write a few images below `root` in the set's real format, for tests; nothing if it needs no file."""
+        return
+
+
+# --- backbones -------------------------------------------------------------------------------------------
+
+
+class Backbone(_Plugin, ABC):
+    """An encoder network and its mirror."""
+
+    @abstractmethod
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        """A network from images (B, *shape) in [0, 1] to (B, outputs)."""
+
+    @abstractmethod
+    def decoder(self, shape: Shape, inputs: int) -> nn.Module:
+        """A network from (B, inputs) to logits (B, *shape)."""
+
+
+# --- objectives ------------------------------------------------------------------------------------------
+
+
+class Likelihood(Protocol):
+    """p(x | z), as a function of the decoder's logits."""
+
+    def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
+        """log p(x | z) (B,), in nats, summed over channels and pixels."""
+
+    def mean(self, logits_BCHW: Tensor) -> Tensor:
+        """The expected image, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an objective is told of the experiment it works in."""
+
+    image_shape: Shape
+    latent_dim: int
+    num_images: int
+    steps: int
+    binary: bool
+    """Every image holds 0 and 1 alone (`views.finish.threshold`), so that a Bernoulli likelihood is one."""
+    encoder: Callable[[int], nn.Module]
+    """A new encoder of the experiment's backbone, with this many outputs."""
+    decoder: Callable[[int], nn.Module]
+    """A new decoder of the experiment's backbone, with this many inputs."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """0-d tensors. Loss terms are summed and minimised; monitors are only recorded."""
+
+    loss: Mapping[str, Tensor]
+    monitor: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z | x): its mean (B, D), which is the representation, and its variance (B, D) if it has one."""
+
+    mean: Tensor
+    variance: Tensor | None = None
+
+
+EncodeAll = Callable[[], Tensor]
+"""Encodes every training image without augmentation: representations (N, D)."""
+
+
+class Objective(nn.Module, ABC):
+    """A self-supervised method: a loss over the views of each image, and the representation that it learns.
+
+    No host synchronisation in `forward` and `after_step`: no `.item()`, no boolean-mask indexing, no Python
+    branch on a tensor's value, so that a training step can be captured into a CUDA graph. All randomness comes
+    from the generator that is handed in.
+    """
+
+    Params: ClassVar[type[BaseParams]] = BaseParams
+    trained: ClassVar[bool] = True
+    views: tuple[str, ...] = ()
+    """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
+    A class attribute, or a property of `self.params` alone: it is asked before the networks are built."""
+    likelihood: Likelihood | None = None
+
+    def __init__(self, params: Any, context: Context) -> None:
+        super().__init__()
+        self.params = params
+        self.context = context
+
+    @abstractmethod
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        """The representation of images in [0, 1]."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        """The terms of the loss, for J views of B images whose places in the training split are `index_B`."""
+        raise NotImplementedError
+
+    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
+        """For what is not trained by gradient: one pass over the training images (B, C, H, W) in [0, 1]."""
+        return
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        """Logits (B, C, H, W), as `likelihood` takes them."""
+        raise NotImplementedError
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        """Other layers that evaluators may measure, such as the projection: name -> (B, features)."""
+        return {}
+
+    def after_step(self, progress: Tensor) -> None:
+        """Called after each optimiser step (teachers, queues); progress is a 0-d device tensor in [0, 1]."""
+        return
+
+    def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor | None:
+        """Called before each pass; may return sampling weights (N,), drawn from with replacement."""
+        return None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters for the optimiser, with settings of their own where they differ."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the method has a decoder of its own."""
+        return type(self).decode is not Objective.decode and self.likelihood is not None
+
+
+# --- evaluators ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number, its unit, and which direction is better (None: neither)."""
+
+    value: float
+    unit: str
+    better: Literal["higher", "lower"] | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    """How this number was made, beyond what the whole result's protocol says."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an evaluator found.
+
+    `metrics`: "<target>/<metric>" or "<metric>" -> Metric. `images`: name -> uint8 (C, H, W).
+    `protocol`: how the numbers were made, in plain JSON values; it travels with each of them.
+    """
+
+    metrics: Mapping[str, Metric]
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    evaluator: str = ""
+    """The evaluator's name (or its `as`) in the experiment; filled in by the core."""
+
+
+class Subject(Protocol):
+    """A frozen model and the data, as evaluators see them. Splits are "train" and "test"."""
+
+    data: Data
+    device: torch.device
+    generator: torch.Generator
+    """Seeded from the run's seed and the evaluator's name; on the device."""
+    likelihood: Likelihood | None
+
+    def features(self, split: str, layer: str = "representation") -> Tensor:
+        """(N, D) of every un-augmented image; computed once and cached beside the run."""
+
+    def selection(self) -> tuple[Tensor, Tensor]:
+        """Indices of training images to fit on, and of those held out to select on: the last tenth of a fixed
+        permutation of the training split, stratified by its first class target."""
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        """The posterior of images in [0, 1]."""
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        """Logits (B, C, H, W); only where `needs` names "decoder"."""
+
+    def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        """Un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training."""
+
+    def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """J random views of each uint8 image, (B, J, C, H, W), and the drawn parameters, each (B, J)."""
+
+    def new_decoder(self) -> nn.Module:
+        """An untrained decoder of the experiment's backbone, from the representation to logits."""
+
+
+NEEDS = frozenset({"labels", "test", "decoder", "variance", "views"})
+"""What an evaluator can need: labels of a class target; a test split; a method with a decoder of its own; one
+whose posterior has a variance; views that are drawn at random."""
+
+
+class Evaluator(_Plugin, ABC):
+    """A measurement on the frozen model. What it `needs` and the run lacks is recorded as skipped."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def run(self, subject: Subject) -> Result:
+        """Measure; gradients are off unless the evaluator turns them on for parameters of its own."""
+
+    def check(self, data: Data) -> None:
+        """Raise ValueError, before anything is trained, if the parameters do not fit the data."""
+        return
+
+
+# --- trackers --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a tracker is told when a run starts (or goes on)."""
+
+    directory: Path
+    experiment: str
+    objective: str
+    seed: int
+    device: str
+    start_step: int
+    """Steps that were done before; 0 for a new run."""
+    steps: int
+    views_per_step: int
+    settings: Mapping[str, Any]
+    """The resolved experiment file."""
+
+
+class Tracker(_Plugin):
+    """Sees a run go by. An exception in a tracker warns once and detaches it."""
+
+    def started(self, run: RunInfo) -> None:
+        """Training starts, or goes on."""
+
+    def logged(self, step: int, terms: dict[str, float]) -> None:
+        """The mean of each term since the last call, and their sum as "loss"; at `training.log_every` steps."""
+
+    def evaluated(self, result: Result, subject: Subject) -> None:
+        """An evaluator has finished."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """The run is over; `error` is what ended it early."""
+
+
+def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
+    """The views of an objective with these parameters, whose networks need not exist yet."""
+    bare = objective.__new__(objective)
+    Objective.__init__(bare, params, None)  # type: ignore[arg-type]
+    return tuple(bare.views)
+
+
+def undefined(plugin: type[Any]) -> list[str]:
+    """The methods that a plugin class must still define."""
+    missing = sorted(getattr(plugin, "__abstractmethods__", ()))
+    if issubclass(plugin, Objective) and plugin.trained and plugin.forward is Objective.forward:
+        missing.append("forward")
+    if issubclass(plugin, Objective) and plugin.trained and plugin.views == ():
+        missing.append("views")
+    return missing

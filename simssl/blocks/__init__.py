@@ -1,0 +1,1 @@
+"""What plugins are built from; nothing here imports another part of simssl."""

@@ -1,0 +1,76 @@
+"""Densities, entropies and divergences of Gaussians with diagonal covariance, in nats."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor | float) -> Tensor:
+    """log N(x; mean, variance), elementwise: -1/2 [log(2 pi v) + (x - m)^2 / v]."""
+    variance = torch.as_tensor(variance, dtype=x.dtype, device=x.device)
+    return -0.5 * (LOG_2PI + variance.log() + (x - mean).square() / variance)
+
+
+def entropy(log_variance: Tensor) -> Tensor:
+    """H[N(m, v)] = 1/2 sum_d (1 + log 2 pi + log v_d): (..., D) -> (...)."""
+    return 0.5 * (1 + LOG_2PI + log_variance).sum(-1)
+
+
+def kl_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(m, v) || N(0, I)) = 1/2 sum_d (m_d^2 + v_d - 1 - log v_d): (..., D) -> (...)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+
+
+def reparameterize(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A sample of N(mean, exp(log_variance)), differentiable in both (Kingma & Welling 2014)."""
+    noise = torch.empty_like(mean).normal_(generator=generator)
+    return mean + noise * (0.5 * log_variance).exp()
+
+
+def log_shared_mean(z_BJD: Tensor, sigma2: float, gamma2: float | None = None) -> Tensor:
+    """Log density (B,) of J samples N(psi, sigma2 I) of one mean psi that is integrated out.
+
+    With `gamma2=None` psi is uniform, and what is left is the density of the differences (0 for J = 1):
+    -(J-1)/2 log(2 pi sigma2) - 1/2 log J - S/(2 sigma2) per dimension, S = sum_j (z_j - zbar)^2.
+    Else psi ~ N(0, gamma2 I), and the density is N(0, sigma2 I + gamma2 11^T) over the J samples of each
+    dimension. Source: Bizeul et al. 2024, the prior term of ELBO_SSL.
+    """
+    spread_B, square_B = _spread(z_BJD)
+    return _log_shared_mean(spread_B, square_B, z_BJD.shape, sigma2, gamma2)
+
+
+def expected_log_shared_mean(
+    mean_BJD: Tensor, log_variance_BJD: Tensor, sigma2: float, gamma2: float | None = None
+) -> Tensor:
+    """The expectation (B,) of `log_shared_mean` over z_j ~ N(mean_j, exp(log_variance_j)), in closed form.
+
+    E S = sum_j (m_j - mbar)^2 + (1 - 1/J) sum_j v_j and E zbar^2 = mbar^2 + sum_j v_j / J^2.
+    """
+    J = mean_BJD.shape[1]
+    spread_B, square_B = _spread(mean_BJD)
+    variance_B = log_variance_BJD.exp().sum((1, 2))
+    spread_B = spread_B + (1 - 1 / J) * variance_B
+    square_B = square_B + variance_B / J**2
+    return _log_shared_mean(spread_B, square_B, mean_BJD.shape, sigma2, gamma2)
+
+
+def _spread(z_BJD: Tensor) -> tuple[Tensor, Tensor]:
+    """S and zbar^2, each summed over the latent dimensions: (B,), (B,)."""
+    mean_B1D = z_BJD.mean(1, keepdim=True)
+    return (z_BJD - mean_B1D).square().sum((1, 2)), mean_B1D.square().sum((1, 2))
+
+
+def _log_shared_mean(
+    spread_B: Tensor, square_B: Tensor, shape: torch.Size, sigma2: float, gamma2: float | None
+) -> Tensor:
+    _, J, D = shape
+    constant = (J - 1) * (LOG_2PI + math.log(sigma2))
+    if gamma2 is None:
+        return -0.5 * (D * (constant + math.log(J)) + spread_B / sigma2)
+    total = sigma2 + J * gamma2
+    return -0.5 * (D * (constant + LOG_2PI + math.log(total)) + spread_B / sigma2 + J * square_B / total)

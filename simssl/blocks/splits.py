@@ -1,0 +1,29 @@
+"""Fixed splits, the same on every machine and in every version."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def stratified_permutation(labels_N: Tensor, seed: int = 0) -> Tensor:
+    """A fixed permutation (N,) any stretch of which has about the class proportions of the whole.
+
+    Within each class the order is random; the classes are interleaved by rank. NumPy promises that
+    RandomState's stream never changes.
+    """
+    labels = labels_N.cpu().numpy()
+    random = np.random.RandomState(seed)
+    position = np.empty(len(labels))
+    for label in np.unique(labels):
+        (members,) = np.nonzero(labels == label)
+        position[random.permutation(members)] = (np.arange(len(members)) + random.uniform()) / len(members)
+    return torch.from_numpy(np.argsort(position, kind="stable"))
+
+
+def held_out(labels_N: Tensor, fraction: float = 0.1) -> tuple[Tensor, Tensor]:
+    """Indices to fit on and indices to select on: the last tenth of the fixed stratified permutation."""
+    order_N = stratified_permutation(labels_N)
+    n_fit = len(order_N) - max(1, round(fraction * len(order_N)))
+    return order_N[:n_fit], order_N[n_fit:]

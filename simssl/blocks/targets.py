@@ -1,0 +1,18 @@
+"""Choosing targets of a data set by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> list[str]:
+    """The targets of these names, or all that have classes; ValueError if one is unknown or has none.
+
+    `targets`: name -> an object with `classes`, as `Split.targets`.
+    """
+    known = [name for name, target in targets.items() if target.classes]
+    for name in names or ():
+        if name not in known:
+            raise ValueError(f"the data set has no class target '{name}'; it has {', '.join(known) or 'none'}")
+    return known if names is None else list(names)

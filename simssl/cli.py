@@ -1,0 +1,244 @@
+"""The commands. This module says what happens and decides nothing; each command imports what it needs."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from simssl import __version__
+from simssl.errors import Interrupted, SimsslError, one_line
+
+if TYPE_CHECKING:
+    from simssl.experiment.config import Experiment
+    from simssl.registry import Registry
+    from simssl.run import Outcome, Workplace
+
+
+class _Commands(click.Group):
+    """Ends every command in the exit code that its error calls for, and without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except (SimsslError, Interrupted) as error:
+            _end(ctx, error, str(error), error.exit_code)
+        except KeyboardInterrupt as error:
+            _end(ctx, error, "interrupted", 130)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise
+            _end(ctx, error, f"unexpected {one_line(error)}; simssl --debug shows the traceback", 1)
+
+
+def _end(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
+    if ctx.params.get("debug"):
+        _traceback(error)
+    click.echo(message, err=True)
+    ctx.exit(code)
+
+
+def _traceback(error: BaseException) -> None:
+    import traceback
+
+    traceback.print_exception(error)
+
+
+def _echo(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("--no-plugins", is_flag=True, help="Use the built-in plugins alone.")
+@click.version_option(__version__, prog_name="simssl")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
+    """What does a self-supervised method keep of the data, and what does it throw away?
+
+    An experiment file names a data set, a backbone, objectives and evaluators; `simssl run` trains each run of
+    it, freezes it, measures content and style, and prints one table.
+    """
+    from simssl.registry import Registry
+
+    ctx.obj = Registry(builtins_only=no_plugins)
+
+
+_experiment = click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+_settings = click.option(
+    "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value; repeatable."
+)
+_seed = click.option("--seed", type=click.IntRange(min=0), help="Run this seed alone.")
+_device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="SIMSSL_DATA",
+    default=Path("data"),
+    show_default="$SIMSSL_DATA, then data",
+    help="Folder of the data sets.",
+)
+_runs = click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs."
+)
+
+
+@cli.command()
+@_experiment
+@_settings
+@_seed
+@_device
+@_data
+@_runs
+@click.option("--fresh", is_flag=True, help="Move what is there aside, and start again.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    experiment: Path,
+    settings: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    data: Path,
+    runs: Path,
+    fresh: bool,
+) -> None:
+    """Train, freeze and measure every run of an experiment.
+
+    The same command goes on with what is unfinished and skips what is done.
+    """
+    cells = _load(ctx.obj, experiment, settings, seed)
+    from simssl.run import run as run_cells
+
+    place = _workplace(ctx.obj, device, data, runs)
+    outcomes = run_cells(cells, place, fresh)
+    _summarise(ctx, outcomes)
+
+
+def _load(registry: Registry, path: Path, settings: tuple[str, ...], seed: int | None) -> list[Experiment]:
+    from simssl.experiment.config import load
+
+    return load(path, registry, settings, seed)
+
+
+def _workplace(registry: Registry, device: str, data: Path, runs: Path) -> Workplace:
+    from simssl.run import Workplace
+
+    return Workplace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
+
+
+def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
+    from simssl.measurement import formats, report
+
+    measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
+    if measured:
+        click.echo(formats.terminal(report.tabulate([report.load(folder) for folder in measured])))
+    others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
+    for outcome in others:
+        if outcome.error and ctx.find_root().params["debug"]:
+            _traceback(outcome.error)
+        _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
+    if others:
+        ctx.exit(1)
+
+
+@cli.command()
+@_experiment
+@_settings
+@_seed
+@click.pass_context
+def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed: int | None) -> None:
+    """Say everything that is wrong with an experiment file; train nothing."""
+    cells = _load(ctx.obj, experiment, settings, seed)
+    click.echo(f"{experiment} is right: {len(cells)} run{'s' if len(cells) > 1 else ''}")
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "-e",
+    "--evaluator",
+    "evaluators",
+    multiple=True,
+    help="A name, or '{name: knn, k: 20}'; repeatable. Without it: those of the run's file that are missing.",
+)
+@_device
+@_data
+@click.pass_context
+def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
+    """Measure a trained run with more evaluators."""
+    from simssl.experiment.config import choice
+    from simssl.measurement import formats, report
+    from simssl.run import evaluate_run
+
+    chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
+    evaluate_run(run_dir, _workplace(ctx.obj, device, data, run_dir.parent), chosen)
+    click.echo(formats.terminal(report.tabulate([report.load(run_dir)])))
+
+
+@cli.command("report")
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "md", "csv", "json", "latex"]),
+    default="table",
+    show_default=True,
+    help="csv and json hold every number, the others each evaluator's summary.",
+)
+def report_(runs: tuple[Path, ...], against: str | None, format_: str) -> None:
+    """Print one table of many runs; RUNS are their folders, or folders around them."""
+    from simssl.measurement import formats, report
+
+    table = report.tabulate([report.load(run) for run in report.find(runs)], against)
+    click.echo(formats.FORMATS[format_](table))
+
+
+@cli.command()
+@click.option("--check", "check_", is_flag=True, help="Import each: ok or BROKEN; exit 1 if any is broken.")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_context
+def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
+    """List the plugins that are installed, and who brings them."""
+    from simssl import listing
+
+    rows = listing.rows(ctx.obj, check_)
+    click.echo(listing.as_json(rows) if json_ else listing.as_text(rows))
+    if check_ and any(row["status"] != "ok" for row in rows):
+        ctx.exit(1)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["dataset", "backbone", "objective", "evaluator", "tracker"]))
+@click.argument("name")
+@click.pass_context
+def show(ctx: click.Context, kind: str, name: str) -> None:
+    """Show a plugin's parameters: type, default, range, meaning and source."""
+    from simssl.experiment.describe import describe
+
+    click.echo(describe(ctx.obj.find(kind, name), ctx.obj.load(kind, name)))
+
+
+@cli.command()
+@click.pass_obj
+def schema(registry: Registry) -> None:
+    """Print the JSON Schema of experiment files, installed plugins included, for editors."""
+    import json
+
+    from simssl.experiment.schema import schema as build
+
+    document, left_out = build(registry)
+    for sentence in left_out:
+        _echo(f"left out: {sentence}")
+    click.echo(json.dumps(document, indent=2))
+
+
+def main() -> None:
+    """The `simssl` command."""
+    cli(prog_name="simssl")

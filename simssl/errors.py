@@ -1,0 +1,38 @@
+"""The errors that reach a user, each with the exit code of the command that ends in it."""
+
+import traceback
+
+
+class SimsslError(Exception):
+    """An error whose message is a sentence for the user: what is wrong, where, and what to do."""
+
+    exit_code = 1
+
+
+class UserError(SimsslError):
+    """The user's input is wrong: the file, an option, missing data, a broken plugin that the file names."""
+
+    exit_code = 2
+
+
+class RunError(SimsslError):
+    """A run failed: not-a-number, a corrupt checkpoint, a full disk."""
+
+
+class RunHeld(RunError):
+    """Another process is working on the run."""
+
+
+def one_line(error: BaseException) -> str:
+    """An unexpected error in one line, with the innermost place in a file."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM arrived. Not an Exception, so that no plugin's guard swallows it."""
+
+    def __init__(self, signum: int, message: str = "what was finished is saved") -> None:
+        super().__init__(f"interrupted: {message}; the same command goes on from there")
+        self.exit_code = 128 + signum

@@ -1,0 +1,146 @@
+"""A report's table as text: Markdown, CSV, JSON, LaTeX, or for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from simssl.measurement.report import Cell, Column, Row, Table
+
+ABSENT = "\N{EN DASH}"
+
+
+def number(value: float, unit: str) -> str:
+    """Three decimals for what lies between 0 and 1 by nature, else three significant digits."""
+    decimals = 3 if unit in ("fraction", "R2") else max(0, 2 - math.floor(math.log10(abs(value) or 1)))
+    return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _decimals_as(value: float, like: str) -> str:
+    return f"{value:.{len(like.partition('.')[2])}f}"
+
+
+def cell_text(cell: Cell | None, unit: str) -> list[str]:
+    """The mean with its standard error; below it the published value with the difference."""
+    if cell is None:
+        return [ABSENT]
+    mean = number(cell.mean, unit)
+    lines = [mean if cell.stderr is None else f"{mean} ±{_decimals_as(cell.stderr, mean)}"]
+    if cell.published:
+        difference = f"{cell.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        lines.append(f"paper {cell.published.value:.3f}, {difference}")
+    return lines
+
+
+def headings(table: Table, columns: list[Column]) -> list[str]:
+    return [*_experiment_heading(table), "method", "runs", *(column.title for column in columns)]
+
+
+def _experiment_heading(table: Table) -> list[str]:
+    return ["experiment"] if len({row.experiment for row in table.rows}) > 1 else []
+
+
+def _first(table: Table, row: Row) -> list[str]:
+    return [*([row.experiment] if _experiment_heading(table) else []), row.label, str(row.runs)]
+
+
+def caption(table: Table) -> str:
+    counts = {row.runs for row in table.rows}
+    return "mean ± standard error over the runs" if max(counts, default=0) > 1 else "single runs"
+
+
+def terminal(table: Table, color: bool | None = None) -> str:
+    """The summary columns, for a terminal; as wide as it must be where there is none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    columns = table.summary
+    for i, heading in enumerate(headings(table, columns)):
+        text = heading.replace("/", "/\n").replace(" (", "\n(")
+        shown.add_column(text, justify="left" if i < len(_experiment_heading(table)) + 1 else "right", no_wrap=i == 0)
+    for row in table.rows:
+        cells = ("\n".join(cell_text(row.cells.get(column), column.unit)) for column in columns)
+        shown.add_row(*_first(table, row), *cells)
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=1000)
+    with console.capture() as captured:
+        console.print(shown)
+    lines = [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
+    return "\n".join([*lines, caption(table), *table.notes])
+
+
+def markdown(table: Table) -> str:
+    """The summary columns as a Markdown table."""
+    heads, *rows = _lines(table)
+    lines = [heads, ["---"] * len(heads), *rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([text, caption(table) + ".", *(f"- {note}" for note in table.notes)])
+
+
+def latex(table: Table) -> str:
+    """The summary columns as a LaTeX tabular (booktabs)."""
+    heads, *rows = [" & ".join(map(_tex, line)) + r" \\" for line in _lines(table)]
+    columns = "l" + "r" * (len(_lines(table)[0]) - 1)
+    body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
+    inside = "\n".join(f"    {line}" for line in body)
+    return f"% {caption(table)}\n\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
+
+
+def _lines(table: Table) -> list[list[str]]:
+    """Headings and rows of the summary, as text."""
+    columns = table.summary
+    rows = [
+        [*_first(table, row), *(" / ".join(cell_text(row.cells.get(c), c.unit)) for c in columns)] for row in table.rows
+    ]
+    return [headings(table, columns), *rows]
+
+
+def _tex(text: str) -> str:
+    for character in "&%$#_{}":
+        text = text.replace(character, "\\" + character)
+    return text.replace("±", r"$\pm$").replace("\N{MINUS SIGN}", "$-$").replace(ABSENT, "--")
+
+
+def records(table: Table) -> list[dict[str, Any]]:
+    """Every number, one record each."""
+    return [
+        {
+            "experiment": row.experiment,
+            "method": row.label,
+            "key": column.title,
+            "mean": cell.mean,
+            "stderr": cell.stderr,
+            "runs": cell.n,
+            "unit": column.unit,
+            "better": column.better,
+            "published": cell.published.value if cell.published else None,
+            "published_stderr": cell.published.stderr if cell.published else None,
+        }
+        for row in table.rows
+        for column, cell in row.cells.items()
+    ]
+
+
+def as_json(table: Table) -> str:
+    """Every number, with the protocol of each key."""
+    protocols = {column.title: dict(column.protocol) for column in table.columns}
+    return json.dumps({"metrics": records(table), "protocols": protocols, "notes": list(table.notes)}, indent=2)
+
+
+def as_csv(table: Table) -> str:
+    """Every number, one line each."""
+    lines = io.StringIO()
+    rows = records(table)
+    writer = csv.DictWriter(lines, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return lines.getvalue().rstrip("\n")
+
+
+FORMATS = {"table": terminal, "md": markdown, "csv": as_csv, "json": as_json, "latex": latex}

@@ -1,0 +1,245 @@
+"""Many runs become one table: a row for each method and setting, mean and standard error over its seeds.
+
+Runs that differ in anything but the seed stand in different rows, and numbers that were made by different
+protocols in different columns: nothing is merged in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simssl.errors import UserError
+from simssl.experiment.yaml12 import read
+from simssl.registry import published_table
+from simssl.training.folder import RunFolder, read_json
+
+SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
+"""What the runs of one row have in common, besides the experiment's name."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run's folder says of it."""
+
+    settings: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def group(self) -> str:
+        return json.dumps([self.settings["name"], *(self.settings[key] for key in SETTINGS)], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Published:
+    value: float
+    stderr: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The mean over `n` runs and its standard error (None for a single run)."""
+
+    mean: float
+    stderr: float | None
+    n: int
+    published: Published | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric made by one protocol. `note` tells columns of one key apart."""
+
+    key: str
+    unit: str
+    better: str | None
+    protocol: Mapping[str, Any] = field(compare=False)
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
+        return self.key + on_test + self.note
+
+
+@dataclass(frozen=True)
+class Row:
+    experiment: str
+    label: str
+    runs: int
+    cells: Mapping[Column, Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+
+    @property
+    def summary(self) -> list[Column]:
+        """The columns a terminal shows: of each evaluator what it gives as its summary, or else everything."""
+        summarised = {c.key.split("/")[0] for c in self.columns if c.key.count("/") == 1}
+        return [c for c in self.columns if c.key.count("/") == 1 or c.key.split("/")[0] not in summarised]
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def find(paths: Iterable[Path]) -> list[Path]:
+    """The finished runs in these folders; UserError if there is none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(file.parent for file in path.rglob("metrics.json"))
+        found += [run for run in inside if not any(part.startswith(".") for part in run.relative_to(path).parts)]
+    if not found:
+        raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
+    return list(dict.fromkeys(found))
+
+
+def load(path: Path) -> Run:
+    """The run in a folder."""
+    folder = RunFolder(path)
+    document = read_json(folder.metrics)
+    if document is None or not folder.experiment.exists():
+        raise UserError(f"{path} is not a finished run: it has no metrics.json with an experiment.yaml")
+    return Run(read(folder.experiment).tree, document["metrics"])
+
+
+def read_published(name: str) -> dict[tuple[str, str, str], Published]:
+    """A published table, by file or by name: (data set, objective, key) -> value."""
+    path = Path(name)
+    text = path.read_text(encoding="utf-8") if path.is_file() else published_table(name)
+    if text is None:
+        raise UserError(f"'{name}' is neither a file nor a published table that is installed, such as bizeul2024")
+    table = {}
+    for line, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
+        try:
+            stderr = float(row["stderr"]) if row["stderr"] else None
+            value = Published(float(row["value"]), stderr, row["source"])
+            table[row["dataset"], row["objective"], row["key"]] = value
+        except (KeyError, TypeError, ValueError):
+            columns = "dataset, objective, key, value, stderr, source"
+            raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None
+    return table
+
+
+# --- the table -------------------------------------------------------------------------------------------
+
+
+def tabulate(runs: Sequence[Run], against: str | None = None) -> Table:
+    """One row for each setting, in the order of the runs."""
+    published = read_published(against) if against else {}
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.group, []).append(run)
+    columns = _columns(runs)
+    labels = _labels([group[0] for group in groups.values()])
+    rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
+    return Table(list(columns.values()), rows, _notes(runs))
+
+
+def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """How a number was made, without what was selected in making it."""
+    return {key: value for key, value in entry["protocol"].items() if key != "selected"}
+
+
+def _identity(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:
+    return key, json.dumps(_protocol_of(entry), sort_keys=True)
+
+
+def _columns(runs: Sequence[Run]) -> dict[tuple[str, str], Column]:
+    entries = {
+        _identity(key, entry): entry
+        for run in runs
+        for key, entry in sorted(run.metrics.items(), key=lambda item: _order(run, item[0]))
+        if "value" in entry
+    }
+    protocols: dict[str, list[dict[str, Any]]] = {}
+    for (key, _), entry in entries.items():
+        protocols.setdefault(key, []).append(_protocol_of(entry))
+    return {
+        identity: _column(identity[0], entry, protocols[identity[0]])
+        for identity, entry in sorted(entries.items(), key=lambda item: list(protocols).index(item[0][0]))
+    }
+
+
+def _order(run: Run, key: str) -> tuple[int, int, str]:
+    """Evaluators as the file lists them, each one's summary first."""
+    labels = [evaluator.get("as", evaluator["name"]) for evaluator in run.settings["evaluators"]]
+    label = key.split("/")[0]
+    return labels.index(label) if label in labels else len(labels), key.count("/"), key
+
+
+def _column(key: str, entry: Mapping[str, Any], protocols: list[dict[str, Any]]) -> Column:
+    protocol = _protocol_of(entry)
+    note = ""
+    if len(protocols) > 1:
+        flat = [_flatten(p) for p in protocols]
+        differing = sorted(k for k in set().union(*flat) if len({json.dumps(f.get(k)) for f in flat}) > 1)
+        own = _flatten(protocol)
+        note = " [" + ", ".join(f"{k.removeprefix('evaluator.')} {own.get(k)}" for k in differing) + "]"
+    return Column(key, entry["unit"], entry["better"], protocol, note)
+
+
+def _row(
+    group: Sequence[Run],
+    label: str,
+    columns: Mapping[tuple[str, str], Column],
+    published: Mapping[tuple[str, str, str], Published],
+) -> Row:
+    settings = group[0].settings
+    names = settings["dataset"]["name"], settings["objective"]["name"]
+    cells = {}
+    for identity, column in columns.items():
+        values = [
+            run.metrics[column.key]["value"]
+            for run in group
+            if "value" in run.metrics.get(column.key, {}) and _identity(column.key, run.metrics[column.key]) == identity
+        ]
+        if values:
+            stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+            reference = published.get((*names, column.key))
+            cells[column] = Cell(statistics.fmean(values), stderr, len(values), reference)
+    return Row(settings["name"], label, len(group), cells)
+
+
+def _labels(groups: Sequence[Run]) -> list[str]:
+    """The objective's name, and the settings in which it differs from its namesakes in the experiment."""
+    flat = [_flatten({key: run.settings[key] for key in SETTINGS}) for run in groups]
+    labels = []
+    for run, own in zip(groups, flat, strict=True):
+        same = [
+            other
+            for other_run, other in zip(groups, flat, strict=True)
+            if other_run.settings["name"] == run.settings["name"] and other["objective.name"] == own["objective.name"]
+        ]
+        differing = [key for key in own if any(other.get(key) != own[key] for other in same)]
+        values = (f"{key.removeprefix('objective.')}={own[key]}" for key in differing)
+        labels.append(" ".join((own["objective.name"], *values)))
+    return labels
+
+
+def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {path: tree}
+    parts = (_flatten(value, f"{path}.{key}" if path else key) for key, value in tree.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    skipped = {
+        f"{key}: skipped, {entry['skipped']}": None
+        for run in runs
+        for key, entry in run.metrics.items()
+        if "skipped" in entry
+    }
+    return list(skipped)

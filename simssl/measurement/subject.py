@@ -1,0 +1,98 @@
+"""The frozen model and the data, as evaluators see them; features are computed once and cached."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from simssl.api import Likelihood, Posterior, Split
+from simssl.blocks.splits import held_out
+from simssl.errors import RunError, UserError
+from simssl.training.assemble import Assembly, derive_seed
+from simssl.training.folder import RunFolder, write_whole
+
+BATCH = 1000
+"""Images that are encoded at once."""
+
+
+class FrozenSubject:
+    """The `Subject` of an evaluator (see `simssl.api`): its generator is its own, the rest is the run's."""
+
+    def __init__(self, assembly: Assembly, folder: RunFolder, evaluator: str) -> None:
+        self._assembly, self._folder = assembly, folder
+        self._objective = assembly.objective.eval()
+        self.data = assembly.data
+        self.device = assembly.device
+        self.likelihood: Likelihood | None = assembly.objective.likelihood
+        seed = derive_seed(assembly.experiment.seed, "evaluator", evaluator)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def features(self, split: str, layer: str = "representation") -> Tensor:
+        file = self._folder.features / f"{layer}-{split}.npy"
+        if not file.exists():
+            _write(file, self._encode(split, layer))
+        return torch.from_numpy(_read(file)).to(self.device)
+
+    @torch.no_grad()
+    def _encode(self, split: str, layer: str) -> Tensor:
+        N = len(self._split(split))
+        batches = (self.images(split, slice(i, i + BATCH)) for i in range(0, N, BATCH))
+        return torch.cat([self._layer(x, layer).float().cpu() for x in batches])
+
+    def _layer(self, x_BCHW: Tensor, layer: str) -> Tensor:
+        if layer == "representation":
+            return self.posterior(x_BCHW).mean
+        layers = self._objective.layers(x_BCHW)
+        if layer not in layers:
+            has = ", ".join(["representation", *layers])
+            raise UserError(f"{self._assembly.experiment.objective.name} has no layer '{layer}'; it has {has}")
+        return layers[layer]
+
+    def _split(self, split: str) -> Split:
+        found: Split | None = {"train": self.data.train, "test": self.data.test}[split]
+        assert found is not None, "an evaluator that reads the test split must need it"
+        return found
+
+    def selection(self) -> tuple[Tensor, Tensor]:
+        train = self.data.train
+        labels = (target.values for target in train.targets.values() if target.classes)
+        fit_N, held_out_N = held_out(next(labels, torch.zeros(len(train))))
+        return fit_N.to(self.device), held_out_N.to(self.device)
+
+    @torch.no_grad()
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return self._objective.posterior(x_BCHW)
+
+    @torch.no_grad()
+    def decode(self, z_BD: Tensor) -> Tensor:
+        return self._objective.decode(z_BD)
+
+    def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        return self._assembly.views.plain(self._split(split).images[index_B].to(self.device))
+
+    def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
+        views = self._assembly.views
+        x_BJCHW, draws = views.random_views(images_BCHW.to(self.device), J, self.generator)
+        B = len(images_BCHW)
+        return x_BJCHW, {name: values.view(B, J) for name, values in views.style(draws).items()}
+
+    def new_decoder(self) -> nn.Module:
+        return self._assembly.new_decoder()
+
+
+def _write(file: Path, features_ND: Tensor) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, features_ND.numpy())
+    write_whole(file, buffer.getvalue())
+
+
+def _read(file: Path) -> np.ndarray:
+    try:
+        features: np.ndarray = np.load(file)
+    except (OSError, ValueError) as error:
+        raise RunError(f"the cached features {file} are damaged ({error}); delete the file and repeat") from error
+    return features

@@ -1,0 +1,1 @@
+"""A checked Experiment becomes a trained model on disk."""

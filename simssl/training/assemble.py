@@ -1,0 +1,141 @@
+"""The only place where an experiment's objects are built."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from simssl.api import Context, Data, Objective, Progress, views_of
+from simssl.errors import RunError, UserError
+from simssl.experiment.config import Choice, Experiment
+from simssl.registry import Registry
+from simssl.training.views import Views
+
+
+def derive_seed(seed: int, *names: str) -> int:
+    """A seed of its own for each use of a run's seed, the same on every machine."""
+    digest = hashlib.sha256(":".join((str(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """The default generators, which initialise weights; all else has generators of its own."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu or cuda; UserError if it cannot be had."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device was found; give --device cpu, or install a driver and a CUDA build of torch")
+    return torch.device(name)
+
+
+def prepare_numerics(experiment: Experiment) -> None:
+    """float32 means float32 on CUDA too; `deterministic` asks for repeatable kernels."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if experiment.training.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(experiment.training.deterministic)
+
+
+def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
+    """The data set; UserError says what to put where if it cannot be had."""
+    dataset = registry.load(*_names(choice))(choice.params)
+    try:
+        data: Data = dataset.load(root, progress)
+    except FileNotFoundError as error:
+        raise UserError(f"dataset '{choice.name}': {error}") from error
+    except Exception as error:
+        raise RunError(f"dataset '{choice.name}' cannot be loaded ({type(error).__name__}: {error})") from error
+    return data
+
+
+def _names(choice: Choice) -> tuple[str, str]:
+    return choice.kind, choice.name
+
+
+def _work(experiment: Experiment, objective: type[Objective], num_images: int) -> tuple[int, int]:
+    """Images a step, and steps in all; (0, 0) for what is not trained."""
+    if not objective.trained:
+        return 0, 0
+    training, J = experiment.training, len(views_of(objective, experiment.objective.params))
+    images = training.batch_views // J
+    if images > num_images:
+        raise UserError(
+            f"a step takes {images} images (batch_views {training.batch_views}, {J} views each) and there are "
+            f"{num_images} training images; make training.batch_views smaller"
+        )
+    if training.epochs is not None:
+        return images, training.epochs * (num_images // images)
+    steps = (training.views or 0) // (images * J)
+    if not steps:
+        raise UserError(f"training.views is {training.views}, less than the {images * J} views of one step")
+    return images, steps
+
+
+@dataclass
+class Assembly:
+    """An experiment's objects: data, views, the objective on its device, and the size of the work."""
+
+    experiment: Experiment
+    data: Data
+    device: torch.device
+    views: Views
+    objective: Objective
+    images_per_step: int
+    steps: int
+    generator: torch.Generator
+    """Of views, order and noise; on the device."""
+    new_decoder: Callable[[], torch.nn.Module]
+
+    @property
+    def views_per_step(self) -> int:
+        return self.images_per_step * len(self.objective.views) if self.steps else 0
+
+
+def assemble(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> Assembly:
+    """Build everything for a run; UserError if the parts do not fit together."""
+    prepare_numerics(experiment)
+    seed_everything(derive_seed(experiment.seed, "weights"))
+    _, channels, height, width = data.train.images.shape
+    shape = (channels, height, width)
+    backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
+    objective_class = registry.load(*_names(experiment.objective))
+    images_per_step, steps = _work(experiment, objective_class, len(data.train))
+    context = Context(
+        image_shape=shape,
+        latent_dim=experiment.latent_dim,
+        num_images=len(data.train),
+        steps=steps,
+        binary=experiment.views.finish.threshold is not None,
+        encoder=lambda outputs: backbone.encoder(shape, outputs),
+        decoder=lambda inputs: backbone.decoder(shape, inputs),
+    )
+    try:
+        objective = objective_class(experiment.objective.params, context).to(device)
+    except ValueError as error:
+        raise UserError(f"objective '{experiment.objective.name}': {error}") from error
+    generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
+    return Assembly(
+        experiment,
+        data,
+        device,
+        Views(experiment.views, shape),
+        objective,
+        images_per_step,
+        steps,
+        generator,
+        lambda: backbone.decoder(shape, experiment.latent_dim).to(device),
+    )

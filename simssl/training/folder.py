@@ -1,0 +1,102 @@
+"""A run's folder: its files, written whole or not at all, and the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from simssl.errors import RunError, RunHeld, UserError
+
+
+class RunFolder:
+    """`<runs>/<experiment>/<objective>-seed<N>-<hash>/` and what lies in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.experiment = path / "experiment.yaml"
+        self.environment = path / "environment.json"
+        self.checkpoint = path / "checkpoint.pt"
+        self.metrics = path / "metrics.json"
+        self.features = path / "features"
+        self.images = path / "images"
+
+    def create(self) -> None:
+        """Make the folder; UserError if it cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with (self.path / ".lock").open("a"):
+                pass
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}"
+            raise UserError(
+                f"the run folder {self.path} cannot be written ({reason}); name a folder that can with --runs"
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; RunHeld says which process has it already. The lock dies with the process."""
+        with (self.path / ".lock").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
+                holder = file.read().strip() or "another process"
+                raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it") from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            file.flush()
+            yield
+
+    def move_aside(self) -> Path:
+        """Move the folder to `.old/` beside it, under a free number."""
+        old = self.path.parent / ".old"
+        old.mkdir(exist_ok=True)
+        number = 1
+        while (target := old / f"{self.path.name}-{number}").exists():
+            number += 1
+        self.path.rename(target)
+        return target
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole, or as it was before; RunError says why it cannot be."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}); make room or mend it, then give the same command again"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file; None if there is no file, RunError if it is damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); move it away and give the same command again") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path} is not a mapping; move it away and give the same command again")
+    return value

@@ -1,0 +1,239 @@
+"""The training loop: from an assembled run to its last checkpoint, exact to resume at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from simssl.api import RunInfo, Terms
+from simssl.errors import Interrupted, RunError, UserError
+from simssl.experiment.settings import Schedule
+from simssl.training import checkpoint
+from simssl.training.assemble import Assembly
+from simssl.training.checkpoint import State
+from simssl.training.folder import RunFolder
+from simssl.training.stop import Stop
+from simssl.training.terms import TermWindow
+from simssl.training.trackers import Trackers
+
+ENCODE_BATCH = 1000
+"""Images that are encoded at once outside of training steps."""
+
+
+def train(assembly: Assembly, folder: RunFolder, trackers: Trackers, stop: Stop) -> float:
+    """Train the assembled run to the end, from its last checkpoint if there is one; return its seconds in all.
+
+    Raises RunError if a loss or a weight is not finite (the last good checkpoint stays), and Interrupted on a
+    signal, after the state is saved.
+    """
+    trainer = Trainer(assembly, folder)
+    trainer.restore()
+    trackers.started(run_info(assembly, folder, trainer.step))
+    with stop.deferred():
+        while trainer.step < assembly.steps:
+            trainer.train_step()
+            trainer.log_and_save(trackers)
+            if stop.signum is not None:
+                trainer.save()
+                raise Interrupted(stop.signum, f"{folder.path} is saved after step {trainer.step}")
+    if not assembly.objective.trained and not trainer.done:
+        assembly.objective.fit(_plain_batches(assembly), assembly.generator)
+    if not trainer.done:
+        trainer.done = True
+        trainer.save()
+    assembly.objective.eval()
+    return trainer.seconds
+
+
+def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
+    """What trackers are told of a run that starts after `step` steps."""
+    experiment = assembly.experiment
+    return RunInfo(
+        directory=folder.path,
+        experiment=experiment.name,
+        objective=experiment.objective.name,
+        seed=experiment.seed,
+        device=str(assembly.device),
+        start_step=step,
+        steps=assembly.steps,
+        views_per_step=assembly.views_per_step,
+        settings=experiment.resolved,
+    )
+
+
+def restore_trained(assembly: Assembly, folder: RunFolder) -> None:
+    """Give the objective the weights of a finished run; UserError if it is not finished."""
+    state = checkpoint.load(folder.checkpoint)
+    if state is None or not state["done"]:
+        raise UserError(f"{folder.path} is not trained to the end; `simssl run` goes on with it")
+    torch.set_num_threads(state["threads"])
+    assembly.objective.load_state_dict(state["objective"])
+    assembly.objective.eval()
+
+
+def _plain_batches(assembly: Assembly) -> Iterator[Tensor]:
+    for images in assembly.data.train.images.split(ENCODE_BATCH):
+        yield assembly.views.plain(images.to(assembly.device))
+
+
+class Trainer:
+    """The state of a training run, and what one step does to it."""
+
+    def __init__(self, assembly: Assembly, folder: RunFolder) -> None:
+        settings = assembly.experiment.training
+        self.assembly, self.folder, self.settings = assembly, folder, settings
+        self.objective, self.generator, self.device = assembly.objective, assembly.generator, assembly.device
+        self.images_NCHW = assembly.data.train.images.to(self.device)
+        self.optimizer = self._optimizer() if assembly.steps else None
+        self.window = TermWindow()
+        self.step = self.epoch = self.position = 0
+        self.order = torch.empty(0, dtype=torch.long, device=self.device)
+        self.done = False
+        self.seconds = 0.0
+        self._clock = self._saved_at = time.perf_counter()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        chosen = self.settings.optimizer
+        optimizer = torch.optim.Adam(
+            self.objective.parameter_groups(),
+            lr=chosen.lr,
+            betas=chosen.betas,
+            eps=chosen.eps,
+            weight_decay=chosen.weight_decay,
+            fused=True,
+        )
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        return optimizer
+
+    # --- one step -------------------------------------------------------------------------------------
+
+    def train_step(self) -> None:
+        """Draw a batch, descend, and count."""
+        assert self.optimizer is not None
+        self.objective.train()
+        index_B = self._next_images()
+        x_BJCHW = self.assembly.views.batch(self.images_NCHW[index_B], self.objective.views, self.generator)
+        terms = self._forward(x_BJCHW, index_B)
+        loss = torch.stack(list(terms.loss.values())).sum()
+        self._set_learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        self.objective.after_step(torch.tensor(self.step / self.assembly.steps, device=self.device))
+        self.window.add(self.step, terms)
+
+    def _forward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
+        mixed = self.settings.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
+            terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+        return terms
+
+    def _next_images(self) -> Tensor:
+        """The next images of the epoch's order; an incomplete batch is dropped and the order drawn anew."""
+        B = self.assembly.images_per_step
+        if self.position + B > len(self.order):
+            self.order = self._draw_order()
+            self.position = 0
+            self.epoch += 1
+        self.position += B
+        return self.order[self.position - B : self.position]
+
+    def _draw_order(self) -> Tensor:
+        n = len(self.images_NCHW)
+        weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
+        if weights_N is None:
+            return torch.randperm(n, generator=self.generator, device=self.device)
+        return torch.multinomial(weights_N, n, replacement=True, generator=self.generator)
+
+    @torch.no_grad()
+    def _encode_all(self) -> Tensor:
+        self.objective.eval()
+        z_ND = torch.cat([self.objective.posterior(x).mean for x in _plain_batches(self.assembly)])
+        self.objective.train()
+        return z_ND
+
+    def _set_learning_rate(self) -> None:
+        assert self.optimizer is not None
+        factor = learning_rate_factor(self.settings.schedule, self.step, self.assembly.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+    # --- records and checkpoints ----------------------------------------------------------------------
+
+    def log_and_save(self, trackers: Trackers) -> None:
+        """At every `log_every` steps: read the terms, tell the trackers, and save if it is time."""
+        if self.step % self.settings.log_every and self.step != self.assembly.steps:
+            return
+        terms = self.window.read(f"{self.folder.path}{self._last_good()}")
+        trackers.logged(self.step, terms)
+        due = time.perf_counter() - self._saved_at >= self.settings.checkpoint_seconds
+        if due and self.step != self.assembly.steps:
+            self.save()
+
+    def _last_good(self) -> str:
+        return f", whose last good checkpoint is {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
+
+    def save(self) -> None:
+        """Write the state; weights that are not finite never replace good ones."""
+        self.window.refuse_not_finite(f"{self.folder.path}{self._last_good()}")
+        if not all(bool(p.isfinite().all()) for p in self.objective.parameters()):
+            raise RunError(f"a weight is not finite at step {self.step} of {self.folder.path}{self._last_good()}")
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = self._saved_at = now
+        checkpoint.save(self.folder.checkpoint, self._state())
+
+    def _state(self) -> State:
+        state: State = {
+            "digest": self.assembly.experiment.digest,
+            "done": self.done,
+            "seconds": self.seconds,
+            "threads": torch.get_num_threads(),
+            "step": self.step,
+            "objective": self.objective.state_dict(),
+        }
+        if self.done:
+            return state
+        return state | {
+            "epoch": self.epoch,
+            "position": self.position,
+            "order": self.order,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "generator": self.generator.get_state(),
+            "random": checkpoint.random_states(),
+            "window": self.window.state(),
+        }
+
+    def restore(self) -> None:
+        """Take up the saved state, if there is one, with the number of threads that it was made with."""
+        state = checkpoint.load(self.folder.checkpoint, self.assembly.experiment.digest)
+        if state is None:
+            return
+        torch.set_num_threads(state["threads"])
+        self.objective.load_state_dict(state["objective"])
+        self.step, self.done, self.seconds = state["step"], state["done"], state["seconds"]
+        if self.done:
+            return
+        self.epoch, self.position = state["epoch"], state["position"]
+        self.order = state["order"].to(self.device)
+        if self.optimizer:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        checkpoint.restore_random_states(state["random"])
+        self.window.restore(state["window"], self.device)
+
+
+def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
+    """What the learning rate is multiplied by at a step (from 0)."""
+    warmup = round(schedule.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule.name == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
