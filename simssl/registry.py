@@ -140,8 +140,8 @@ def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str
     near = difflib.get_close_matches(name, names, n=1)
     guess = f"; did you mean '{near[0]}'?" if near else f"; installed are {', '.join(names) or 'none'}"
     hint = "" if near else ". After a new entry point an editable install must be repeated (pip install -e .)"
-    if builtins_only:
-        hint += ". --no-plugins hides what other distributions provide"
+    if builtins_only and not near:
+        hint = ". --no-plugins hides what other distributions provide"
     return f"no {kind} is called '{name}'{guess}{hint}"
 
 

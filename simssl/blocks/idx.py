@@ -24,16 +24,15 @@ def load(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """
     try:
         split = dataset(str(root), train=train, download=True)
-    except (OSError, RuntimeError) as error:
-        folder = root / dataset.__name__ / "raw"
+    except Exception as error:
+        folder, names = root / dataset.__name__ / "raw", " and ".join(FILES[train])
+        if all((folder / name).is_file() for name in FILES[train]):
+            raise ValueError(f"{names} in {folder} cannot be read, so one is damaged; get them again") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FileNotFoundError(
-            f"{folder} has no {' and '.join(FILES[train])}, and they could not be downloaded "
-            f"({str(error).strip().splitlines()[0]}); put them there, or name the folder above "
-            f"{dataset.__name__} with --data"
+            f"{folder} has no {names}, and they could not be downloaded ({reason}); put them there, or name the "
+            f"folder above {dataset.__name__} with --data"
         ) from error
-    except (AssertionError, ValueError) as error:
-        folder = root / dataset.__name__ / "raw"
-        raise ValueError(f"one of {' and '.join(FILES[train])} in {folder} is damaged; get it again") from error
     if len(split.data) != len(split.targets):
         raise ValueError(f"{root / dataset.__name__} has {len(split.data)} images and {len(split.targets)} labels")
     return split.data[:, None], split.targets.long()

@@ -181,11 +181,12 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
     known = {key: value for key, value in tree.items() if key in Core.model_fields}
     core = _collect(problems, partial(validate, Core, known, document))
     one = {key: _collect(problems, partial(_section, document, key, registry)) for key in ONE}
-    many = {key: _list(document, key, registry, problems) for key in MANY}
+    many = {key: _list(document, key, registry, problems) for key in MANY if key in tree}
     if core is None or len(problems) > before:
         return None
+    defaults = {key: tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key]) for key in MANY}
     written = {key: tree[key] for key in HASHED if key in tree} | {"seed": core.seed}
-    experiment = Experiment(**dict(core), **one, **many, written=written)  # type: ignore[arg-type]
+    experiment = Experiment(**dict(core), **one, **(defaults | many), written=written)  # type: ignore[arg-type]
     _collect(problems, partial(_check_batch, experiment, document, registry))
     return experiment
 
@@ -209,8 +210,6 @@ def _section(document: Document, key: str, registry: Registry) -> Choice:
 
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
-    if key not in document.tree:
-        return tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key])
     entries = document.tree[key]
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"

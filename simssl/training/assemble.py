@@ -55,7 +55,7 @@ def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress
     dataset = registry.load(*_names(choice))(choice.params)
     try:
         data: Data = dataset.load(root, progress)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise UserError(f"dataset '{choice.name}': {error}") from error
     except Exception as error:
         raise RunError(f"dataset '{choice.name}' cannot be loaded ({type(error).__name__}: {error})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ def load(path: Path, digest: str | None = None) -> State | None:
         return None
     remedy = "move it away, or start again with --fresh; nothing was changed"
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
+            if archive.testzip() is not None:
+                raise ValueError("its checksums do not match its content")
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         found = state["digest"]
     except Exception as error:  # torch raises what it likes on a damaged file

@@ -1,0 +1,5 @@
+"""`python -m simssl` is `simssl`."""
+
+from simssl.cli import main
+
+main()

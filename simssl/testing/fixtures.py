@@ -1,0 +1,158 @@
+"""Small data, small networks and a small run, to test plugins on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simssl.api import (
+    Backbone,
+    Context,
+    Data,
+    Dataset,
+    Likelihood,
+    Objective,
+    Posterior,
+    Progress,
+    Shape,
+    Split,
+    Target,
+    Terms,
+)
+from simssl.blocks.autoencoder import GaussianAutoencoder
+from simssl.blocks.gaussian import kl_standard, reparameterize
+from simssl.blocks.likelihood import Gaussian
+from simssl.errors import UserError
+from simssl.experiment.config import Choice, Experiment
+from simssl.experiment.params import Params
+from simssl.experiment.settings import Crop, Finish, Training, ViewSettings
+from simssl.training.assemble import Assembly, assemble
+
+SHAPE: Shape = (1, 8, 8)
+LATENT_DIM = 4
+
+
+class TinyDataset(Dataset):
+    """Bright squares in one of four corners: 96 training and 48 test images of 1 x 8 x 8; target `corner`."""
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        return Data.of(self._split(96, 0), self._split(48, 1))
+
+    def _split(self, images: int, seed: int) -> Split:
+        generator = torch.Generator().manual_seed(seed)
+        corner_N = torch.arange(images) % 4
+        pixels_N188 = torch.randint(0, 60, (images, *SHAPE), generator=generator, dtype=torch.uint8)
+        for i, corner in enumerate(corner_N.tolist()):
+            top, left = 4 * (corner // 2), 4 * (corner % 2)
+            pixels_N188[i, 0, top : top + 4, left : left + 4] += 180
+        return Split(pixels_N188, {"corner": Target(corner_N, ("nw", "ne", "sw", "se"), "content")})
+
+
+class TinyBackbone(Backbone):
+    """One hidden layer of 16 units each way."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 16), nn.ReLU(), nn.Linear(16, outputs))
+
+    def decoder(self, shape: Shape, inputs: int) -> nn.Module:
+        layers = nn.Linear(inputs, 16), nn.ReLU(), nn.Linear(16, math.prod(shape)), nn.Unflatten(1, shape)
+        return nn.Sequential(*layers)
+
+
+class TinyObjective(Objective):
+    """A variational autoencoder: it has all that an evaluator can need."""
+
+    views = ("random",)
+
+    def __init__(self, params: Any, context: Context) -> None:
+        super().__init__(params, context)
+        self.likelihood: Likelihood = Gaussian(0.1)
+        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        mean, log_variance = self.model.infer(x_BJCHW[:, 0])
+        logits = self.model.decode(reparameterize(mean, log_variance, generator))
+        reconstruction = -self.likelihood.log_prob(x_BJCHW[:, 0], logits).mean()
+        return Terms({"reconstruction": reconstruction, "kl": kl_standard(mean, log_variance).mean()})
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        mean, log_variance = self.model.infer(x_BCHW)
+        return Posterior(mean, log_variance.exp())
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        return self.model.decode(z_BD)
+
+
+class StubRegistry:
+    """Stands in for the registry with classes that no distribution provides."""
+
+    def __init__(self, **plugins: type[Any]) -> None:
+        self._plugins: dict[str, type[Any]] = {
+            "dataset": TinyDataset,
+            "backbone": TinyBackbone,
+            "objective": TinyObjective,
+            **plugins,
+        }
+
+    def load(self, kind: str, name: str) -> type[Any]:
+        return self._plugins[kind]
+
+
+def default_params(plugin: type[Any]) -> Params:
+    """The plugin's parameters, all at their defaults."""
+    params: Params = plugin.Params()
+    return params
+
+
+def tiny_experiment(objective: type[Objective] = TinyObjective, steps: int = 10, seed: int = 0) -> Experiment:
+    """An experiment on small data whose images are 0 and 1 alone; a step takes six images."""
+    params = default_params(objective)
+    training = Training(epochs=math.ceil(steps / 16), batch_views=6 * max(1, _J(objective, params)), log_every=5)
+    return Experiment(
+        name="tiny",
+        dataset=Choice("dataset", "tiny", Params()),
+        views=ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5, finish=Finish(threshold=0.5)),
+        backbone=Choice("backbone", "tiny", Params()),
+        latent_dim=LATENT_DIM,
+        objective=Choice("objective", "tiny", params),
+        training=training,
+        evaluators=(),
+        trackers=(),
+        seed=seed,
+        written={"objective": objective.__qualname__, "seed": seed},
+    )
+
+
+def _J(objective: type[Objective], params: Params) -> int:
+    from simssl.api import views_of
+
+    return len(views_of(objective, params))
+
+
+def tiny_assembly(objective: type[Objective] = TinyObjective, steps: int = 10, seed: int = 0) -> Assembly:
+    """The small experiment, assembled on the CPU."""
+    experiment = tiny_experiment(objective, steps, seed)
+    data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
+    return assemble(experiment, StubRegistry(objective=objective), data, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def batches(assembly: Assembly, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
+    """Views (B, J, C, H, W) and indices (B,) of training batches, without end."""
+    pool = assembly.data.train.images
+    while True:
+        index_B = torch.randperm(len(pool), generator=assembly.generator)[:images]
+        yield assembly.views.batch(pool[index_B], assembly.objective.views, assembly.generator), index_B
+
+
+def load_example(dataset: type[Dataset], root: Path) -> Data:
+    """The data set of a few images that its class writes below `root`; UserError if that is not enough."""
+    dataset.example(root)
+    try:
+        return dataset(default_params(dataset)).load(root, lambda label, done, total: None)
+    except FileNotFoundError as error:
+        raise UserError(f"{dataset.__name__}.example does not write what load reads: {error}") from error

@@ -1,0 +1,36 @@
+"""Finds host synchronisation on a CPU: operations for which the host would have to wait for a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal"}
+"""Their result, or its size, must reach the host before it can go on."""
+
+
+class _Refuse(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        if name in WAITS:
+            raise AssertionError(f"{name} makes the host wait for the device")
+        if name.startswith("aten::index") and _has_mask(args):
+            raise AssertionError(f"{name} with a boolean mask makes the host wait for the device; use torch.where")
+        return func(*args, **(kwargs or {}))
+
+
+def _has_mask(args: Any) -> bool:
+    lists = (arg for arg in args if isinstance(arg, (list, tuple)))
+    return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for arg in lists for index in arg)
+
+
+@contextmanager
+def refuse_host_synchronisation() -> Iterator[None]:
+    """AssertionError on `.item()`, `if tensor`, boolean-mask indexing and the like."""
+    with _Refuse():
+        yield

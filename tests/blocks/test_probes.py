@@ -1,0 +1,65 @@
+"""Probes against scikit-learn and against each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+
+from simssl.blocks.probes import ParallelMLP, accuracies, cross_entropies, r2, ridge, train_epochs
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_ridge_is_scikit_learns_on_standardised_columns() -> None:
+    x, new, penalty = draw(200, 5) * torch.arange(1.0, 6), draw(50, 5, seed=1), 0.1
+    y = torch.stack([x[:, 0] - 2 * x[:, 3], x[:, 1].square()], dim=1) + draw(200, 2, seed=2)
+    mean, scale = x.double().mean(0), x.double().std(0, correction=0)
+    reference = Ridge(alpha=penalty * len(x)).fit(((x - mean) / scale).numpy(), y.double().numpy())
+    expected = reference.predict(((new - mean) / scale).numpy())
+    np.testing.assert_allclose(ridge(x, y, (penalty, 1.0))(new)[0].numpy(), expected, atol=1e-8)
+
+
+def test_a_constant_column_does_not_disturb_ridge() -> None:
+    x = torch.cat([draw(100, 2), torch.ones(100, 1)], dim=1)
+    predicted = ridge(x, x[:, :1], (1e-6,))(x)[0]
+    torch.testing.assert_close(predicted, x[:, :1].double(), atol=1e-4, rtol=0)
+
+
+def test_r2_is_scikit_learns_and_unclipped() -> None:
+    y, predicted = draw(100, 2), draw(100, 2, seed=1)
+    expected = r2_score(y.numpy(), predicted.numpy(), multioutput="raw_values")
+    np.testing.assert_allclose(r2(predicted, y).numpy(), expected, rtol=1e-5)
+    assert bool((r2(predicted, y) < 0).all())
+    torch.testing.assert_close(r2(y, y), torch.ones(2, dtype=torch.float64))
+
+
+def test_parallel_problems_train_as_if_alone() -> None:
+    """Two problems in one network end where each ends in a network of its own."""
+    x, labels_MN = draw(60, 4), torch.stack([(draw(60) > 0).long(), (draw(60, seed=3) > 0).long()])
+    labels_MN[1, :7] = -1
+
+    def train(network: ParallelMLP, labels: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(5)
+        loss = lambda logits, index: cross_entropies(logits, labels[:, index])
+        list(train_epochs(network, x, loss, epochs=3, batch=16, lr=1e-2, generator=generator))
+        return network(x).detach()
+
+    both = ParallelMLP(2, (4, 4, 2), torch.Generator().manual_seed(1))
+    alone = []
+    for m in range(2):
+        network = ParallelMLP(1, (4, 4, 2), torch.Generator().manual_seed(1))
+        for one, two in zip(network.parameters(), both.parameters(), strict=True):
+            one.data.copy_(two.data[m : m + 1])
+        alone.append(network)
+    together = train(both, labels_MN)
+    for m, network in enumerate(alone):
+        torch.testing.assert_close(train(network, labels_MN[m : m + 1])[0], together[m])
+
+
+def test_accuracy_does_not_count_missing_labels() -> None:
+    logits = torch.tensor([[[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]])
+    assert accuracies(logits, torch.tensor([[0, 0, 1, -1]])).item() == 2 / 3

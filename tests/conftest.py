@@ -1,0 +1,70 @@
+"""What the tests share: the command line in this process, experiment files, and plugin packages of others."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+SMALL = {
+    "name": "small",
+    "dataset": {"name": "digits"},
+    "views": {"crop": {"scale": [0.4, 1.0]}},
+    "backbone": {"name": "mlp", "hidden": [16]},
+    "latent_dim": 4,
+    "objective": {"name": "simvae", "J": 3},
+    "training": {"views": 1800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 0},
+    "evaluators": [{"name": "knn"}],
+    "trackers": [],
+    "seed": 0,
+}
+"""A run of 30 steps, most of a second long; an epoch has 71."""
+
+
+@pytest.fixture
+def simssl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `simssl ...` in an empty folder. Standard output and error stay apart."""
+    from simssl.cli import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SIMSSL_DATA", raising=False)
+
+    def command(*words: object) -> Result:
+        return CliRunner().invoke(cli, [str(word) for word in words], prog_name="simssl")
+
+    return command
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small experiment, changed at its top-level keys, and gives its path."""
+
+    def write(file: str = "small.yaml", **changes: object) -> Path:
+        path = tmp_path / file
+        path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Installs a plugin package of someone else's, for the length of a test: a module and its metadata."""
+
+    def install(distribution: str, module: str, code: str, **entry_points: str) -> Path:
+        """`entry_points`: kind -> name in YAML."""
+        site = tmp_path / f"site-{distribution}"
+        info = site / f"{distribution}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{module}.py").write_text(textwrap.dedent(code))
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        points = (f"[simssl.{kind}s]\n{name} = {module}\n" for kind, name in entry_points.items())
+        (info / "entry_points.txt").write_text("\n".join(points))
+        monkeypatch.syspath_prepend(str(site))
+        return site
+
+    return install

@@ -1,0 +1,190 @@
+"""Experiment files are checked whole: every error at once, each with file, line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from simssl.experiment.config import Experiment, load
+from simssl.experiment.document import ExperimentError
+from simssl.registry import Registry
+
+REGISTRY = Registry(builtins_only=True)
+
+
+def cells(path: Path, *overrides: str, seed: int | None = None) -> list[Experiment]:
+    return load(path, REGISTRY, overrides, seed)
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ExperimentError) as error:
+        cells(path, *overrides)
+    return [str(problem).removeprefix(f"{path}:") for problem in error.value.problems]
+
+
+def test_four_errors_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(
+        "name: wrong\n"
+        "dataset: {name: digits}\n"
+        "views: {crop: {scal: [0.4, 1.0]}}\n"
+        "backbone: {name: mlp, hidden: [16]}\n"
+        "latent_dim: 4\n"
+        "objective: {name: simva}\n"
+        "training:\n"
+        "  views: 1000\n"
+        "  optimizer: {lr: -1}\n"
+        "  batch_views: many\n"
+    )
+    found = problems(file)
+    assert found == [
+        "3:16: unknown key 'scal'; did you mean 'scale'?",
+        "6:19: no objective is called 'simva'; did you mean 'simvae'?",
+        "9:19: 'training.optimizer.lr' is greater than 0.0, not -1",
+        "10:16: 'training.batch_views' is a whole number, not 'many'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("latent_dim: 0", "'latent_dim' is at least 1, not 0"),
+        ("latent_dim: true", "'latent_dim' is a whole number, not true"),
+        ("latent_dim: '4'", "'latent_dim' is a whole number, not '4'"),
+        ("latent_dim: 4.5", "'latent_dim' is a whole number, not 4.5"),
+        ("latent_dim:", "'latent_dim' is a whole number, not empty"),
+        ("seed: -1", "'seed' is at least 0, not -1"),
+        ("name: a/b", "'name' has letters"),
+        ("dataset: digits", "the dataset is a mapping such as {name: digits}, not 'digits'"),
+        ("objective: {J: 2}", "the objective needs a 'name': random, simclr"),
+        ("objective: {name: simvae, sigma2: .inf}", "'sigma2' is a finite number, not inf"),
+        ("objective: {name: simvae, sigma2: .nan}", "'sigma2' is a finite number, not nan"),
+        ("objective: {name: simvae, as: x}", "'as' gives an evaluator another name"),
+        ("objective: {name: simvae, psi: uniform, gamma2: 1}", "a uniform psi has no variance"),
+        ("training: {views: 1000, batch_views: 5}", "'batch_views' is 5, less than the 10 views of one image"),
+        ("training: {batch_views: 60}", "give the budget as 'epochs' or as 'views'"),
+        ("training: {epochs: 1, views: 1000}", "not as both"),
+        ("training: {views: 0}", "'training.views' is at least 1, not 0"),
+        ("training: 3", "'training' is a mapping, not 3"),
+        ("views: {crop: {scale: [1.0, 0.4]}}", "'scale' must be [smallest, largest]"),
+        ("views: {crop: {scale: [0.4]}}", "'views.crop.scale"),
+        ("views: {horizontal_flip: 2}", "'views.horizontal_flip' is at most 1.0, not 2"),
+        ("evaluators: {name: knn}", "'evaluators' is a list"),
+        ("evaluators: [{name: knn}, {name: knn}]", "'knn' stands in 'evaluators' twice"),
+        ("evaluators: [knn]", "the evaluator is a mapping such as {name: knn}, not 'knn'"),
+        ("evaluators: [{name: knn, k: 0}]", "'k"),
+        ("grid: 3", "'grid' is a mapping of axes, not 3"),
+        ("grid: {seed: 3}", "the axis 'seed' is a list of values, not 3"),
+        ("grid: {seed: []}", "the axis 'seed' is a list of values, not empty"),
+        ("grid: {method: [1]}", "the axis 'method' is no key of the experiment"),
+        ("grid: {seed: [0, -1]}", "'seed' is at least 0, not -1"),
+        ("grid: {seed: [0, 0]}", "cells 1 and 2 of the grid are the same run"),
+        ("grid: {latent_dim.x: [1]}", "'latent_dim' is 4, without a key 'x'"),
+        ("trainig: {views: 1}", "unknown key 'trainig'; did you mean 'training'?"),
+    ],
+)
+def test_each_error_is_one_sentence_at_its_place(change: str, message: str, tmp_path: Path) -> None:
+    lines = {
+        "name": "name: x",
+        "dataset": "dataset: {name: digits}",
+        "backbone": "backbone: {name: mlp}",
+        "latent_dim": "latent_dim: 4",
+        "objective": "objective: {name: simvae}",
+        "training": "training: {views: 1000}",
+    }
+    key = change.split(":")[0]
+    file = tmp_path / "x.yaml"
+    file.write_text("\n".join({**lines, key: change}.values()))
+    (found,) = problems(file)
+    line = [*lines, key].index(key) + 1
+    assert found.startswith(f"{line}:")
+    assert message in found
+
+
+def test_missing_sections_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text("name: x\n")
+    text = "\n".join(problems(file))
+    for key in ("dataset", "backbone", "objective", "latent_dim", "training"):
+        assert f"'{key}' is missing" in text
+
+
+def test_overrides_replace_subtrees(small: Callable[..., Path]) -> None:
+    (cell,) = cells(small(), "objective={name: vae}", "training.views=6e5", "views.crop.scale.0=0.5")
+    assert cell.objective.resolved == {"name": "vae", "likelihood": "gaussian", "sigma2_x": None}
+    assert cell.training.views == 600_000
+    assert cell.views.crop is not None
+    assert cell.views.crop.scale == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.viws=3", "unknown key 'viws'; did you mean 'views'?"),
+        ("latent_dim.x=3", "'latent_dim' is 4, without a key 'x'"),
+        ("evaluators.3.k=3", "'evaluators' is a list of 1, without a '3'"),
+        ("training..views=3", "'training..views' is not a dotted key"),
+        ("training.views=many", "'training.views' is a whole number, not 'many'"),
+    ],
+)
+def test_a_bad_override_is_its_own_place(override: str, message: str, small: Callable[..., Path]) -> None:
+    (found,) = problems(small(), override)
+    assert found == f"-s '{override}': {message}"
+
+
+def test_grid_multiplies_axes_and_labels(small: Callable[..., Path]) -> None:
+    method = [
+        {"objective": {"name": "simclr", "temperature": 0.2}, "training.optimizer.lr": 0.01},
+        {"objective": {"name": "vae"}},
+    ]
+    found = cells(small(grid={"method": method, "seed": [0, 1, 2]}))
+    assert [(c.objective.name, c.training.optimizer.lr, c.seed) for c in found] == [
+        ("simclr", 0.01, 0),
+        ("simclr", 0.01, 1),
+        ("simclr", 0.01, 2),
+        ("vae", 1e-3, 0),
+        ("vae", 1e-3, 1),
+        ("vae", 1e-3, 2),
+    ]
+    assert len({c.folder for c in found}) == 6
+
+
+def test_an_axis_of_a_section_takes_mappings_as_they_are(small: Callable[..., Path]) -> None:
+    found = cells(small(grid={"objective": [{"name": "random"}, {"name": "simvae", "J": 2}]}))
+    assert [c.objective.name for c in found] == ["random", "simvae"]
+
+
+def test_the_seed_option_fixes_the_axis(small: Callable[..., Path]) -> None:
+    file = small(grid={"seed": [0, 1, 2], "latent_dim": [2, 3]})
+    assert [(c.seed, c.latent_dim) for c in cells(file, seed=7)] == [(7, 2), (7, 3)]
+    assert [c.seed for c in cells(file, "grid={}")] == [0]
+
+
+def test_hash_covers_the_weights_as_written(small: Callable[..., Path]) -> None:
+    def digest(**changes: object) -> str:
+        (cell,) = cells(small(**changes))
+        return cell.digest
+
+    same = digest()
+    assert digest(evaluators=[], trackers=[{"name": "console"}], name="other") == same
+    for changes in ({"seed": 1}, {"latent_dim": 5}, {"objective": {"name": "vae"}}, {"views": {}}):
+        assert digest(**changes) != same
+
+
+def test_trackers_default_to_console_and_tensorboard(small: Callable[..., Path], tmp_path: Path) -> None:
+    file = small()
+    file.write_text(file.read_text().replace("trackers: []\n", ""))
+    (cell,) = cells(file)
+    assert [choice.name for choice in cell.trackers] == ["console", "tensorboard"]
+
+
+def test_the_resolved_experiment_is_an_experiment(small: Callable[..., Path], tmp_path: Path) -> None:
+    import yaml
+
+    (cell,) = cells(small(evaluators=[{"name": "knn", "as": "near"}]))
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(yaml.safe_dump(cell.resolved))
+    (again,) = cells(resolved)
+    assert again.resolved == cell.resolved

@@ -1,0 +1,168 @@
+"""Reports: means and standard errors by hand, nothing merged in silence, every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import Result
+
+from simssl.measurement import formats, report
+
+SETTINGS = {
+    "name": "e",
+    "dataset": {"name": "mnist"},
+    "views": {},
+    "backbone": {"name": "mlp"},
+    "latent_dim": 10,
+    "objective": {"name": "simvae", "J": 10},
+    "training": {"views": 1000},
+    "evaluators": [{"name": "knn"}, {"name": "style_probe"}],
+    "trackers": [],
+    "seed": 0,
+}
+
+
+def metric(value: float, **protocol: Any) -> dict[str, Any]:
+    return {"value": value, "unit": "fraction", "better": "higher", "protocol": {"split": "test", **protocol}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a finished run's folder."""
+
+    def write(folder: str, metrics: dict[str, Any], **settings: Any) -> Path:
+        path = tmp_path / "runs" / folder
+        path.mkdir(parents=True)
+        (path / "experiment.yaml").write_text(yaml.safe_dump({**SETTINGS, **settings}))
+        (path / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+        return path
+
+    return write
+
+
+def table(*runs: Path, against: str | None = None) -> report.Table:
+    return report.tabulate([report.load(path) for path in runs], against)
+
+
+KNN = "knn/class/accuracy"
+
+
+def test_mean_and_standard_error_over_seeds(run: Callable[..., Path]) -> None:
+    values = [0.9, 0.92, 0.97]
+    runs = [run(f"s{i}", {KNN: metric(v, selected={"k": i})}, seed=i) for i, v in enumerate(values)]
+    found = table(*runs)
+    (row,), (column,) = found.rows, found.columns
+    cell = row.cells[column]
+    assert (row.label, row.runs, cell.n) == ("simvae", 3, 3)
+    assert cell.mean == pytest.approx(statistics.mean(values))
+    assert cell.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
+    assert formats.cell_text(cell, "fraction") == ["0.930 ±0.021"]
+
+
+def test_other_budgets_and_parameters_are_other_rows(run: Callable[..., Path]) -> None:
+    found = table(
+        run("a", {KNN: metric(0.1)}),
+        run("b", {KNN: metric(0.2)}, objective={"name": "simvae", "J": 2}),
+        run("c", {KNN: metric(0.3)}, training={"views": 2000}),
+        run("d", {KNN: metric(0.4)}, objective={"name": "vae"}),
+    )
+    assert [row.label for row in found.rows] == [
+        "simvae J=10 training.views=1000",
+        "simvae J=2 training.views=1000",
+        "simvae J=10 training.views=2000",
+        "vae",
+    ]
+    assert all(row.runs == 1 for row in found.rows)
+
+
+def test_other_protocols_are_other_columns(run: Callable[..., Path]) -> None:
+    found = table(
+        run("a", {KNN: metric(0.1, data="abc", evaluator={"k": 5})}),
+        run("b", {KNN: metric(0.2, data="abc", evaluator={"k": 9})}, seed=1),
+    )
+    assert [column.title for column in found.columns] == [f"{KNN} [k 5]", f"{KNN} [k 9]"]
+    assert [cell.n for cell in found.rows[0].cells.values()] == [1, 1]
+
+
+def test_a_selection_on_test_is_labelled(run: Callable[..., Path]) -> None:
+    (column,) = table(run("a", {KNN: metric(0.1, selected_on="test")})).columns
+    assert column.title == f"{KNN} (selected on test)"
+
+
+def test_a_terminal_shows_an_evaluators_summary(run: Callable[..., Path]) -> None:
+    found = table(run("a", {KNN: metric(0.1), "style_probe/R2": metric(0.5), "style_probe/crop/R2": metric(0.4)}))
+    assert [column.key for column in found.summary] == [KNN, "style_probe/R2"]
+    assert "style_probe/crop/R2" in formats.as_csv(found)
+
+
+def test_missing_and_skipped_cells_are_marked(run: Callable[..., Path]) -> None:
+    found = table(
+        run("a", {KNN: metric(0.1), "reconstruction": {"skipped": "simclr has no decoder", "evaluator": {}}}),
+        run("b", {"style_probe/R2": metric(0.2)}, objective={"name": "vae"}),
+    )
+    text = formats.terminal(found)
+    assert text.count("\N{EN DASH}") == 2
+    assert "reconstruction: skipped, simclr has no decoder" in text
+
+
+def test_published_values_stand_beside_ours(run: Callable[..., Path]) -> None:
+    found = table(run("a", {KNN: metric(0.98)}), against="bizeul2024")
+    (cell,) = found.rows[0].cells.values()
+    assert cell.published is not None
+    assert (cell.published.value, cell.published.source) == (0.985, "Table 1")
+    assert formats.cell_text(cell, "fraction") == ["0.980", "paper 0.985, \N{MINUS SIGN}0.005"]
+    (record,) = formats.records(found)
+    assert record["published"] == 0.985
+
+
+def test_a_published_table_may_be_a_file(run: Callable[..., Path], tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text(f"dataset,objective,key,value,stderr,source\nmnist,simvae,{KNN},0.5,,Own\n")
+    (cell,) = table(run("a", {KNN: metric(0.98)}), against=str(file)).rows[0].cells.values()
+    assert cell.published == report.Published(0.5, None, "Own")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("dataset,objective\na,b\n", "own.csv:2: a published value has the columns"), (None, "neither a file nor")],
+)
+def test_a_bad_published_table_is_named(
+    text: str | None, message: str, simssl: Callable[..., Result], run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run("a", {KNN: metric(0.98)})
+    if text:
+        (tmp_path / "own.csv").write_text(text)
+    result = simssl("report", "runs", "--against", "own.csv")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_every_format_holds_the_numbers(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
+    run("a", {KNN: metric(0.981)})
+    texts = {name: simssl("report", "runs", "--format", name).stdout for name in formats.FORMATS}
+    assert all("0.981" in text for text in texts.values())
+    assert texts["md"].startswith("| method | runs | knn/class/accuracy |\n| --- | --- | --- |\n")
+    assert next(csv.DictReader(io.StringIO(texts["csv"])))["mean"] == "0.981"
+    assert json.loads(texts["json"])["metrics"][0]["key"] == KNN
+    assert r"\begin{tabular}{lrr}" in texts["latex"]
+    assert r"knn/class/accuracy" in texts["latex"]
+
+
+def test_several_experiments_are_told_apart(run: Callable[..., Path]) -> None:
+    found = table(run("a", {KNN: metric(0.1)}), run("b", {KNN: metric(0.2)}, name="f", dataset={"name": "digits"}))
+    assert [(row.experiment, row.label) for row in found.rows] == [("e", "simvae"), ("f", "simvae")]
+    assert formats.headings(found, found.summary)[0] == "experiment"
+
+
+def test_nothing_found_is_said(simssl: Callable[..., Result]) -> None:
+    result = simssl("report", "nowhere")
+    assert result.exit_code == 2
+    assert "no finished run was found in nowhere" in result.stderr

@@ -1,0 +1,230 @@
+"""Evaluators on features whose score is known: an oracle, noise, permuted labels, and scikit-learn's reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from simssl.api import Data, Evaluator, Posterior, Result, Split, Target
+from simssl.blocks.likelihood import Gaussian
+from simssl.blocks.splits import held_out
+from simssl.experiment.settings import Crop, ViewSettings
+from simssl.registry import Registry
+from simssl.training.views import Views
+
+REGISTRY = Registry(builtins_only=True)
+CLASSES = 4
+
+
+class Known:
+    """A subject whose representation is any function of the image (or, for features, of the labels)."""
+
+    def __init__(self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], seed: int = 0) -> None:
+        names = tuple(str(c) for c in range(CLASSES))
+        splits = [
+            Split(torch.zeros(len(x), 1, 8, 8, dtype=torch.uint8), {"class": Target(y, names)})
+            for x, y in zip((train, test), labels, strict=True)
+        ]
+        self.data = Data.of(*splits)
+        self.device = torch.device("cpu")
+        self.generator = torch.Generator().manual_seed(seed)
+        self._features = {"train": train, "test": test}
+
+    def features(self, split: str, layer: str = "representation") -> Tensor:
+        return self._features[split]
+
+    def selection(self) -> tuple[Tensor, Tensor]:
+        return held_out(self.data.train.targets["class"].values)
+
+
+def evaluator(name: str, **params: object) -> Evaluator:
+    plugin = REGISTRY.load("evaluator", name)
+    built: Evaluator = plugin(plugin.Params(**params))
+    return built
+
+
+def labelled(n_train: int = 400, n_test: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randint(0, CLASSES, (n,), generator=generator) for n in (n_train, n_test))  # type: ignore[return-value]
+
+
+def noise(n: int, seed: int, dimensions: int = 6) -> Tensor:
+    return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+def oracle(labels: tuple[Tensor, Tensor]) -> Known:
+    one_hot = [torch.nn.functional.one_hot(y, CLASSES).repeat(1, 4) + 0.01 * noise(len(y), 3, 16) for y in labels]
+    return Known(one_hot[0], one_hot[1], labels)
+
+
+def accuracy(result: Result) -> float:
+    return result.metrics["class/accuracy"].value
+
+
+CLASSIFIERS = [("knn", {}), ("knn", {"k": 3}), ("mlp_probe", {"lr": 1e-2, "epochs": 60})]
+
+
+@pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
+def test_labels_as_representation_reach_the_best_score(name: str, params: dict[str, Any]) -> None:
+    assert accuracy(evaluator(name, **params).run(oracle(labelled()))) == 1.0
+
+
+@pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
+def test_noise_falls_to_chance(name: str, params: dict[str, Any]) -> None:
+    subject = Known(noise(400, 1), noise(200, 2), labelled())
+    assert accuracy(evaluator(name, **params).run(subject)) == pytest.approx(1 / CLASSES, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
+def test_permuted_labels_fall_to_chance(name: str, params: dict[str, Any]) -> None:
+    labels = labelled()
+    good = oracle(labels)
+    permuted = labels[0][torch.randperm(400, generator=torch.Generator().manual_seed(9))]
+    subject = Known(good.features("train"), good.features("test"), (permuted, labels[1]))
+    assert accuracy(evaluator(name, **params).run(subject)) == pytest.approx(1 / CLASSES, abs=0.15)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_knn_is_scikit_learns(k: int) -> None:
+    """On odd votes of two classes there are no ties; with ties ours goes to the nearest, so compare the rest."""
+    train, test = noise(500, 1), noise(300, 2)
+    labels = ((train[:, 0] > 0).long(), (test[:, 0] > 0).long())
+    reference = KNeighborsClassifier(k, algorithm="brute").fit(train.double().numpy(), labels[0].numpy())
+    votes = torch.from_numpy(reference.predict_proba(test.double().numpy()))
+    untied = votes[:, 0] != votes[:, 1]
+    knn = _knn_module()
+    ours = knn.vote(labels[0][knn.nearest(test, train, k)], 2)
+    assert torch.equal(ours[untied], votes.argmax(1)[untied])
+    nearest = labels[0][knn.nearest(test, train, 1)[:, 0]]
+    assert torch.equal(ours[~untied], nearest[~untied])
+
+
+def _knn_module() -> Any:
+    import importlib
+
+    return importlib.import_module(REGISTRY.find("evaluator", "knn").module)
+
+
+def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:
+    """Training labels are noisy, so a large k is best; the number is that k's accuracy on test, not test's best."""
+    features = [noise(600, 1, 2), noise(300, 2, 2)]
+    labels = [(f[:, 0] > 0).long() for f in features]
+    flip = torch.rand(600, generator=torch.Generator().manual_seed(3)) < 0.3
+    labels[0] = torch.where(flip, 1 - labels[0], labels[0])
+    subject = Known(features[0], features[1], (labels[0], labels[1]))
+    chosen = evaluator("knn").run(subject).metrics["class/accuracy"]
+    k = chosen.protocol["selected"]["k"]
+    assert k > 3
+    assert chosen.value == accuracy(evaluator("knn", k=k).run(subject))
+    on_test = evaluator("knn", select="test").run(subject)
+    assert accuracy(on_test) >= chosen.value
+    assert "TEST" in str(on_test.protocol["selection"])
+
+
+def test_unlabelled_images_do_not_count() -> None:
+    labels = labelled()
+    labels[0][:100], labels[1][:50] = -1, -1
+    subject = oracle((labels[0].clamp(min=0), labels[1].clamp(min=0)))
+    known = Known(subject.features("train"), subject.features("test"), labels)
+    known._features["train"][:100] = noise(100, 8, 16)
+    for name, params in CLASSIFIERS:
+        assert accuracy(evaluator(name, **params).run(known)) == 1.0
+
+
+def test_unknown_targets_are_refused_before_training(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
+    result = simssl("run", small(evaluators=[{"name": "knn", "targets": ["clas"]}]))
+    assert result.exit_code == 2
+    assert "evaluator 'knn': the data set has no class target 'clas'; it has class" in result.stderr
+    assert not Path("runs").exists()
+
+
+class Seeing(Known):
+    """A subject with real images, whose representation is a function of the drawn view."""
+
+    def __init__(self, represent: Callable[[Tensor, dict[str, Tensor]], Tensor]) -> None:
+        images = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        labels = torch.arange(300) % CLASSES
+        super().__init__(torch.zeros(200, 2), torch.zeros(100, 2), (labels[:200], labels[200:]))
+        splits = (Split(images[:200], self.data.train.targets), Split(images[200:], self.data.test.targets))
+        self.data = Data.of(*splits)
+        self.views = Views(ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5), (1, 8, 8))
+        self.represent = represent
+        self.likelihood = Gaussian(0.1)
+
+    def draw_views(self, images: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
+        x, draws = self.views.random_views(images, J, self.generator)
+        self.drawn = self.views.style(draws)
+        return x, {name: values.view(len(images), J) for name, values in self.drawn.items()}
+
+    def posterior(self, x: Tensor) -> Posterior:
+        return Posterior(self.represent(x, self.drawn))
+
+
+def _parameters(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    return torch.stack(list(drawn.values()), dim=1)
+
+
+def _squared(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    """Knows the distance of the centre from the middle, and its sign: linear in nothing that is asked for."""
+    signed = {name: (values - 0.5) for name, values in drawn.items()}
+    return torch.stack([v.sign() * v.square() for v in signed.values()], dim=1)
+
+
+def _noise(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    return noise(len(x), 5)
+
+
+@pytest.mark.parametrize("probe", ["ridge", "mlp"])
+def test_style_probe_with_an_oracle_and_with_noise(probe: str) -> None:
+    perfect = evaluator("style_probe", probe=probe).run(Seeing(_parameters)).metrics
+    assert set(perfect) == {
+        "R2",
+        *(f"{n}/R2" for n in ("crop_centre_x", "crop_centre_y", "crop_height", "crop_width", "horizontal_flip")),
+    }
+    assert all(metric.value > 0.98 for metric in perfect.values())
+    assert perfect["R2"].value == pytest.approx(sum(m.value for n, m in perfect.items() if "/" in n) / 5)
+    blind = evaluator("style_probe", probe=probe).run(Seeing(_noise)).metrics
+    assert all(abs(metric.value) < 0.05 for metric in blind.values())
+
+
+def test_the_mlp_reads_what_ridge_cannot() -> None:
+    linear, mlp = (evaluator("style_probe", probe=probe).run(Seeing(_squared)).metrics for probe in ("ridge", "mlp"))
+    assert mlp["crop_centre_x/R2"].value > linear["crop_centre_x/R2"].value + 0.02
+    assert mlp["crop_centre_x/R2"].value > 0.95
+
+
+def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
+    """Against a plain sum over the test images of the run, decoded from its checkpoint."""
+    import json
+
+    from PIL import Image
+
+    from simssl.experiment.config import load
+    from simssl.training.assemble import assemble, load_data
+    from simssl.training.folder import RunFolder
+    from simssl.training.train import restore_trained
+
+    file = small(evaluators=[{"name": "reconstruction", "pictures": 5}])
+    assert simssl("run", file).exit_code == 0
+    (run,) = Path("runs/small").iterdir()
+    (cell,) = load(file, REGISTRY)
+    data = load_data(cell.dataset, REGISTRY, Path(), lambda *_: None)
+    assembly = assemble(cell, REGISTRY, data, torch.device("cpu"))
+    restore_trained(assembly, RunFolder(run))
+    x = data.test.images.float() / 255
+    with torch.no_grad():
+        decoded = assembly.objective.decode(assembly.objective.posterior(x).mean).sigmoid()
+    squared = (x - decoded).double().square()
+    metrics = json.loads((run / "metrics.json").read_text())["metrics"]
+    nll = squared.sum() / 0.02 / len(x) + 32 * torch.log(torch.tensor(0.02 * torch.pi)).item()
+    assert metrics["reconstruction/mse"]["value"] == pytest.approx(squared.mean().item(), rel=1e-4)
+    assert metrics["reconstruction/nll"]["value"] == pytest.approx(nll.item(), rel=1e-3)
+    assert metrics["reconstruction/nll"]["unit"] == "nats/image"
+    picture = Image.open(run / "images" / "reconstruction-test.png")
+    assert picture.size == (5 * 68 + 4, 2 * 68 + 4)

@@ -1,0 +1,89 @@
+"""Trackers: lines and events of a real run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+BOTH = [{"name": "console", "seconds": 1e-6}, {"name": "tensorboard"}]
+
+
+def events(run: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(run))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    evaluators = [{"name": "knn"}, {"name": "reconstruction"}]
+    assert simssl("run", small(trackers=BOTH, evaluators=evaluators)).exit_code == 0
+    (run,) = Path("runs/small").iterdir()
+    found = events(run)
+    scalars = set(found.Tags()["scalars"])
+    assert {"loss", "terms/reconstruction", "terms/entropy", "terms/prior"} <= scalars
+    assert {"knn/class/accuracy", "reconstruction/mse", "reconstruction/nll"} <= scalars
+    assert [event.step for event in found.Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+    assert found.Tags()["images"] == ["reconstruction/test"]
+
+
+def test_steps_stand_once_after_a_resumption(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simssl.training.train import Trainer
+
+    step = Trainer.train_step
+
+    def fail_at_18(trainer: Trainer) -> None:
+        step(trainer)
+        if trainer.step == 18:
+            raise RuntimeError("power cut")
+
+    training = {"views": 1800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 0}
+    file = small(trackers=BOTH, training=training)
+    monkeypatch.setattr(Trainer, "train_step", fail_at_18)
+    assert simssl("run", file).exit_code == 1
+    monkeypatch.setattr(Trainer, "train_step", step)
+    result = simssl("run", file)
+    assert result.exit_code == 0
+    assert "goes on after step 15 of 30" in result.stderr
+    (run,) = Path("runs/small").iterdir()
+    assert [event.step for event in events(run).Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+
+
+def test_console_prints_plain_lines_where_there_is_no_terminal(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    result = simssl("run", small(trackers=BOTH))
+    assert "step 5/30 17%  loss " in result.stderr
+    assert "views/s" in result.stderr
+    assert "s left" in result.stderr
+    assert "knn: class/accuracy 0." in result.stderr
+    assert "\x1b" not in result.stderr
+
+
+def test_a_tracker_that_fails_is_detached(
+    simssl: Callable[..., Result], small: Callable[..., Path], package: Callable[..., Path]
+) -> None:
+    code = """
+        import simssl
+        from simssl.api import Tracker
+
+        class Clumsy(Tracker):
+            '''Stumbles at the first record.'''
+            def logged(self, step, terms):
+                raise ValueError("oops")
+
+        @simssl.hookimpl
+        def simssl_tracker():
+            return Clumsy
+    """
+    package("clumsy-dist", "clumsy_tracker", code, tracker="clumsy")
+    result = simssl("run", small(trackers=[{"name": "clumsy"}]))
+    assert result.exit_code == 0
+    assert result.stderr.count("the tracker 'clumsy' failed and is detached (ValueError: oops)") == 1

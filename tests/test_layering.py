@@ -1,0 +1,110 @@
+"""Who may import whom: {cli, testing} -> {run} -> measurement -> training -> {experiment, registry} -> api."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = sorted((ROOT / "simssl").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins" / "simssl_plugins").rglob("*.py"))
+
+LAYERS = [
+    {"simssl", "simssl.errors"},
+    {"simssl.experiment.params", "simssl.hookspecs", "simssl.api"},
+    {"simssl.registry", "simssl.experiment"},
+    {"simssl.training"},
+    {"simssl.measurement"},
+    {"simssl.run"},
+    {"simssl.cli", "simssl.listing", "simssl.testing", "simssl.__main__"},
+]
+LEAVES = {"simssl.blocks", "simssl.training.distributed"}
+"""They import nothing of ours but each other, and anyone may import them."""
+PLUGINS_MAY = {"simssl", "simssl.api", "simssl.blocks", "simssl.training.distributed"}
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removeprefix("plugins.").removesuffix(".__init__")
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, inside of functions too, but not for type checking alone."""
+    tree = ast.parse(file.read_text())
+    checking = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in checking:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            submodules = (f"{module}.{alias.name}" for alias in node.names)
+            exists = {name for name in submodules if (ROOT / Path(*name.split("."))).with_suffix(".py").exists()}
+            found |= exists or {module}
+    return found
+
+
+def within(module: str, names: set[str]) -> bool:
+    return any(module == name or (name != "simssl" and module.startswith(f"{name}.")) for name in names)
+
+
+def layer(module: str) -> int:
+    matches = [i for i, names in enumerate(LAYERS) if within(module, names)]
+    assert matches, f"{module} stands in no layer: add it to LAYERS"
+    return min(matches)
+
+
+@pytest.mark.parametrize("file", CORE, ids=module_of)
+def test_core_imports_downwards(file: Path) -> None:
+    module = module_of(file)
+    if module == "simssl":
+        return  # it imports on first use, so that a plugin finds what it needs in one place
+    ours = {name for name in imports(file) if name.split(".")[0] in ("simssl", "simssl_plugins")}
+    assert not within("simssl_plugins", ours)
+    if within(module, LEAVES):
+        assert all(within(name, LEAVES) for name in ours), ours
+        return
+    for name in ours:
+        assert within(name, LEAVES) or layer(name) <= layer(module), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("file", PLUGINS, ids=module_of)
+def test_plugins_import_what_they_may(file: Path) -> None:
+    ours = {name for name in imports(file) if name.split(".")[0] in ("simssl", "simssl_plugins")}
+    assert all(within(name, PLUGINS_MAY) for name in ours), ours
+
+
+@pytest.mark.parametrize("file", [f for f in CORE if within(module_of(f), LAYERS[2])], ids=module_of)
+def test_configuration_does_not_import_torch(file: Path) -> None:
+    assert not any(name.split(".")[0] in ("torch", "torchvision") for name in imports(file))
+
+
+def test_core_names_no_plugin() -> None:
+    """No method, data set or metric by name; the two default trackers are the contract's."""
+    import tomllib
+
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    names = {n for group, points in tables.items() if group != "simssl.trackers" for n in points}
+    names -= {"random", "reconstruction"}  # words of their own
+    for file in CORE:
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not strings & names, f"{file} names {strings & names}"
+
+
+def test_modules_are_short() -> None:
+    """A reader should not have to scroll far; hookspecs.py and api.py are documentation more than code."""
+    long = {module_of(f): n for f in CORE + PLUGINS if (n := len(f.read_text().splitlines())) > 260}
+    assert set(long) <= {"simssl.api", "simssl.testing.checks"}, long

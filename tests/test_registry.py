@@ -1,0 +1,141 @@
+"""Plugins of others: first-class where they are right, named and harmless where they are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from simssl import hookspecs
+from simssl.registry import KINDS, Registry
+
+Command = Callable[..., Result]
+Install = Callable[..., Path]
+
+GOOD = """
+    import simssl
+    from simssl.api import Objective, Posterior
+
+    class Pixels(Objective):
+        '''The first pixels.'''
+        trained = False
+
+        def posterior(self, x_BCHW):
+            return Posterior(x_BCHW.flatten(1)[:, : self.context.latent_dim])
+
+    @simssl.hookimpl
+    def simssl_objective():
+        return Pixels
+"""
+
+BROKEN = {
+    "import_error": ("import nowhere_at_all", "importing it raised ModuleNotFoundError"),
+    "syntax_error": ("def", "importing it raised SyntaxError"),
+    "exits": ("raise SystemExit(3)", "importing it raised SystemExit"),
+    "no_hook": ("x = 1", "no hook found: define simssl_objective() under @simssl.hookimpl"),
+    "undecorated": ("def simssl_objectiv():\n    return int", "no hook found: define simssl_objective()"),
+    "misspelt": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_objectiv():\n    return int",
+        "its hook does not fit: unknown hook 'simssl_objectiv'",
+    ),
+    "wrong_argument": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_objective(x):\n    return int",
+        "its hook does not fit",
+    ),
+    "wrong_return": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_objective():\n    return int",
+        "simssl_objective() returned <class 'int'>, not a subclass of Objective",
+    ),
+    "returns_nothing": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_objective():\n    pass",
+        "simssl_objective() returned None, not a subclass of Objective",
+    ),
+    "raises": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_objective():\n    return 1 / 0",
+        "simssl_objective() raised ZeroDivisionError",
+    ),
+    "missing_method": (
+        "import simssl\nfrom simssl.api import Objective\nclass A(Objective): pass\n"
+        "@simssl.hookimpl\ndef simssl_objective():\n    return A",
+        "A does not define posterior and forward and views",
+    ),
+    "wrong_params": (
+        "import simssl\nfrom simssl.api import Tracker\nclass A(Tracker):\n    Params = dict\n"
+        "@simssl.hookimpl\ndef simssl_tracker():\n    return A",
+        "A.Params is <class 'dict'>, not a subclass of simssl.Params",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_named_and_disturbs_no_other(
+    case: str, simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    code, reason = BROKEN[case]
+    kind = "tracker" if "tracker" in code else "objective"
+    package("broken-dist", f"broken_{case}", code, **{kind: "broken"})
+    checked = simssl("plugins", "--check")
+    assert checked.exit_code == 1
+    (line,) = (line for line in checked.stdout.splitlines() if "BROKEN" in line)
+    assert line.split()[:4] == [kind, "broken", "broken-dist", "1.0"]
+    assert f"broken-dist 1.0 (broken_{case}) is broken: {reason}" in checked.stdout
+    assert simssl("plugins").exit_code == 0
+    assert simssl("run", small(objective={"name": "random"})).exit_code == 0
+    section = {"objective": {"name": "broken"}} if kind == "objective" else {"trackers": [{"name": "broken"}]}
+    used = simssl("check", small(**section))
+    assert used.exit_code == 2
+    assert reason in used.stderr
+    assert "Traceback" not in used.stderr
+
+
+def test_a_strangers_plugin_runs_like_ours(simssl: Command, small: Callable[..., Path], package: Install) -> None:
+    package("good-dist", "good_objective", GOOD, objective="pixels")
+    listed = json.loads(simssl("plugins", "--json").stdout)
+    assert {"kind": "objective", "name": "pixels", "distribution": "good-dist"}.items() <= next(
+        row for row in listed if row["name"] == "pixels"
+    ).items()
+    result = simssl("run", small(objective={"name": "pixels"}))
+    assert result.exit_code == 0, result.stderr
+    hidden = simssl("--no-plugins", "check", small(objective={"name": "pixels"}))
+    assert hidden.exit_code == 2
+    assert "--no-plugins hides" in hidden.stderr
+
+
+def test_a_name_provided_twice_is_a_conflict_when_used(
+    simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    package("good-dist", "good_objective", GOOD, objective="simvae")
+    listed = simssl("plugins")
+    assert listed.exit_code == 0
+    assert sum("CONFLICT" in line for line in listed.stdout.splitlines()) == 2
+    assert simssl("run", small(objective={"name": "vae"})).exit_code == 0
+    used = simssl("check", small(objective={"name": "simvae"}))
+    assert used.exit_code == 2
+    assert "good-dist 1.0 (good_objective)" in used.stderr
+    assert "simssl 0" in used.stderr
+
+
+def test_an_unknown_name_is_suggested_or_explained(simssl: Command, small: Callable[..., Path]) -> None:
+    assert "did you mean 'simclr'?" in simssl("check", small(objective={"name": "simclear"})).stderr
+    far = simssl("check", small(objective={"name": "barlow_twins"})).stderr
+    assert "installed are random, simclr, simvae, vae" in far
+    assert "pip install -e ." in far
+
+
+def test_listing_imports_no_plugin(package: Install) -> None:
+    import sys
+
+    package("good-dist", "never_imported", GOOD, objective="pixels")
+    assert "pixels" in Registry().names("objective")
+    assert "never_imported" not in sys.modules
+
+
+def test_every_kind_has_a_hook_and_a_class() -> None:
+    from simssl import api
+
+    for kind, name in KINDS.items():
+        assert hasattr(hookspecs, f"simssl_{kind}")
+        assert isinstance(getattr(api, name), type)
