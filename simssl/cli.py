@@ -153,7 +153,10 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
 @_seed
 @click.pass_context
 def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed: int | None) -> None:
-    """Say everything that is wrong with an experiment file; train nothing."""
+    """Check an experiment file; train nothing.
+
+    Everything that is wrong is said at once, with file, line and column.
+    """
     cells = _load(ctx.obj, experiment, settings, seed)
     click.echo(f"{experiment} is right: {len(cells)} run{'s' if len(cells) > 1 else ''}")
 
@@ -193,7 +196,10 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     help="csv and json hold every number, the others each evaluator's summary.",
 )
 def report_(runs: tuple[Path, ...], against: str | None, format_: str) -> None:
-    """Print one table of many runs; RUNS are their folders, or folders around them."""
+    """Print one table of many runs.
+
+    RUNS are their folders, or folders around them.
+    """
     from simssl.measurement import formats, report
 
     table = report.tabulate([report.load(run) for run in report.find(runs)], against)
@@ -219,7 +225,10 @@ def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
 @click.argument("name")
 @click.pass_context
 def show(ctx: click.Context, kind: str, name: str) -> None:
-    """Show a plugin's parameters: type, default, range, meaning and source."""
+    """Show a plugin's parameters.
+
+    Type, range, default, meaning and source of each.
+    """
     from simssl.experiment.describe import describe
 
     click.echo(describe(ctx.obj.find(kind, name), ctx.obj.load(kind, name)))
@@ -228,7 +237,10 @@ def show(ctx: click.Context, kind: str, name: str) -> None:
 @cli.command()
 @click.pass_obj
 def schema(registry: Registry) -> None:
-    """Print the JSON Schema of experiment files, installed plugins included, for editors."""
+    """Print the JSON Schema of experiment files.
+
+    Editors complete and check the files with it, installed plugins included.
+    """
     import json
 
     from simssl.experiment.schema import schema as build

@@ -60,8 +60,8 @@ def train_epochs(
 
 def cross_entropies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
     """The sum over M problems of each one's mean cross entropy; a label of -1 does not count."""
-    loss_MB = F.cross_entropy(logits_MBC.transpose(1, 2), labels_MB, ignore_index=-1, reduction="none")
-    return (loss_MB.sum(1) / (labels_MB >= 0).sum(1).clamp(min=1)).sum()
+    loss_N = F.cross_entropy(logits_MBC.flatten(0, 1), labels_MB.flatten(), ignore_index=-1, reduction="none")
+    return (loss_N.view_as(labels_MB).sum(1) / (labels_MB >= 0).sum(1).clamp(min=1)).sum()
 
 
 def accuracies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:

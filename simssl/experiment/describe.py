@@ -22,17 +22,24 @@ def describe(plugin: Plugin, loaded: type[Any]) -> str:
     lines = [f"{plugin.kind} {plugin.name}, of {plugin.source}", "", inspect.getdoc(loaded) or "", ""]
     properties = loaded.Params.model_json_schema().get("properties", {})
     for name, schema in properties.items():
-        lines.append(f"  {name}: {type_of(schema)}{_default(schema)}")
-        lines += textwrap.wrap(schema.get("description", ""), 96, initial_indent="      ", subsequent_indent="      ")
+        lines += textwrap.wrap(f"{name}: {type_of(schema)}{_default(schema)}", 98, **_indent(2))
+        lines += textwrap.wrap(schema.get("description", ""), 98, **_indent(6))
     if not properties:
         lines.append("  It has no parameters.")
     return "\n".join(lines)
 
 
+def _indent(first: int) -> dict[str, Any]:
+    return {"initial_indent": " " * first, "subsequent_indent": " " * 6}
+
+
 def _default(schema: dict[str, Any]) -> str:
     if "default" not in schema:
         return ", required"
-    return ", empty by default" if schema["default"] is None else f", default {json.dumps(schema['default'])}"
+    default = schema["default"]
+    if default is None:
+        return ", empty by default"
+    return f", default {default if isinstance(default, str) else json.dumps(default)}"
 
 
 def type_of(schema: dict[str, Any]) -> str:

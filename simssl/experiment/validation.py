@@ -9,32 +9,32 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Problem, describe
 from simssl.experiment.params import Params
 
 P = TypeVar("P", bound=Params)
 
-_MESSAGES = {
-    "int_type": "is a whole number",
-    "int_from_float": "is a whole number",
-    "float_type": "is a number",
-    "bool_type": "is true or false",
-    "string_type": "is a string",
-    "finite_number": "is a finite number",
-    "tuple_type": "is a list",
-    "list_type": "is a list",
-    "dict_type": "is a mapping",
-    "model_type": "is a mapping",
-    "model_attributes_type": "is a mapping",
-    "greater_than": "is greater than {gt}",
-    "greater_than_equal": "is at least {ge}",
-    "less_than": "is less than {lt}",
-    "less_than_equal": "is at most {le}",
-    "literal_error": "is {expected}",
-    "string_pattern_mismatch": "has letters, digits, '_', '.' and '-' alone, and begins with a letter or digit",
-    "string_too_long": "has at most {max_length} characters",
-    "too_short": "has at least {min_length} entries",
-    "too_long": "has at most {max_length} entries",
+_MUST_BE = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or digit",
+    "string_too_long": "at most {max_length} characters long",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
 }
 
 
@@ -46,26 +46,51 @@ def validate(model: type[P], tree: Mapping[str, Any], document: Document, path: 
     try:
         return model.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        messages: dict[Place, dict[str, None]] = {}
-        for details in error.errors(include_url=False):
-            keys = details["loc"]
-            place = document.place((*path, *keys), of_key=details["type"] == "extra_forbidden")
-            messages.setdefault(place, {})[_message(dict(details), keys, model)] = None
-        raise ExperimentError(Problem(place, "; or ".join(texts)) for place, texts in messages.items()) from None
+        raise ExperimentError(_problems(error, model, tree, document, path)) from None
 
 
-def _message(details: dict[str, Any], keys: Keys, model: type[Params]) -> str:
-    kind, context = details["type"], details.get("ctx", {})
-    name = ".".join(str(part) for part in keys)
-    if kind == "extra_forbidden":
+def _problems(
+    error: ValidationError, model: type[Params], tree: Mapping[str, Any], document: Document, path: Keys
+) -> list[Problem]:
+    """One problem for each place; where a value may be of several types, those nearest to fitting are told."""
+    by_keys: dict[Keys, list[Any]] = {}
+    for details in error.errors(include_url=False):
+        by_keys.setdefault(_keys(details["loc"], tree, details["type"]), []).append(details)
+    deepest = [keys for keys in by_keys if not any(other[: len(keys)] == keys != other for other in by_keys if keys)]
+    return [
+        Problem(
+            document.place((*path, *keys), of_key=by_keys[keys][0]["type"] == "extra_forbidden"),
+            _message(by_keys[keys], keys, model),
+        )
+        for keys in deepest
+    ]
+
+
+def _keys(loc: Keys, tree: Any, kind: str) -> Keys:
+    """Pydantic's location without the names of types that it adds where a value may be of several."""
+    keys: list[str | int] = []
+    for part in loc:
+        inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))
+        if inside:
+            tree = tree[part]
+        if inside or (kind == "missing" and part == loc[-1]):
+            keys.append(part)
+    return tuple(keys)
+
+
+def _message(errors: list[Any], keys: Keys, model: type[Params]) -> str:
+    """What is wrong at one place, in one sentence."""
+    first, name = errors[0], ".".join(str(part) for part in keys)
+    if first["type"] == "extra_forbidden":
         return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1]))
-    if kind == "missing":
+    if first["type"] == "missing":
         return f"the {'entry' if isinstance(keys[-1], int) else 'key'} '{name}' is missing"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind in _MESSAGES:
-        return f"'{name}' {_MESSAGES[kind].format(**context)}, not {describe(details['input'])}"
-    return f"'{name}': {details['msg']}"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    if first["type"] not in _MUST_BE:
+        return f"'{name}': {first['msg']}"
+    allowed = (_MUST_BE[e["type"]].format(**e.get("ctx", {})) for e in errors if e["type"] in _MUST_BE)
+    return f"'{name}' must be {' or '.join(dict.fromkeys(allowed))}, not {describe(first['input'])}"
 
 
 def _fields_at(model: type[Params], keys: Keys) -> list[str]:

@@ -38,3 +38,10 @@ def test_collapsed_and_orthogonal_representations(temperature: float) -> None:
     orthogonal = torch.eye(4)
     expected = math.log(math.exp(1 / temperature) + 6) - 1 / temperature
     assert nt_xent(orthogonal, orthogonal, temperature).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_autocast_does_not_round_the_similarities() -> None:
+    za, zb = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = nt_xent(za, zb, 0.1)
+    assert torch.equal(under_autocast, nt_xent(za, zb, 0.1))

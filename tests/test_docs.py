@@ -1,0 +1,84 @@
+"""The documentation against the code: hooks, examples, links, commands."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from simssl import hookspecs
+from simssl.experiment.config import Core
+from simssl.registry import KINDS, Registry
+from simssl.testing import CHECKS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def example(kind: str) -> str:
+    """The code block in a hook's docstring."""
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(hookspecs, f"simssl_{kind}")) or "", re.S)
+    return str(code)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plugin_page_shows_every_hook_as_it_is(kind: str) -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    hook = getattr(hookspecs, f"simssl_{kind}")
+    signature = f"{hook.__name__}{inspect.signature(hook)}".replace("'", "")
+    assert f"Hook: `{signature}`, in the group `simssl.{kind}s`." in page
+    assert example(kind) in page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_example_of_each_hook_is_a_plugin_that_passes(
+    kind: str, package: Callable[..., Path], small: Callable[..., Path], simssl: Callable[..., Result], tmp_path: Path
+) -> None:
+    """It loads, passes its conformance checks, and runs in an experiment."""
+    package("example-dist", f"example_{kind}", example(kind), **{kind: "example"})
+    plugin = Registry().load(kind, "example")
+    for name, check in CHECKS[kind].items():
+        (tmp_path / name).mkdir()
+        check(plugin, tmp_path / name)
+    single = {kind: {"name": "example"}}
+    listed = {f"{kind}s": [{"name": "example"}]}
+    result = simssl("run", small(**(single if kind in ("dataset", "backbone", "objective") else listed)))
+    assert result.exit_code == 0, result.stderr
+    assert "detached" not in result.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in link:
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_commands(page: Path, simssl: Callable[..., Result]) -> None:
+    """Every `simssl ...` in a fenced block names a command and options that exist."""
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["simssl"] and len(words) > 1:
+                options = {word.split("=")[0] for word in words[2:] if word.startswith("-")}
+                text = simssl(words[1], "--help").stdout
+                assert text, line
+                assert all(re.search(rf"(^|[\s,]){re.escape(option)}\b", text) for option in options), line
+
+
+def test_experiment_page_names_every_key() -> None:
+    page = (ROOT / "docs" / "experiment.md").read_text()
+    for key in (*Core.model_fields, "dataset", "backbone", "objective", "evaluators", "trackers", "grid"):
+        assert f"`{key}`" in page, key
+
+
+def test_readme_has_the_two_commands() -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert "simssl run experiments/quickstart.yaml" in blocks[0]
+    assert blocks[1].splitlines()[-1] == "tox"
