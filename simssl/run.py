@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from simssl.api import Data
-from simssl.errors import RunHeld, SimsslError, UserError, one_line
+from simssl.errors import RunError, RunHeld, SimsslError, UserError, one_line
 from simssl.experiment.config import Choice, Experiment
 from simssl.experiment.config import load as load_experiments
 from simssl.measurement.evaluate import build, evaluate, missing
@@ -79,35 +79,25 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
     UserError before anything is trained if a cell cannot be built; Interrupted on SIGINT or SIGTERM.
     """
     device = choose_device(place.device)
-    if fresh:
-        for cell in cells:
-            _move_aside(cell, place)
-    open_cells = [cell for cell in cells if not is_done(cell, place.folder(cell))]
-    _check_all(open_cells, place)
+    unfinished = [fresh or not is_done(cell, place.folder(cell)) for cell in cells]
+    _check_all([cell for cell, open_ in zip(cells, unfinished, strict=True) if open_], place)
     outcomes = []
     with Stop() as stop:
-        for number, cell in enumerate(cells, 1):
-            title = f"[{number}/{len(cells)}] {cell.objective.name}, seed {cell.seed}: {place.folder(cell).path}"
-            if cell in open_cells:
-                place.say(title)
-                outcomes.append(_guarded(cell, place, device, stop))
-            else:
-                place.say(f"{title} is done already")
-                outcomes.append(Outcome(cell, place.folder(cell).path, "already done"))
+        for number, (cell, open_) in enumerate(zip(cells, unfinished, strict=True), 1):
+            folder = place.folder(cell)
+            title = f"[{number}/{len(cells)}] {cell.objective.name}, seed {cell.seed}: {folder.path}"
+            place.say(title if open_ else f"{title} is done already")
+            done_already = Outcome(cell, folder.path, "already done")
+            outcomes.append(_guarded(cell, place, device, stop, fresh) if open_ else done_already)
     return outcomes
-
-
-def _move_aside(cell: Experiment, place: Workplace) -> None:
-    folder = place.folder(cell)
-    if folder.path.exists():
-        folder.create()
-        with folder.locked():
-            place.say(f"{folder.path} is moved to {folder.move_aside()}")
 
 
 def is_done(cell: Experiment, folder: RunFolder) -> bool:
     """Whether the run is trained and every evaluator of the file has measured it; needs no checkpoint."""
-    return folder.metrics.exists() and not missing(cell, folder)
+    try:
+        return folder.metrics.exists() and not missing(cell, folder)
+    except RunError:  # damaged: told when the cell's turn comes
+        return False
 
 
 def _check_all(cells: Sequence[Experiment], place: Workplace) -> None:
@@ -121,11 +111,14 @@ def _check_all(cells: Sequence[Experiment], place: Workplace) -> None:
         place.folder(cell).create()
 
 
-def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Stop) -> Outcome:
+def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Stop, fresh: bool) -> Outcome:
     """The cell's outcome; an error becomes one, a signal goes on up."""
     folder = place.folder(cell)
     try:
+        if fresh:
+            _move_aside(folder, place)
         with folder.locked():
+            missing(cell, folder)  # says so before the training if metrics.json is damaged
             _work_on(cell, place, folder, device, stop)
         return Outcome(cell, folder.path, "done")
     except RunHeld as error:
@@ -136,6 +129,14 @@ def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Sto
         outcome = Outcome(cell, folder.path, "failed", one_line(error), error)
     place.warn(f"{outcome.status}: {outcome.message}")
     return outcome
+
+
+def _move_aside(folder: RunFolder, place: Workplace) -> None:
+    with folder.locked():
+        old = folder.move_aside() if folder.experiment.exists() else None
+    folder.create()
+    if old:
+        place.say(f"  the old run is moved to {old}")
 
 
 def _work_on(cell: Experiment, place: Workplace, folder: RunFolder, device: torch.device, stop: Stop) -> None:
