@@ -257,6 +257,10 @@ class Result:
     """The evaluator's name (or its `as`) in the experiment; filled in by the core."""
 
 
+class Skip(Exception):
+    """Raised by an evaluator that finds out while it runs that it does not apply; the message is the reason."""
+
+
 class Subject(Protocol):
     """A frozen model and the data, as evaluators see them. Splits are "train" and "test"."""
 
@@ -345,10 +349,14 @@ class Tracker(_Plugin):
 
 
 def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
-    """The views of an objective with these parameters, whose networks need not exist yet."""
+    """The views of an objective with these parameters, whose networks need not exist yet; ValueError if there are
+    none, or of another kind."""
     bare = objective.__new__(objective)
     Objective.__init__(bare, params, None)  # type: ignore[arg-type]
-    return tuple(bare.views)
+    views = tuple(bare.views)
+    if (objective.trained and not views) or set(views) - {"random", "plain"}:
+        raise ValueError(f"{objective.__name__}.views must be a tuple of 'random' and 'plain', not {views}")
+    return views
 
 
 def undefined(plugin: type[Any]) -> list[str]:

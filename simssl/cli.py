@@ -12,7 +12,7 @@ from simssl import __version__
 from simssl.errors import Interrupted, SimsslError, one_line
 
 if TYPE_CHECKING:
-    from simssl.experiment.config import Experiment
+    from simssl.experiment.model import Experiment
     from simssl.registry import Registry
     from simssl.run import Outcome, Workplace
 
@@ -133,18 +133,27 @@ def _workplace(registry: Registry, device: str, data: Path, runs: Path) -> Workp
 
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
-    from simssl.measurement import formats, report
-
-    measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
-    if measured:
-        click.echo(formats.terminal(report.tabulate([report.load(folder) for folder in measured])))
+    """The table of what is measured, then what is not."""
+    unreadable = _print_table([o.folder for o in outcomes if o.status in ("done", "already done")])
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
         if outcome.error and ctx.find_root().params["debug"]:
             _traceback(outcome.error)
         _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
-    if others:
+    if others or unreadable:
         ctx.exit(1)
+
+
+def _print_table(folders: list[Path], format_: str = "table", against: str | None = None) -> list[str]:
+    """Print the runs' table; return a sentence for each run that cannot be read."""
+    from simssl.measurement import formats, report
+
+    runs, unreadable = report.load_all(folders)
+    if runs:
+        click.echo(formats.FORMATS[format_](report.tabulate(runs, against)))
+    for sentence in unreadable:
+        _echo(sentence)
+    return unreadable
 
 
 @cli.command()
@@ -176,12 +185,11 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
     from simssl.experiment.config import choice
-    from simssl.measurement import formats, report
     from simssl.run import evaluate_run
 
     chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
     evaluate_run(run_dir, _workplace(ctx.obj, device, data, run_dir.parent), chosen)
-    click.echo(formats.terminal(report.tabulate([report.load(run_dir)])))
+    _print_table([run_dir])
 
 
 @cli.command("report")
@@ -195,15 +203,16 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     show_default=True,
     help="csv and json hold every number, the others each evaluator's summary.",
 )
-def report_(runs: tuple[Path, ...], against: str | None, format_: str) -> None:
+@click.pass_context
+def report_(ctx: click.Context, runs: tuple[Path, ...], against: str | None, format_: str) -> None:
     """Print one table of many runs.
 
     RUNS are their folders, or folders around them.
     """
-    from simssl.measurement import formats, report
+    from simssl.measurement.report import find
 
-    table = report.tabulate([report.load(run) for run in report.find(runs)], against)
-    click.echo(formats.FORMATS[format_](table))
+    if _print_table(find(runs), format_, against):
+        ctx.exit(1)
 
 
 @cli.command()

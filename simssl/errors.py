@@ -34,5 +34,5 @@ class Interrupted(BaseException):
     """SIGINT or SIGTERM arrived. Not an Exception, so that no plugin's guard swallows it."""
 
     def __init__(self, signum: int, message: str = "what was finished is saved") -> None:
-        super().__init__(f"interrupted: {message}; the same command goes on from there")
+        super().__init__(f"interrupted: {message}; the same command (without --fresh) goes on from there")
         self.exit_code = 128 + signum

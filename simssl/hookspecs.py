@@ -123,7 +123,7 @@ def simssl_objective() -> type[Objective]:  # type: ignore[empty-body]
             z = torch.nn.functional.normalize(self.encoder(x_BJCHW.flatten(0, 1)).float(), dim=1)
             z_BJD = z.unflatten(0, x_BJCHW.shape[:2])
             alignment = (z_BJD[:, 0] - z_BJD[:, 1]).square().sum(1).mean()
-            uniformity = torch.cdist(z_BJD[:, 0], z_BJD[:, 0]).square().mul(-2).exp().mean().log()
+            uniformity = torch.pdist(z_BJD[:, 0]).square().mul(-2).exp().mean().log()
             return Terms(loss={"alignment": alignment, "uniformity": self.params.weight * uniformity})
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:

@@ -10,7 +10,10 @@ from simssl.registry import Plugin, Registry
 
 def rows(registry: Registry, check: bool) -> list[dict[str, Any]]:
     """One row a plugin: kind, name, distribution, version, module; status and reason where they are known."""
-    return [_row(plugin, registry, check) for plugin in registry.plugins()]
+    plugins = [_row(plugin, registry, check) for plugin in registry.plugins()]
+    broken = {"kind": "?", "name": "?", "version": "?", "module": "?", "status": "BROKEN"}
+    unreadable = registry.unreadable.items()
+    return plugins + [broken | {"distribution": folder, "reason": reason} for folder, reason in unreadable]
 
 
 def _row(plugin: Plugin, registry: Registry, check: bool) -> dict[str, Any]:

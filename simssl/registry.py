@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simssl.errors import UserError, one_line
+from simssl.errors import Interrupted, UserError, one_line
 
 KINDS = {
     "dataset": "Dataset",
@@ -72,6 +72,7 @@ class Registry:
 
     builtins_only: bool = False
     _plugins: dict[tuple[str, str], list[Plugin]] | None = None
+    _unreadable: dict[str, str] = field(default_factory=dict)
     _loaded: dict[Plugin, type[Any]] = field(default_factory=dict)
 
     def plugins(self, kind: str | None = None) -> list[Plugin]:
@@ -104,9 +105,15 @@ class Registry:
             self._loaded[plugin] = load(plugin)
         return self._loaded[plugin]
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Folders of distributions whose metadata cannot be read, with the reason."""
+        self._scan()
+        return self._unreadable
+
     def _scan(self) -> dict[tuple[str, str], list[Plugin]]:
         if self._plugins is None:
-            found = _entry_points()
+            found, self._unreadable = _scan_path()
             if self.builtins_only:
                 found = [p for p in found if p.distribution == BUILTIN]
             self._plugins = _by_name(found)
@@ -120,20 +127,32 @@ def _by_name(plugins: Iterable[Plugin]) -> dict[tuple[str, str], list[Plugin]]:
     return dict(by_name)
 
 
-def _entry_points() -> list[Plugin]:
-    """All plugins on the path. Most distributions have none, and their metadata is not even parsed."""
-    kind_of = {group(kind): kind for kind in KINDS}
-    found, seen = [], set()
+def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
+    """All plugins on the path, and the folders whose metadata cannot be read, with the reason.
+
+    Most distributions have no plugin, and their metadata is not even parsed. The first of a name on the path
+    hides the others, as it does for imports.
+    """
+    by_distribution: dict[str, list[Plugin]] = {}
+    unreadable = {}
     for dist in importlib.metadata.distributions():
-        if "[simssl." not in (dist.read_text("entry_points.txt") or ""):
-            continue
-        name = dist.metadata["Name"]
-        if name in seen:  # the first on the path hides the others, as it does for imports
-            continue
-        seen.add(name)
-        points = [point for point in dist.entry_points if point.group in kind_of]
-        found += [Plugin(kind_of[p.group], p.name, p.value, name, dist.version) for p in points]
-    return found
+        try:
+            if "[simssl." in (dist.read_text("entry_points.txt") or ""):
+                by_distribution.setdefault(dist.metadata["Name"] or _folder(dist), _plugins_of(dist))
+        except Exception as error:
+            unreadable[_folder(dist)] = one_line(error)
+    return [plugin for plugins in by_distribution.values() for plugin in plugins], unreadable
+
+
+def _plugins_of(dist: importlib.metadata.Distribution) -> list[Plugin]:
+    kind_of = {group(kind): kind for kind in KINDS}
+    name, version = dist.metadata["Name"] or _folder(dist), dist.version or "?"
+    points = (point for point in dist.entry_points if point.group in kind_of)
+    return [Plugin(kind_of[point.group], point.name, point.value, name, version) for point in points]
+
+
+def _folder(dist: importlib.metadata.Distribution) -> str:
+    return str(getattr(dist, "_path", dist))
 
 
 def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str:
@@ -151,7 +170,9 @@ def load(plugin: Plugin) -> type[Any]:
 
     try:
         module = importlib.import_module(plugin.module)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, Interrupted):
+        raise
+    except BaseException as error:  # sys.exit() and what tests raise are no reason to end
         raise BrokenPlugin(plugin, f"importing it raised {one_line(error)}") from error
     result = _call_hook(plugin, module)
     base: type[Any] = getattr(api, KINDS[plugin.kind])
@@ -194,7 +215,8 @@ def published_table(name: str) -> str | None:
     import importlib.resources
 
     for point in importlib.metadata.entry_points(group="simssl.published", name=name):
-        file = importlib.resources.files(point.value).joinpath(f"{name}.csv")
-        if file.is_file():
-            return file.read_text(encoding="utf-8")
+        try:
+            return importlib.resources.files(point.value).joinpath(f"{name}.csv").read_text(encoding="utf-8")
+        except (ImportError, OSError, UnicodeDecodeError) as error:
+            raise UserError(f"the published table '{name}' of {point.value} cannot be read: {error}") from error
     return None

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import yaml
 
 from simssl.api import Data
 from simssl.errors import RunError, RunHeld, SimsslError, UserError, one_line
-from simssl.experiment.config import Choice, Experiment
 from simssl.experiment.config import load as load_experiments
-from simssl.measurement.evaluate import build, evaluate, missing
-from simssl.registry import Registry
+from simssl.experiment.model import Choice, Experiment
+from simssl.experiment.yaml12 import dump
+from simssl.measurement.evaluate import build, evaluate, why_skipped
+from simssl.measurement.metrics import missing, read_metrics
+from simssl.registry import Plugin, Registry
 from simssl.training.assemble import assemble, choose_device, load_data
-from simssl.training.environment import describe
-from simssl.training.folder import RunFolder, read_json, write_json, write_whole
+from simssl.training.environment import Record, describe, now
+from simssl.training.folder import RunFolder, write_whole
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
 from simssl.training.train import restore_trained, run_info, train
@@ -89,36 +90,50 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
             place.say(title if open_ else f"{title} is done already")
             done_already = Outcome(cell, folder.path, "already done")
             outcomes.append(_guarded(cell, place, device, stop, fresh) if open_ else done_already)
-    return outcomes
+    return [_again(outcome, place) for outcome in outcomes]
+
+
+def _again(outcome: Outcome, place: Workplace) -> Outcome:
+    """A cell that another process held may be done by now."""
+    cell = outcome.experiment
+    if outcome.status == "held" and is_done(cell, place.folder(cell)):
+        return Outcome(cell, outcome.folder, "already done")
+    return outcome
 
 
 def is_done(cell: Experiment, folder: RunFolder) -> bool:
     """Whether the run is trained and every evaluator of the file has measured it; needs no checkpoint."""
     try:
         return folder.metrics.exists() and not missing(cell, folder)
-    except RunError:  # damaged: told when the cell's turn comes
+    except (RunError, OSError):  # told when the cell's turn comes
         return False
 
 
 def _check_all(cells: Sequence[Experiment], place: Workplace) -> None:
-    """Build every cell once, so that what cannot work is said before anything is trained."""
+    """Build every cell once, so that what cannot work, or will be skipped, is said before anything is trained."""
+    skipped: dict[str, None] = {}
     for cell in cells:
         data = place.data_of(cell.dataset)
-        assemble(cell, place.registry, data, torch.device("cpu"))
+        assembly = assemble(cell, place.registry, data, torch.device("cpu"))
         for choice in cell.evaluators:
-            build(choice, place.registry, data)
+            reason = why_skipped(build(choice, place.registry, data), assembly)
+            if reason:
+                skipped[f"{choice.label} will be skipped: {reason}"] = None
     for cell in cells:
         place.folder(cell).create()
+    for sentence in skipped:
+        place.say(sentence)
 
 
 def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Stop, fresh: bool) -> Outcome:
     """The cell's outcome; an error becomes one, a signal goes on up."""
     folder = place.folder(cell)
     try:
-        if fresh:
-            _move_aside(folder, place)
         with folder.locked():
-            missing(cell, folder)  # says so before the training if metrics.json is damaged
+            old = _make_room(cell, folder, fresh)
+        if old:
+            place.say(f"  {old}")
+        with folder.locked():
             _work_on(cell, place, folder, device, stop)
         return Outcome(cell, folder.path, "done")
     except RunHeld as error:
@@ -131,25 +146,46 @@ def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Sto
     return outcome
 
 
-def _move_aside(folder: RunFolder, place: Workplace) -> None:
-    with folder.locked():
-        old = folder.move_aside() if folder.experiment.exists() else None
-    folder.create()
-    if old:
-        place.say(f"  the old run is moved to {old}")
+def _make_room(cell: Experiment, folder: RunFolder, fresh: bool) -> str | None:
+    """Move an old run aside: with --fresh, or if its checkpoint is gone, so that its numbers meet no new weights."""
+    if fresh and not folder.empty:
+        return f"the old run is moved to {folder.move_aside()}"
+    measured = bool(read_metrics(folder)) or folder.features.exists()
+    if measured and not folder.checkpoint.exists():
+        return f"its checkpoint is gone, so what was measured with it is moved to {folder.move_aside()}"
+    missing(cell, folder)  # says so before the training if metrics.json is damaged
+    return None
 
 
 def _work_on(cell: Experiment, place: Workplace, folder: RunFolder, device: torch.device, stop: Stop) -> None:
     """Train the cell from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(place.threads)
     assembly = assemble(cell, place.registry, place.data_of(cell.dataset), device)
-    write_whole(folder.experiment, _experiment_yaml(cell))
-    _record(cell, place, folder, device, started=_now())
+    write_whole(folder.experiment, dump(cell.resolved).encode())
+    record = Record(folder, describe(device, _plugins(cell, place)), place.warn)
     with _tracked(cell, place) as trackers:
         seconds = train(assembly, folder, trackers, stop)
-        _record(cell, place, folder, device, training_seconds=round(seconds, 3))
+        record.add(training_seconds=round(seconds, 3))
         evaluate(assembly, folder, missing(cell, folder), place.registry, trackers)
-    _record(cell, place, folder, device, ended=_now())
+    record.add(ended=now())
+
+
+def _plugins(cell: Experiment, place: Workplace) -> set[Plugin]:
+    return {place.registry.find(choice.kind, choice.name) for choice in cell.choices}
+
+
+@contextmanager
+def _tracked(cell: Experiment, place: Workplace) -> Iterator[Trackers]:
+    """The run's trackers, told at the end what ended it."""
+    load = place.registry.load
+    build = {c.label: partial(lambda c: load(c.kind, c.name)(c.params), c) for c in cell.trackers}
+    trackers = Trackers(build, place.warn)
+    try:
+        yield trackers
+    except BaseException as error:
+        trackers.ended(error)
+        raise
+    trackers.ended(None)
 
 
 def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -> None:
@@ -166,6 +202,7 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
         data = place.data_of(cell.dataset)
         for choice in choices:
             build(choice, place.registry, data)
+        _say_what_is_replaced(choices, folder, place)
         assembly = assemble(cell, place.registry, data, device)
         restore_trained(assembly, folder)
         with _tracked(cell, place) as trackers:
@@ -173,30 +210,12 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
             evaluate(assembly, folder, choices or missing(cell, folder), place.registry, trackers)
 
 
-def _experiment_yaml(cell: Experiment) -> bytes:
-    return yaml.safe_dump(cell.resolved, sort_keys=False, default_flow_style=None, width=100).encode()
-
-
-@contextmanager
-def _tracked(cell: Experiment, place: Workplace) -> Iterator[Trackers]:
-    """The run's trackers, told at the end what ended it."""
-    built = [(choice.name, place.registry.load(choice.kind, choice.name)(choice.params)) for choice in cell.trackers]
-    trackers = Trackers(built, place.warn)
-    try:
-        yield trackers
-    except BaseException as error:
-        trackers.ended(error)
-        raise
-    trackers.ended(None)
-
-
-def _record(cell: Experiment, place: Workplace, folder: RunFolder, device: torch.device, **times: Any) -> None:
-    """environment.json: what the run is made with, and these times beside the ones that stand there."""
-    plugins = {place.registry.find(choice.kind, choice.name) for choice in cell.choices}
-    before = (read_json(folder.environment) or {}).get("times", {})
-    first = {"first_started": _now()} if not before else {}
-    write_json(folder.environment, {**describe(device, plugins), "times": {**first, **before, **times}})
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, place: Workplace) -> None:
+    labels = [choice.label for choice in choices]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise UserError(f"'{twice.pop()}' is asked for twice; tell them apart with 'as: another-name'")
+    there = {key.split("/")[0] for key in read_metrics(folder) or {}}
+    for label in labels:
+        if label in there:
+            place.say(f"{label} is measured again, in place of the numbers that are there")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 
 from simssl import hookspecs
-from simssl.experiment.config import Core
+from simssl.experiment.model import Core
 from simssl.registry import KINDS, Registry
 from simssl.testing import CHECKS
 

@@ -35,6 +35,7 @@ BROKEN = {
     "import_error": ("import nowhere_at_all", "importing it raised ModuleNotFoundError"),
     "syntax_error": ("def", "importing it raised SyntaxError"),
     "exits": ("raise SystemExit(3)", "importing it raised SystemExit"),
+    "skips": ("import pytest\npytest.skip('later', allow_module_level=True)", "importing it raised Skipped"),
     "no_hook": ("x = 1", "no hook found: define simssl_objective() under @simssl.hookimpl"),
     "undecorated": ("def simssl_objectiv():\n    return int", "no hook found: define simssl_objective()"),
     "misspelt": (
@@ -139,3 +140,44 @@ def test_every_kind_has_a_hook_and_a_class() -> None:
     for kind, name in KINDS.items():
         assert hasattr(hookspecs, f"simssl_{kind}")
         assert isinstance(getattr(api, name), type)
+
+
+@pytest.mark.parametrize("content", [b"[simssl.objectives]\nno equals sign\n", b"[simssl.objectives]\n\xff\xfe = x\n"])
+def test_damaged_metadata_is_named_and_disturbs_no_other(
+    content: bytes, simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    site = package("damaged-dist", "damaged_module", GOOD, objective="damaged")
+    (site / "damaged-dist-1.0.dist-info" / "entry_points.txt").write_bytes(content)
+    assert simssl("run", small(objective={"name": "random"})).exit_code == 0
+    checked = simssl("plugins", "--check")
+    assert checked.exit_code == 1
+    assert "damaged-dist-1.0.dist-info" in checked.stdout
+    assert "BROKEN" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ('("augmented", "augmented")', "must be a tuple of 'random' and 'plain'"),
+        ("property(lambda self: ('random',) * self.context.latent_dim)", "cannot tell its views from its parameters"),
+    ],
+)
+def test_wrong_views_are_told_by_check(
+    views: str, message: str, simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    code = GOOD.replace("trained = False", f"views = {views}\n        def forward(self, *_): pass")
+    package("views-dist", f"views_{len(views)}", code, objective="wrong_views")
+    result = simssl("check", small(objective={"name": "wrong_views"}))
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_an_objective_that_cannot_be_built_is_told_before_anything_is_trained(
+    simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    code = GOOD.replace("trained = False", "trained = False\n        def __init__(self, params, context): 1 / 0")
+    package("build-dist", "cannot_be_built", code, objective="unbuildable")
+    result = simssl("run", small(grid={"objective": [{"name": "random"}, {"name": "unbuildable"}]}))
+    assert result.exit_code == 2
+    assert "objective 'unbuildable' cannot be built: ZeroDivisionError" in result.stderr
+    assert not Path("runs").exists()

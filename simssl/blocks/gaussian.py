@@ -12,8 +12,8 @@ LOG_2PI = math.log(2 * math.pi)
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor | float) -> Tensor:
     """log N(x; mean, variance), elementwise: -1/2 [log(2 pi v) + (x - m)^2 / v]."""
-    variance = torch.as_tensor(variance, dtype=x.dtype, device=x.device)
-    return -0.5 * (LOG_2PI + variance.log() + (x - mean).square() / variance)
+    log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
+    return -0.5 * (LOG_2PI + log_variance + (x - mean).square() / variance)
 
 
 def entropy(log_variance: Tensor) -> Tensor:

@@ -22,20 +22,28 @@ def load(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     Found below `root`, or downloaded there. FileNotFoundError says what to put where, ValueError which file
     is damaged.
     """
+    folder = root / dataset.__name__ / "raw"
     try:
         split = dataset(str(root), train=train, download=True)
     except Exception as error:
-        folder, names = root / dataset.__name__ / "raw", " and ".join(FILES[train])
-        if all((folder / name).is_file() for name in FILES[train]):
-            raise ValueError(f"{names} in {folder} cannot be read, so one is damaged; get them again") from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise FileNotFoundError(
-            f"{folder} has no {names}, and they could not be downloaded ({reason}); put them there, or name the "
-            f"folder above {dataset.__name__} with --data"
-        ) from error
+        raise _explained(error, folder, train) from error
     if len(split.data) != len(split.targets):
-        raise ValueError(f"{root / dataset.__name__} has {len(split.data)} images and {len(split.targets)} labels")
+        raise ValueError(f"{folder} has {len(split.data)} images and {len(split.targets)} labels")
     return split.data[:, None], split.targets.long()
+
+
+def _explained(error: Exception, folder: Path, train: bool) -> Exception:
+    """What is missing, or which of the files cannot be read."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    absent = [name for names in FILES.values() for name in names if not (folder / name).is_file()]
+    if absent:
+        return FileNotFoundError(
+            f"{folder} has no {', '.join(absent)}, which could be neither unpacked from there nor downloaded "
+            f"({reason}); put them there, or name the folder above {folder.parent.name} with --data"
+        )
+    if isinstance(error, OSError):
+        return ValueError(f"{folder} cannot be read ({reason})")
+    return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason}); get them again")
 
 
 def write_example(dataset: Any, root: Path, images: int = 40) -> None:

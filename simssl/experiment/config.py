@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TypeVar
 
-from pydantic import Field
-
-from simssl.errors import UserError
+from simssl.errors import UserError, one_line
 from simssl.experiment import grid
-from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
-from simssl.experiment.params import Params
-from simssl.experiment.settings import Training, ViewSettings
+from simssl.experiment.document import Document, ExperimentError, Keys, Problem, describe
+from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
-from simssl.experiment.yaml12 import parse_override, read
+from simssl.experiment.yaml12 import parse_override, parse_value, read
 from simssl.registry import Registry
 
 T = TypeVar("T")
-
-SCHEMA = 1
-"""Raised whenever the same file would give other weights."""
-
-HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
-"""What determines the weights."""
-
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-
-
-class Core(Params):
-    """The keys of an experiment that name no plugin."""
-
-    name: str = Field(pattern=f"^{NAME}$", max_length=100)
-    "Of the experiment, and of its folder below the runs; letters, digits, '_', '.' and '-'."
-    views: ViewSettings = ViewSettings()
-    "How views are drawn from images."
-    latent_dim: Annotated[int, Field(ge=1)]
-    "Dimensions of the representation."
-    training: Training
-    "Budget, batch, precision and optimiser."
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    "Of everything random: initial weights, order, views, noise, evaluators."
-
 
 ONE = {"dataset": "dataset", "backbone": "backbone", "objective": "objective"}
 """Sections that name one plugin, and its kind."""
@@ -57,76 +27,7 @@ DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
 SECTIONS = (*ONE, *MANY, *Core.model_fields)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A plugin that the experiment names, with its parameters."""
-
-    kind: str
-    name: str
-    params: Params
-    alias: str | None = None
-
-    @property
-    def label(self) -> str:
-        return self.alias or self.name
-
-    @cached_property
-    def resolved(self) -> dict[str, Any]:
-        """As it could stand in the file, with every default filled in."""
-        alias = {"as": self.alias} if self.alias else {}
-        return {"name": self.name, **alias, **self.params.model_dump(mode="json")}
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One run, checked: a cell of the grid."""
-
-    name: str
-    dataset: Choice
-    views: ViewSettings
-    backbone: Choice
-    latent_dim: int
-    objective: Choice
-    training: Training
-    evaluators: tuple[Choice, ...]
-    trackers: tuple[Choice, ...]
-    seed: int
-    written: Mapping[str, Any]
-    """What determines the weights, as the user wrote it."""
-
-    @cached_property
-    def digest(self) -> str:
-        """Identifies the weights: a hash of what determines them, as written, and of the schema number."""
-        text = json.dumps({"schema": SCHEMA, **self.written}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder, below the runs."""
-        return Path(self.name) / f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
-
-    @property
-    def choices(self) -> tuple[Choice, ...]:
-        return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
-
-    @property
-    def resolved(self) -> dict[str, Any]:
-        """The experiment as a file could give it, with every default filled in."""
-        return {
-            "name": self.name,
-            "dataset": self.dataset.resolved,
-            "views": self.views.model_dump(mode="json"),
-            "backbone": self.backbone.resolved,
-            "latent_dim": self.latent_dim,
-            "objective": self.objective.resolved,
-            "training": self.training.model_dump(mode="json"),
-            "evaluators": [choice.resolved for choice in self.evaluators],
-            "trackers": [choice.resolved for choice in self.trackers],
-            "seed": self.seed,
-        }
-
-
-def load(path: Path, registry: Registry, overrides: Iterable[str] = (), seed: int | None = None) -> list[Experiment]:
+def load(path: Path, registry: Registry, overrides: Sequence[str] = (), seed: int | None = None) -> list[Experiment]:
     """The runs of an experiment file, one a cell of its grid; ExperimentError lists everything that is wrong."""
     document = read(path)
     problems: list[Problem] = []
@@ -134,13 +35,16 @@ def load(path: Path, registry: Registry, overrides: Iterable[str] = (), seed: in
         document = _collect(problems, partial(_override, document, text)) or document
     if seed is not None:
         document = grid.with_seed(document, seed)
-    cells = grid.cells(document, SECTIONS, problems)
+    keys = [text.partition("=")[0].strip() for text in overrides]
+    cells = grid.cells(document, SECTIONS, keys, problems)
     if seed is not None:
         cells = [grid.with_seed(cell, seed) for cell in cells]
     experiments = [_experiment(cell, registry, problems) for cell in cells]
     if problems:
         raise ExperimentError(problems)
     checked = [experiment for experiment in experiments if experiment is not None]
+    if seed is not None:  # cells that differed in their seed alone
+        return list({cell.digest: cell for cell in checked}.values())
     _refuse_twins(checked, document)
     return checked
 
@@ -159,9 +63,9 @@ def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
 
 
 def _refuse_twins(cells: list[Experiment], document: Document) -> None:
-    first: dict[Path, int] = {}
+    first: dict[str, int] = {}
     for number, cell in enumerate(cells, 1):
-        same = first.setdefault(cell.folder, number)
+        same = first.setdefault(cell.digest, number)
         if same != number:
             message = (
                 f"cells {same} and {number} of the grid are the same run: they differ in nothing that determines "
@@ -192,14 +96,27 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
 
 
 def _check_batch(experiment: Experiment, document: Document, registry: Registry) -> None:
-    """A step takes batch_views // J images, and must take one."""
+    """A step takes batch_views // J images, and must take one; the budget must hold a step."""
     from simssl.api import views_of
 
-    objective = registry.load("objective", experiment.objective.name)
-    J = len(views_of(objective, experiment.objective.params))
-    if experiment.training.batch_views < J:
-        message = f"'batch_views' is {experiment.training.batch_views}, less than the {J} views of one image"
-        raise ExperimentError([Problem(document.place(("training", "batch_views")), message)])
+    def wrong(message: str, *keys: str) -> ExperimentError:
+        return ExperimentError([Problem(document.place(keys), message)])
+
+    chosen, training = experiment.objective, experiment.training
+    objective = registry.load("objective", chosen.name)
+    try:
+        J = len(views_of(objective, chosen.params))
+    except Exception as error:
+        message = f"objective '{chosen.name}' cannot tell its views from its parameters: {one_line(error)}"
+        raise wrong(message, "objective", "name") from error
+    if not objective.trained:
+        return
+    if training.batch_views < J:
+        message = f"'batch_views' is {training.batch_views}, less than the {J} views of one image"
+        raise wrong(message, "training", "batch_views")
+    step = training.batch_views // J * J
+    if training.views is not None and training.views < step:
+        raise wrong(f"'views' is {training.views}, less than the {step} views of one step", "training", "views")
 
 
 def _section(document: Document, key: str, registry: Registry) -> Choice:
@@ -251,6 +168,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
 
 def choice(text: str, kind: str, registry: Registry) -> Choice:
     """The plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
-    tree = parse_override(f"{kind}={text}")[1].tree
-    tree = {"name": tree} if isinstance(tree, str) else tree
-    return _choice(Document(tree, values={(): Place(f"'{text}'")}), (), kind, registry)
+    document = parse_value(text, f"'{text}'")
+    if isinstance(document.tree, str):
+        document = Document({"name": document.tree}, values=document.values)
+    return _choice(document, (), kind, registry)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from simssl.errors import UserError
-from simssl.experiment.config import MANY, NAME, ONE, Core
+from simssl.experiment.config import MANY, ONE
+from simssl.experiment.model import NAME, Core
 from simssl.registry import Registry
 
 

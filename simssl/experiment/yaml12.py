@@ -40,14 +40,23 @@ def parse_override(text: str) -> tuple[str, Document]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ExperimentError([Problem(Place(source), "an override is KEY=VALUE, such as seed=1")])
-    try:
-        document = parse(value, source)
-    except ExperimentError as error:
-        raise ExperimentError([Problem(Place(source), p.message) for p in error.problems]) from None
+    return key.strip(), parse_value(value, source)
+
+
+def parse_value(text: str, source: str) -> Document:
+    """The YAML value of an option, every place of which is the option itself."""
     here = Place(source)
+    try:
+        document = parse(text, source)
+    except ExperimentError as error:
+        raise ExperimentError(Problem(here, p.message) for p in error.problems) from None
     document = document or Document(None, values={(): here})
-    keys, values = dict.fromkeys(document.keys, here), dict.fromkeys(document.values, here)
-    return key.strip(), Document(document.tree, keys, values)
+    return Document(document.tree, dict.fromkeys(document.keys, here), dict.fromkeys(document.values, here))
+
+
+def dump(tree: Any) -> str:
+    """A tree as YAML 1.2 text that `parse` reads back as it was."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100)
 
 
 def parse(text: str, source: str) -> Document | None:
@@ -80,6 +89,12 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would not read as a string."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _INT = re.compile(rf"(?:[-+]?{_DIGITS}|0o[0-7]+|0x[0-9a-fA-F]+)$")
 _NUMBER = rf"[-+]?(?:\.{_DIGITS}|{_DIGITS}(?:\.(?:{_DIGITS})?)?)(?:[eE][-+]?[0-9]+)?"
@@ -87,7 +102,8 @@ _FLOAT = re.compile(rf"(?:{_NUMBER}|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)$")
 _NULL = re.compile(r"(?:null|Null|NULL|~|)$")
 for _tag, _pattern in {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOAT}.items():
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, None)
 
 
 class _Builder:

@@ -1,10 +1,11 @@
-"""Evaluators measure a trained run: `metrics.json`, pictures, and what was skipped and why."""
+"""Evaluators measure a trained run: numbers, pictures, and what was skipped and why."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,49 +13,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simssl.api import NEEDS, Data, Evaluator, Result
-from simssl.errors import RunError, SimsslError, UserError
-from simssl.experiment.config import Choice, Experiment
+from simssl.api import NEEDS, Data, Evaluator, Result, Skip
+from simssl.errors import RunError, SimsslError, UserError, one_line
+from simssl.experiment.model import Choice
+from simssl.measurement.metrics import Entry, record
 from simssl.measurement.subject import FrozenSubject
 from simssl.registry import Registry
 from simssl.training.assemble import Assembly, derive_seed, seed_everything
-from simssl.training.folder import RunFolder, read_json, write_json, write_whole
+from simssl.training.folder import RunFolder, write_whole
 from simssl.training.trackers import Trackers
-
-SCHEMA = 1
-"""Of metrics.json."""
-
-Entry = dict[str, Any]
-"""value, unit, better and protocol of a metric; or skipped and evaluator."""
-
-
-def missing(experiment: Experiment, folder: RunFolder) -> list[Choice]:
-    """The experiment's evaluators that have not measured this run yet with these parameters."""
-    entries = (read_json(folder.metrics) or {}).get("metrics", {})
-    return [choice for choice in experiment.evaluators if not _measured(choice, entries)]
-
-
-def _measured(choice: Choice, entries: Mapping[str, Entry]) -> bool:
-    own = [entry for key, entry in entries.items() if _belongs(key, choice.label)]
-    made_by = [entry.get("evaluator") or entry["protocol"]["evaluator"] for entry in own]
-    return bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
-
-
-def _belongs(key: str, label: str) -> bool:
-    return key.split("/")[0] == label
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
     """The evaluator; UserError, before anything is trained, if it does not fit the data."""
-    evaluator: Evaluator = registry.load(choice.kind, choice.name)(choice.params)
+    try:
+        evaluator: Evaluator = registry.load(choice.kind, choice.name)(choice.params)
+        evaluator.check(data)
+    except ValueError as error:
+        raise UserError(f"evaluator '{choice.label}': {error}") from error
     unknown = evaluator.needs - NEEDS
     if unknown:
         known = ", ".join(sorted(NEEDS))
         raise UserError(f"evaluator '{choice.name}' needs {', '.join(sorted(unknown))}; known are {known}")
-    try:
-        evaluator.check(data)
-    except ValueError as error:
-        raise UserError(f"evaluator '{choice.label}': {error}") from error
     return evaluator
 
 
@@ -63,20 +43,27 @@ def evaluate(
 ) -> None:
     """Run each evaluator on the trained model, adding to metrics.json after each."""
     if not folder.metrics.exists():
-        _record(assembly.experiment, folder, {})
+        record(assembly.experiment, folder, {})
     for choice in choices:
         evaluator = build(choice, registry, assembly.data)
-        reason = why_skipped(evaluator, assembly)
-        if reason is not None:
-            entries = {choice.label: {"skipped": reason, "evaluator": choice.resolved}}
-            _record(assembly.experiment, folder, entries, choice.label)
-            continue
-        subject = FrozenSubject(assembly, folder, choice.name)
-        result = _run(choice, evaluator, subject, assembly)
-        for name, picture in result.images.items():
-            _save_picture(folder, f"{choice.label}-{name}.png", picture)
-        _record(assembly.experiment, folder, _entries(choice, result, assembly.data), choice.label)
-        trackers.evaluated(result, subject)
+        try:
+            _measure(choice, evaluator, assembly, folder, trackers)
+        except Skip as skip:
+            entry = {"skipped": str(skip), "evaluator": choice.resolved}
+            record(assembly.experiment, folder, {choice.label: entry}, choice.label)
+
+
+def _measure(choice: Choice, evaluator: Evaluator, assembly: Assembly, folder: RunFolder, trackers: Trackers) -> None:
+    reason = why_skipped(evaluator, assembly)
+    if reason is not None:
+        raise Skip(reason)
+    subject = FrozenSubject(assembly, folder, choice.name)
+    result = _run(choice, evaluator, subject, assembly)
+    entries = _entries(choice, result, assembly.data)
+    for name, picture in result.images.items():
+        _save_picture(folder, f"{choice.label}-{name}.png", picture)
+    record(assembly.experiment, folder, entries, choice.label)
+    trackers.evaluated(result, subject)
 
 
 def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly: Assembly) -> Result:
@@ -84,13 +71,10 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly:
     try:
         with torch.no_grad():
             result = evaluator.run(subject)
-    except SimsslError:
+    except (SimsslError, Skip):
         raise
     except Exception as error:
-        raise RunError(f"evaluator '{choice.label}' failed ({type(error).__name__}: {error})") from error
-    for name, metric in result.metrics.items():
-        if not math.isfinite(metric.value):
-            raise RunError(f"evaluator '{choice.label}' found {metric.value} for {name}, which is no number to keep")
+        raise RunError(f"evaluator '{choice.label}' failed: {one_line(error)}") from error
     return replace(result, evaluator=choice.label)
 
 
@@ -115,33 +99,25 @@ def _has_variance(assembly: Assembly) -> bool:
 
 
 def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
+    """The entries of a result; RunError if a value is no finite number, or a protocol no JSON."""
     common = {"evaluator": choice.resolved, "data": data.fingerprint, **result.protocol}
-    return {
+    entries: dict[str, dict[str, Any]] = {
         f"{choice.label}/{name}": {
-            "value": metric.value,
+            "value": float(metric.value),
             "unit": metric.unit,
             "better": metric.better,
             "protocol": common | dict(metric.protocol),
         }
         for name, metric in result.metrics.items()
     }
-
-
-def _record(experiment: Experiment, folder: RunFolder, entries: dict[str, Entry], label: str = "") -> None:
-    """Put these in the place of an evaluator's entries in metrics.json; the order is that of the keys."""
-    document = read_json(folder.metrics) or {}
-    others = {key: entry for key, entry in document.get("metrics", {}).items() if not _belongs(key, label)}
-    metrics = others | entries
-    write_json(
-        folder.metrics,
-        {
-            "schema": SCHEMA,
-            "experiment": experiment.name,
-            "objective": experiment.objective.name,
-            "seed": experiment.seed,
-            "metrics": {key: metrics[key] for key in sorted(metrics)},
-        },
-    )
+    for key, entry in entries.items():
+        if not math.isfinite(entry["value"]):
+            raise RunError(f"evaluator '{choice.label}' found {entry['value']} for {key}, which is no number to keep")
+        try:
+            json.dumps(entry, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"evaluator '{choice.label}': the protocol of {key} is not JSON ({error})") from error
+    return dict(entries)
 
 
 def _save_picture(folder: RunFolder, name: str, picture_CHW: Tensor) -> None:

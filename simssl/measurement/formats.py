@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any
 
-from simssl.measurement.report import Cell, Column, Row, Table
+from simssl.measurement.report import Cell, Row, Table
 
 ABSENT = "\N{EN DASH}"
 
@@ -23,56 +23,65 @@ def _decimals_as(value: float, like: str) -> str:
     return f"{value:.{len(like.partition('.')[2])}f}"
 
 
-def cell_text(cell: Cell | None, unit: str) -> list[str]:
-    """The mean with its standard error; below it the published value with the difference."""
+def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
+    """The mean with its standard error (and its number of runs, if the row has more); below it the published
+    value with the difference."""
     if cell is None:
         return [ABSENT]
     mean = number(cell.mean, unit)
-    lines = [mean if cell.stderr is None else f"{mean} ±{_decimals_as(cell.stderr, mean)}"]
+    lines = [mean if cell.stderr is None else f"{mean}±{_decimals_as(cell.stderr, mean)}"]
+    if cell.n != runs:
+        lines[0] += f" (n={cell.n})"
     if cell.published:
         difference = f"{cell.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
         lines.append(f"paper {cell.published.value:.3f}, {difference}")
     return lines
 
 
-def headings(table: Table, columns: list[Column]) -> list[str]:
-    return [*_experiment_heading(table), "method", "runs", *(column.title for column in columns)]
+def headings(table: Table) -> list[str]:
+    """Of the columns that tell the rows apart, and of the summary's."""
+    return [*_first(table, None), *(column.title for column in table.summary)]
 
 
-def _experiment_heading(table: Table) -> list[str]:
-    return ["experiment"] if len({row.experiment for row in table.rows}) > 1 else []
+def _first(table: Table, row: Row | None) -> list[str]:
+    """The cells (headings, without a row) before the numbers: experiment and runs only where they differ."""
+    cells = [row.label if row else "method"]
+    if len({r.experiment for r in table.rows}) > 1:
+        cells.insert(0, row.experiment if row else "experiment")
+    if len({r.runs for r in table.rows}) > 1:
+        cells.append(str(row.runs) if row else "runs")
+    return cells
 
 
-def _first(table: Table, row: Row) -> list[str]:
-    return [*([row.experiment] if _experiment_heading(table) else []), row.label, str(row.runs)]
+def _numbers(table: Table, row: Row) -> list[list[str]]:
+    return [cell_text(row.cells.get(column), column.unit, row.runs) for column in table.summary]
 
 
 def caption(table: Table) -> str:
+    """What stands in the cells."""
     counts = {row.runs for row in table.rows}
-    return "mean ± standard error over the runs" if max(counts, default=0) > 1 else "single runs"
+    if counts == {1}:
+        return "one run each"
+    return f"mean±standard error over {f'{counts.pop()} runs each' if len(counts) == 1 else 'the runs'}"
 
 
-def terminal(table: Table, color: bool | None = None) -> str:
-    """The summary columns, for a terminal; as wide as it must be where there is none."""
+def terminal(table: Table) -> str:
+    """The summary columns, for a terminal; never cut short, however narrow it is."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
-    columns = table.summary
-    for i, heading in enumerate(headings(table, columns)):
-        text = heading.replace("/", "/\n").replace(" (", "\n(")
-        shown.add_column(text, justify="left" if i < len(_experiment_heading(table)) + 1 else "right", no_wrap=i == 0)
+    shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for i, heading in enumerate(headings(table)):
+        text = heading.replace("/", "\n/").replace(" (", "\n(").replace(" [", "\n[")
+        shown.add_column(text, justify="left" if i == 0 else "right", no_wrap=True)
     for row in table.rows:
-        cells = ("\n".join(cell_text(row.cells.get(column), column.unit)) for column in columns)
-        shown.add_row(*_first(table, row), *cells)
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=1000)
+        shown.add_row(*_first(table, row), *("\n".join(lines) for lines in _numbers(table, row)))
+    console = Console(highlight=False, markup=False, width=10_000)
     with console.capture() as captured:
         console.print(shown)
     lines = [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
-    return "\n".join([*lines, caption(table), *table.notes])
+    return "\n".join(["", *lines, "", caption(table), *table.notes])
 
 
 def markdown(table: Table) -> str:
@@ -94,11 +103,8 @@ def latex(table: Table) -> str:
 
 def _lines(table: Table) -> list[list[str]]:
     """Headings and rows of the summary, as text."""
-    columns = table.summary
-    rows = [
-        [*_first(table, row), *(" / ".join(cell_text(row.cells.get(c), c.unit)) for c in columns)] for row in table.rows
-    ]
-    return [headings(table, columns), *rows]
+    rows = [[*_first(table, row), *map(" / ".join, _numbers(table, row))] for row in table.rows]
+    return [headings(table), *rows]
 
 
 def _tex(text: str) -> str:

@@ -6,8 +6,6 @@ protocols in different columns: nothing is merged in silence.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import statistics
@@ -16,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import UserError
+from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
-from simssl.registry import published_table
-from simssl.training.folder import RunFolder, read_json
+from simssl.measurement.metrics import read_metrics
+from simssl.measurement.published import Published, read_published
+from simssl.training.folder import RunFolder
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
 """What the runs of one row have in common, besides the experiment's name."""
@@ -35,13 +34,6 @@ class Run:
     @property
     def group(self) -> str:
         return json.dumps([self.settings["name"], *(self.settings[key] for key in SETTINGS)], sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Published:
-    value: float
-    stderr: float | None
-    source: str
 
 
 @dataclass(frozen=True)
@@ -94,42 +86,40 @@ class Table:
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-def find(paths: Iterable[Path]) -> list[Path]:
-    """The finished runs in these folders; UserError if there is none."""
-    found: list[Path] = []
+def find(paths: Sequence[Path]) -> list[Path]:
+    """The finished runs in these folders, each once; UserError if there is none."""
+    found: dict[Path, Path] = {}
     for path in paths:
-        inside = sorted(file.parent for file in path.rglob("metrics.json"))
-        found += [run for run in inside if not any(part.startswith(".") for part in run.relative_to(path).parts)]
+        for run in sorted(file.parent for file in path.rglob("metrics.json")):
+            if not any(part.startswith(".") for part in run.relative_to(path).parts):
+                found.setdefault(run.resolve(), run)
     if not found:
         raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
-    return list(dict.fromkeys(found))
+    return list(found.values())
 
 
 def load(path: Path) -> Run:
-    """The run in a folder."""
+    """The run in a folder; RunError says what is wrong with it."""
     folder = RunFolder(path)
-    document = read_json(folder.metrics)
-    if document is None or not folder.experiment.exists():
-        raise UserError(f"{path} is not a finished run: it has no metrics.json with an experiment.yaml")
-    return Run(read(folder.experiment).tree, document["metrics"])
+    metrics = read_metrics(folder)
+    if metrics is None or not folder.experiment.exists():
+        raise RunError(f"{path} is not a finished run: it needs a metrics.json and an experiment.yaml")
+    settings = read(folder.experiment).tree
+    absent = [key for key in ("name", "seed", "evaluators", *SETTINGS) if key not in settings]
+    if absent:
+        raise RunError(f"{folder.experiment} is no run's: it has no {', '.join(absent)}")
+    return Run(settings, metrics)
 
 
-def read_published(name: str) -> dict[tuple[str, str, str], Published]:
-    """A published table, by file or by name: (data set, objective, key) -> value."""
-    path = Path(name)
-    text = path.read_text(encoding="utf-8") if path.is_file() else published_table(name)
-    if text is None:
-        raise UserError(f"'{name}' is neither a file nor a published table that is installed, such as bizeul2024")
-    table = {}
-    for line, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
+def load_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """The runs in these folders, and a sentence for each that cannot be read."""
+    runs, unreadable = [], []
+    for path in paths:
         try:
-            stderr = float(row["stderr"]) if row["stderr"] else None
-            value = Published(float(row["value"]), stderr, row["source"])
-            table[row["dataset"], row["objective"], row["key"]] = value
-        except (KeyError, TypeError, ValueError):
-            columns = "dataset, objective, key, value, stderr, source"
-            raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None
-    return table
+            runs.append(load(path))
+        except SimsslError as error:
+            unreadable.append(f"left out: {error}")
+    return runs, unreadable
 
 
 # --- the table -------------------------------------------------------------------------------------------
@@ -138,13 +128,16 @@ def read_published(name: str) -> dict[tuple[str, str, str], Published]:
 def tabulate(runs: Sequence[Run], against: str | None = None) -> Table:
     """One row for each setting, in the order of the runs."""
     published = read_published(against) if against else {}
+    once = {(run.group, run.settings["seed"]): run for run in runs}
+    copies = [f"{len(runs) - len(once)} of the runs are copies of others, and counted once"] * (len(once) < len(runs))
+    runs = list(once.values())
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     columns = _columns(runs)
     labels = _labels([group[0] for group in groups.values()])
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    return Table(list(columns.values()), rows, _notes(runs))
+    return Table(list(columns.values()), rows, [*_notes(runs), *copies])
 
 
 def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,6 @@ from simssl.errors import RunError, UserError
 from simssl.training.assemble import Assembly, derive_seed
 from simssl.training.folder import RunFolder, write_whole
 
-BATCH = 1000
-"""Images that are encoded at once."""
-
 
 class FrozenSubject:
     """The `Subject` of an evaluator (see `simssl.api`): its generator is its own, the rest is the run's."""
@@ -39,9 +36,8 @@ class FrozenSubject:
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
-        N = len(self._split(split))
-        batches = (self.images(split, slice(i, i + BATCH)) for i in range(0, N, BATCH))
-        return torch.cat([self._layer(x, layer).float().cpu() for x in batches])
+        batches = self._assembly.views.plain_batches(self._split(split).images, self.device)
+        return torch.cat([self._layer(x_BCHW, layer).float().cpu() for x_BCHW in batches])
 
     def _layer(self, x_BCHW: Tensor, layer: str) -> Tensor:
         if layer == "representation":
@@ -72,6 +68,7 @@ class FrozenSubject:
         return self._objective.decode(z_BD)
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        index_B = index_B.cpu() if isinstance(index_B, Tensor) else index_B
         return self._assembly.views.plain(self._split(split).images[index_B].to(self.device))
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -93,6 +90,6 @@ def _write(file: Path, features_ND: Tensor) -> None:
 def _read(file: Path) -> np.ndarray:
     try:
         features: np.ndarray = np.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise RunError(f"the cached features {file} are damaged ({error}); delete the file and repeat") from error
     return features

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Dataset, Evaluator, Metric, Objective, Result, RunInfo, Subject, Tracker
-from simssl.experiment.config import Choice
+from simssl.experiment.model import Choice
 from simssl.measurement.evaluate import why_skipped
 from simssl.measurement.subject import FrozenSubject
 from simssl.testing.fixtures import (
@@ -221,7 +221,7 @@ def _train(assembly: Any, folder: Path, steps: int, save: bool = False) -> None:
     trainer.restore()
     while assembly.steps and trainer.step < steps:
         trainer.train_step()
-        trainer.log_and_save(Trackers([], print))
+        trainer.log_and_save(Trackers({}, print))
     if save:
         trainer.save()
 

@@ -28,7 +28,7 @@ from simssl.blocks.autoencoder import GaussianAutoencoder
 from simssl.blocks.gaussian import kl_standard, reparameterize
 from simssl.blocks.likelihood import Gaussian
 from simssl.errors import UserError
-from simssl.experiment.config import Choice, Experiment
+from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.params import Params
 from simssl.experiment.settings import Crop, Finish, Training, ViewSettings
 from simssl.training.assemble import Assembly, assemble
@@ -104,8 +104,11 @@ class StubRegistry:
 
 
 def default_params(plugin: type[Any]) -> Params:
-    """The plugin's parameters, all at their defaults."""
-    params: Params = plugin.Params()
+    """The plugin's parameters at their defaults; those that have none at the first of their `examples`."""
+    required = {name: field for name, field in plugin.Params.model_fields.items() if field.is_required()}
+    without = [name for name, field in required.items() if not field.examples]
+    assert not without, f"give {', '.join(without)} a default, or Field(examples=[...]) to test with"
+    params: Params = plugin.Params(**{name: field.examples[0] for name, field in required.items()})
     return params
 
 

@@ -13,12 +13,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal"}
 """Their result, or its size, must reach the host before it can go on."""
 
+COPIES = "aten::lift_fresh"
+"""What `torch.tensor(value)` and `torch.as_tensor(value)` come down to: a copy from the host."""
+
 
 class _Refuse(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name
         if name in WAITS:
             raise AssertionError(f"{name} makes the host wait for the device")
+        if name == COPIES:
+            raise AssertionError("torch.tensor copies from the host in every step; use torch.full, or a buffer")
         if name.startswith("aten::index") and _has_mask(args):
             raise AssertionError(f"{name} with a boolean mask makes the host wait for the device; use torch.where")
         return func(*args, **(kwargs or {}))

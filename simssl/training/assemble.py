@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from simssl.api import Context, Data, Objective, Progress, views_of
-from simssl.errors import RunError, UserError
-from simssl.experiment.config import Choice, Experiment
+from simssl.errors import RunError, SimsslError, UserError, one_line
+from simssl.experiment.model import Choice, Experiment
 from simssl.registry import Registry
 from simssl.training.views import Views
 
@@ -52,13 +52,14 @@ def prepare_numerics(experiment: Experiment) -> None:
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
     """The data set; UserError says what to put where if it cannot be had."""
-    dataset = registry.load(*_names(choice))(choice.params)
     try:
-        data: Data = dataset.load(root, progress)
+        data: Data = registry.load(*_names(choice))(choice.params).load(root, progress)
     except (FileNotFoundError, ValueError) as error:
         raise UserError(f"dataset '{choice.name}': {error}") from error
+    except SimsslError:
+        raise
     except Exception as error:
-        raise RunError(f"dataset '{choice.name}' cannot be loaded ({type(error).__name__}: {error})") from error
+        raise RunError(f"dataset '{choice.name}' cannot be loaded: {one_line(error)}") from error
     return data
 
 
@@ -127,6 +128,8 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
         objective = objective_class(experiment.objective.params, context).to(device)
     except ValueError as error:
         raise UserError(f"objective '{experiment.objective.name}': {error}") from error
+    except Exception as error:
+        raise UserError(f"objective '{experiment.objective.name}' cannot be built: {one_line(error)}") from error
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
     return Assembly(
         experiment,

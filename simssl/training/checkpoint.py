@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from simssl.training.folder import write_whole
 State = dict[str, Any]
 """Tensors, numbers, strings, lists and plain dicts, so that `torch.load(weights_only=True)` reads them."""
 
+REMEDY = "move it away, or start again with --fresh; nothing was changed"
+
 
 def save(path: Path, state: State) -> None:
     """Replace the checkpoint by this state, or leave it as it was and raise RunError."""
@@ -27,24 +31,45 @@ def save(path: Path, state: State) -> None:
 
 def load(path: Path, digest: str | None = None) -> State | None:
     """The saved state; None if there is none, RunError if it is damaged, or not of the run with this digest."""
-    if not path.exists():
-        return None
-    remedy = "move it away, or start again with --fresh; nothing was changed"
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
-            if archive.testzip() is not None:
-                raise ValueError("its checksums do not match its content")
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"the checkpoint {path} cannot be read ({error.strerror})") from error
+    try:
+        state = _parse(content)
         found = state["digest"]
     except Exception as error:  # torch raises what it likes on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunError(f"the checkpoint {path} is damaged ({reason}); {remedy}") from error
+        raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
     if digest not in (None, found):
-        raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {remedy}")
+        raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
     return state
 
 
-def random_states() -> State:
+def _parse(content: bytes) -> State:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare the checksums
+        if archive.testzip() is not None:
+            raise ValueError("its checksums do not match its content")
+    state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return state
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """RunError if the state does not fit what it is given to, such as a plugin's networks of another version."""
+    try:
+        yield
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"the checkpoint {path} does not fit the run; perhaps another version of a plugin made it ({reason}). "
+            f"To go on, {REMEDY}"
+        ) from error
+
+
+def random_states(device: torch.device) -> State:
     """The states of the default generators of Python, NumPy and torch, for code that ignores ours."""
     version, internal, gauss = random.getstate()
     numpy_state = np.random.get_state(legacy=False)
@@ -58,15 +83,15 @@ def random_states() -> State:
             float(numpy_state["gauss"]),
         ],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     }
 
 
-def restore_random_states(state: State) -> None:
+def restore_random_states(state: State, device: torch.device) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
-    if len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -43,18 +42,33 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder; RunHeld says which process has it already. The lock dies with the process."""
+        self.create()
         with (self.path / ".lock").open("r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
+            except BlockingIOError:
                 holder = file.read().strip() or "another process"
                 raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it") from None
+            except OSError as error:
+                raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
+            if not self._is_lock(file.fileno()):
+                raise RunHeld(f"{self.path} was moved away by another process just now; try again")
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             file.flush()
             yield
+
+    def _is_lock(self, descriptor: int) -> bool:
+        """Whether the locked file still lies in the folder, which another process may have moved."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), (self.path / ".lock").stat())
+        except OSError:
+            return False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but the lock lies in it."""
+        return not any(path.name != ".lock" for path in self.path.iterdir())
 
     def move_aside(self) -> Path:
         """Move the folder to `.old/` beside it, under a free number."""

@@ -14,7 +14,7 @@ from simssl.errors import Interrupted
 class Stop:
     """`with Stop() as stop`: a signal raises Interrupted, or inside `deferred` sets `stop.signum`.
 
-    A second signal is never held back.
+    A second signal is never held back, and one that nobody asked for is raised at the end of `deferred`.
     """
 
     def __init__(self) -> None:
@@ -44,3 +44,5 @@ class Stop:
             yield
         finally:
             self._deferred = False
+        if self.signum is not None:
+            raise Interrupted(self.signum)

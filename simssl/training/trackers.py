@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from simssl.api import Result, RunInfo, Subject, Tracker
 
@@ -10,9 +11,12 @@ from simssl.api import Result, RunInfo, Subject, Tracker
 class Trackers:
     """All trackers of a run, called as one. `warn` is told, once, of each that fails."""
 
-    def __init__(self, trackers: Iterable[tuple[str, Tracker]], warn: Callable[[str], None]) -> None:
-        self._trackers = dict(trackers)
+    def __init__(self, build: Mapping[str, Callable[[], Tracker]], warn: Callable[[str], None]) -> None:
+        self._trackers: dict[str, Tracker] = {}
         self._warn = warn
+        for name, build_one in build.items():
+            with self._guarded(name):
+                self._trackers[name] = build_one()
 
     def started(self, run: RunInfo) -> None:
         self._each(lambda tracker: tracker.started(run))
@@ -28,8 +32,13 @@ class Trackers:
 
     def _each(self, call: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self._trackers.items()):
-            try:
+            with self._guarded(name):
                 call(tracker)
-            except Exception as error:
-                del self._trackers[name]
-                self._warn(f"the tracker '{name}' failed and is detached ({type(error).__name__}: {error})")
+
+    @contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._trackers.pop(name, None)
+            self._warn(f"the tracker '{name}' failed and is detached ({type(error).__name__}: {error})")

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from simssl.api import RunInfo, Terms
 from simssl.errors import Interrupted, RunError, UserError
-from simssl.experiment.settings import Schedule
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
 from simssl.training.checkpoint import State
 from simssl.training.folder import RunFolder
+from simssl.training.optimize import build_optimizer, set_learning_rate
 from simssl.training.stop import Stop
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
-
-ENCODE_BATCH = 1000
-"""Images that are encoded at once outside of training steps."""
 
 
 def train(assembly: Assembly, folder: RunFolder, trackers: Trackers, stop: Stop) -> float:
@@ -41,7 +36,8 @@ def train(assembly: Assembly, folder: RunFolder, trackers: Trackers, stop: Stop)
                 trainer.save()
                 raise Interrupted(stop.signum, f"{folder.path} is saved after step {trainer.step}")
     if not assembly.objective.trained and not trainer.done:
-        assembly.objective.fit(_plain_batches(assembly), assembly.generator)
+        batches = assembly.views.plain_batches(trainer.images_NCHW, assembly.device)
+        assembly.objective.fit(batches, assembly.generator)
     if not trainer.done:
         trainer.done = True
         trainer.save()
@@ -68,16 +64,24 @@ def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
 def restore_trained(assembly: Assembly, folder: RunFolder) -> None:
     """Give the objective the weights of a finished run; UserError if it is not finished."""
     state = checkpoint.load(folder.checkpoint)
-    if state is None or not state["done"]:
+    if state is None:
+        raise UserError(f"{folder.path} has no checkpoint.pt; `simssl run` trains it anew")
+    if not state["done"]:
         raise UserError(f"{folder.path} is not trained to the end; `simssl run` goes on with it")
-    torch.set_num_threads(state["threads"])
-    assembly.objective.load_state_dict(state["objective"])
+    _restore_weights(assembly, folder, state)
     assembly.objective.eval()
 
 
-def _plain_batches(assembly: Assembly) -> Iterator[Tensor]:
-    for images in assembly.data.train.images.split(ENCODE_BATCH):
-        yield assembly.views.plain(images.to(assembly.device))
+def _restore_weights(assembly: Assembly, folder: RunFolder, state: State) -> None:
+    """Weights and number of threads; RunError if they were made from other data or for other networks."""
+    if state["data"] != assembly.data.fingerprint:
+        raise RunError(
+            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {assembly.data.fingerprint}); "
+            "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
+        )
+    torch.set_num_threads(state["threads"])
+    with checkpoint.fitting(folder.checkpoint):
+        assembly.objective.load_state_dict(state["objective"])
 
 
 class Trainer:
@@ -88,7 +92,8 @@ class Trainer:
         self.assembly, self.folder, self.settings = assembly, folder, settings
         self.objective, self.generator, self.device = assembly.objective, assembly.generator, assembly.device
         self.images_NCHW = assembly.data.train.images.to(self.device)
-        self.optimizer = self._optimizer() if assembly.steps else None
+        groups = self.objective.parameter_groups()
+        self.optimizer = build_optimizer(settings.optimizer, groups) if assembly.steps else None
         self.window = TermWindow()
         self.step = self.epoch = self.position = 0
         self.order = torch.empty(0, dtype=torch.long, device=self.device)
@@ -96,36 +101,23 @@ class Trainer:
         self.seconds = 0.0
         self._clock = self._saved_at = time.perf_counter()
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        chosen = self.settings.optimizer
-        optimizer = torch.optim.Adam(
-            self.objective.parameter_groups(),
-            lr=chosen.lr,
-            betas=chosen.betas,
-            eps=chosen.eps,
-            weight_decay=chosen.weight_decay,
-            fused=True,
-        )
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-        return optimizer
-
     # --- one step -------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
         """Draw a batch, descend, and count."""
         assert self.optimizer is not None
+        steps = self.assembly.steps
         self.objective.train()
         index_B = self._next_images()
         x_BJCHW = self.assembly.views.batch(self.images_NCHW[index_B], self.objective.views, self.generator)
         terms = self._forward(x_BJCHW, index_B)
         loss = torch.stack(list(terms.loss.values())).sum()
-        self._set_learning_rate()
+        set_learning_rate(self.optimizer, self.settings.schedule, self.step, steps)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.step += 1
-        self.objective.after_step(torch.tensor(self.step / self.assembly.steps, device=self.device))
+        self.objective.after_step(torch.full((), self.step / steps, device=self.device))
         self.window.add(self.step, terms)
 
     def _forward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
@@ -154,15 +146,10 @@ class Trainer:
     @torch.no_grad()
     def _encode_all(self) -> Tensor:
         self.objective.eval()
-        z_ND = torch.cat([self.objective.posterior(x).mean for x in _plain_batches(self.assembly)])
+        batches = self.assembly.views.plain_batches(self.images_NCHW, self.device)
+        z_ND = torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
         self.objective.train()
         return z_ND
-
-    def _set_learning_rate(self) -> None:
-        assert self.optimizer is not None
-        factor = learning_rate_factor(self.settings.schedule, self.step, self.assembly.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
 
     # --- records and checkpoints ----------------------------------------------------------------------
 
@@ -170,20 +157,21 @@ class Trainer:
         """At every `log_every` steps: read the terms, tell the trackers, and save if it is time."""
         if self.step % self.settings.log_every and self.step != self.assembly.steps:
             return
-        terms = self.window.read(f"{self.folder.path}{self._last_good()}")
+        terms = self.window.read(self._where())
         trackers.logged(self.step, terms)
         due = time.perf_counter() - self._saved_at >= self.settings.checkpoint_seconds
         if due and self.step != self.assembly.steps:
             self.save()
 
-    def _last_good(self) -> str:
-        return f", whose last good checkpoint is {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
+    def _where(self) -> str:
+        good = f", whose last good checkpoint is {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
+        return f"{self.folder.path}{good}"
 
     def save(self) -> None:
         """Write the state; weights that are not finite never replace good ones."""
-        self.window.refuse_not_finite(f"{self.folder.path}{self._last_good()}")
+        self.window.refuse_not_finite(self._where())
         if not all(bool(p.isfinite().all()) for p in self.objective.parameters()):
-            raise RunError(f"a weight is not finite at step {self.step} of {self.folder.path}{self._last_good()}")
+            raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = self._saved_at = now
@@ -192,9 +180,11 @@ class Trainer:
     def _state(self) -> State:
         state: State = {
             "digest": self.assembly.experiment.digest,
+            "data": self.assembly.data.fingerprint,
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
             "done": self.done,
             "seconds": self.seconds,
-            "threads": torch.get_num_threads(),
             "step": self.step,
             "objective": self.objective.state_dict(),
         }
@@ -206,7 +196,7 @@ class Trainer:
             "order": self.order,
             "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "generator": self.generator.get_state(),
-            "random": checkpoint.random_states(),
+            "random": checkpoint.random_states(self.device),
             "window": self.window.state(),
         }
 
@@ -215,25 +205,23 @@ class Trainer:
         state = checkpoint.load(self.folder.checkpoint, self.assembly.experiment.digest)
         if state is None:
             return
-        torch.set_num_threads(state["threads"])
-        self.objective.load_state_dict(state["objective"])
+        _restore_weights(self.assembly, self.folder, state)
         self.step, self.done, self.seconds = state["step"], state["done"], state["seconds"]
         if self.done:
             return
+        if state["device"] != self.device.type:
+            raise RunError(
+                f"{self.folder.path} was begun on {state['device']} and cannot go on exactly on {self.device.type}; "
+                f"give --device {state['device']}, or start again with --fresh"
+            )
+        with checkpoint.fitting(self.folder.checkpoint):
+            self._restore_training(state)
+
+    def _restore_training(self, state: State) -> None:
         self.epoch, self.position = state["epoch"], state["position"]
         self.order = state["order"].to(self.device)
         if self.optimizer:
             self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        checkpoint.restore_random_states(state["random"])
+        checkpoint.restore_random_states(state["random"], self.device)
         self.window.restore(state["window"], self.device)
-
-
-def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by at a step (from 0)."""
-    warmup = round(schedule.warmup * steps)
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule.name == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

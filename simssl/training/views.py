@@ -6,7 +6,7 @@ The crop is distributed as torchvision's RandomResizedCrop, and equals it on the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -95,6 +95,10 @@ class Views:
     def plain(self, images_MCHW: Tensor) -> Tensor:
         """Un-augmented images (M, C, H, W) in [0, 1], finished."""
         return self._finish(images_MCHW.float().div_(255))
+
+    def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
+        """Un-augmented images in [0, 1], finished, batch by batch on the device."""
+        return (self.plain(images_BCHW.to(device)) for images_BCHW in images_NCHW.split(size))
 
     def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, C, H, W) of uint8 images; `kinds` says which of the J are "random" or "plain"."""

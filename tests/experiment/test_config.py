@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from simssl.experiment.config import Experiment, load
+from simssl.experiment.config import load
 from simssl.experiment.document import ExperimentError
+from simssl.experiment.model import Experiment
 from simssl.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
@@ -80,7 +81,12 @@ def test_four_errors_at_once(tmp_path: Path) -> None:
         ("grid: 3", "'grid' is a mapping of axes, not 3"),
         ("grid: {seed: 3}", "the axis 'seed' is a list of values, not 3"),
         ("grid: {seed: []}", "the axis 'seed' is a list of values, not empty"),
-        ("grid: {method: [1]}", "the axis 'method' is no key of the experiment"),
+        ("grid: {method: [1]}", "the axis 'method' is no key that a grid can set"),
+        ("grid: {objectiv: [{name: vae}]}", "the axis 'objectiv' cannot set it; did you mean 'objective'?"),
+        ("grid: {name: [a, b]}", "the axis 'name' is no key that a grid can set"),
+        ("grid: {method: [{grid: {}}]}", "'grid' is the same for all runs of a grid"),
+        ("grid: {method: [{latent_dm: 3}]}", "unknown key 'latent_dm'; did you mean 'latent_dim'?"),
+        ("training: {views: 100, batch_views: 120}", "'views' is 100, less than the 120 views of one step"),
         ("grid: {seed: [0, -1]}", "'seed' must be at least 0, not -1"),
         ("grid: {seed: [0, 0]}", "cells 1 and 2 of the grid are the same run"),
         ("grid: {latent_dim.x: [1]}", "'latent_dim' is 4, without a key 'x'"),
@@ -162,6 +168,33 @@ def test_the_seed_option_fixes_the_axis(small: Callable[..., Path]) -> None:
     file = small(grid={"seed": [0, 1, 2], "latent_dim": [2, 3]})
     assert [(c.seed, c.latent_dim) for c in cells(file, seed=7)] == [(7, 2), (7, 3)]
     assert [c.seed for c in cells(file, "grid={}")] == [0]
+
+
+def test_the_seed_option_fixes_seeds_in_labels_too(small: Callable[..., Path]) -> None:
+    assert [c.seed for c in cells(small(grid={"run": [{"seed": 0}, {"seed": 1}]}), seed=7)] == [7]
+
+
+def test_an_option_that_the_grid_replaces_is_a_mistake(small: Callable[..., Path]) -> None:
+    file = small(grid={"objective": [{"name": "vae"}, {"name": "simvae"}], "seed": [0, 1]})
+    (found,) = problems(file, "objective.sigma2=0.3")
+    assert found == "-s 'objective.sigma2=0.3': the grid sets 'objective' in every run; leave it out with " + (
+        "-s 'grid={}', or change the grid"
+    )
+    assert "the grid sets 'seed'" in problems(file, "seed=5")[0]
+    assert len(cells(file, "objective.sigma2=0.3", "grid={}")) == 1
+    assert len(cells(file, "training.optimizer.lr=0.1")) == 4
+    partly = small(grid={"m": [{"training.optimizer.lr": 0.1}, {"seed": 3}]})
+    assert [c.training.optimizer.lr for c in cells(partly, "training.optimizer.lr=0.5")] == [0.1, 0.5]
+
+
+def test_strings_that_look_like_numbers_survive_the_resolved_file(tmp_path: Path, small: Callable[..., Path]) -> None:
+    from simssl.experiment.yaml12 import dump
+
+    (cell,) = cells(small(name="1e5", evaluators=[{"name": "knn", "as": "0o17"}, {"name": "knn", "as": "007"}]))
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump(cell.resolved))
+    (again,) = cells(resolved)
+    assert again.resolved == cell.resolved
 
 
 def test_hash_covers_the_weights_as_written(small: Callable[..., Path]) -> None:

@@ -115,3 +115,13 @@ def test_a_bad_override_names_itself(text: str) -> None:
     with pytest.raises(ExperimentError) as error:
         parse_override(text)
     assert str(error.value).startswith(f"-s '{text}': ")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["on", "1e-4", "1_000", "0x1F", "null", "", "~", "true", ".inf", "a: b", "- c", 1e-5, 1_000_000, None, [1, "1"]],
+)
+def test_dumped_values_are_read_back_as_they_were(value: object) -> None:
+    from simssl.experiment.yaml12 import dump
+
+    assert tree(dump({"a": value})) == {"a": value}

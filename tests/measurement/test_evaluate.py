@@ -84,7 +84,7 @@ def test_the_order_of_evaluators_changes_nothing(simssl: Command, small: Write) 
         (["nowhere"], "nowhere is not a run's folder: it has no experiment.yaml"),
         (["nowhere", "-e", "kn"], "no evaluator is called 'kn'; did you mean 'knn'?"),
         (["nowhere", "-e", "{name: knn, kk: 1}"], "unknown key 'kk'; did you mean 'k'?"),
-        (["nowhere", "-e", "{name: knn"], "not YAML"),
+        (["nowhere", "-e", "{name: knn"], "'{name: knn': not YAML"),
     ],
 )
 def test_evaluate_says_what_is_wrong(words: list[str], message: str, simssl: Command) -> None:
@@ -100,7 +100,7 @@ def test_an_unfinished_run_is_not_evaluated(simssl: Command, small: Write) -> No
     (run / "checkpoint.pt").unlink()
     result = simssl("evaluate", run, "-e", "style_probe")
     assert result.exit_code == 2
-    assert "is not trained to the end" in result.stderr
+    assert "has no checkpoint.pt" in result.stderr
 
 
 def test_an_evaluator_that_fails_spares_what_was_measured(
@@ -124,3 +124,177 @@ def test_an_evaluator_that_fails_spares_what_was_measured(
     assert result.exit_code == 1
     assert "evaluator 'nan' found nan for rank" in result.stderr
     assert set(metrics()) == {"knn/class/accuracy"}
+
+
+def test_what_will_be_skipped_is_said_before_the_training(simssl: Command, small: Write) -> None:
+    result = simssl("run", small(objective={"name": "simclr"}, evaluators=[{"name": "reconstruction"}]))
+    lines = result.stderr.splitlines()
+    assert lines[0] == "reconstruction will be skipped: simclr has no decoder"
+    assert lines[1].startswith("[1/1]")
+
+
+@pytest.mark.parametrize("crop", [{"scale": [1, 1], "ratio": [1, 1]}, {"scale": [0.7, 0.7], "ratio": [1, 1]}])
+def test_style_that_does_not_vary_is_left_out(crop: dict[str, Any], simssl: Command, small: Write) -> None:
+    """A whole image has nothing to read; a crop of fixed size has its place alone."""
+    from simssl.registry import Registry
+
+    Registry().load("dataset", "mnist").example(Path("data"))
+    file = small(dataset={"name": "mnist"}, views={"crop": crop}, evaluators=[{"name": "style_probe"}])
+    assert simssl("run", file).exit_code == 0
+    found = metrics()
+    if crop["scale"] == [1, 1]:
+        assert found["style_probe"]["skipped"] == "no parameter of the views varies"
+    else:
+        assert set(found) == {f"style_probe/{n}" for n in ("R2", "crop_centre_x/R2", "crop_centre_y/R2")}
+
+
+def test_evaluate_without_names_runs_what_is_missing(simssl: Command, small: Write) -> None:
+    simssl("run", small(evaluators=[{"name": "knn"}, {"name": "style_probe"}]))
+    (run,) = Path("runs/small").iterdir()
+    document = json.loads((run / "metrics.json").read_text())
+    whole = dict(document["metrics"])
+    document["metrics"] = {key: entry for key, entry in whole.items() if key.startswith("knn")}
+    (run / "metrics.json").write_text(json.dumps(document))
+    assert simssl("evaluate", run).exit_code == 0
+    assert metrics() == whole
+
+
+def test_asking_for_one_label_twice_is_refused(simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    result = simssl("evaluate", run, "-e", "{name: knn, k: 1}", "-e", "{name: knn, k: 2}")
+    assert result.exit_code == 2
+    assert "'knn' is asked for twice; tell them apart with 'as: another-name'" in result.stderr
+    assert "knn is measured again" in simssl("evaluate", run, "-e", "{name: knn, k: 1}").stderr
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"times": 3}', "[]"])
+def test_a_damaged_record_is_written_anew(content: str, simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    (run / "environment.json").write_text(content)
+    result = simssl("run", small(evaluators=[{"name": "knn", "k": 1}]))
+    assert result.exit_code == 0
+    assert "environment.json is damaged and is written anew" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x93NUMPY"])
+def test_damaged_features_are_named(content: bytes, simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    file = run / "features" / "representation-test.npy"
+    file.write_bytes(content)
+    result = simssl("run", small(evaluators=[{"name": "knn", "k": 1}]))
+    assert result.exit_code == 1
+    assert f"the cached features {file} are damaged" in result.stderr
+
+
+def test_a_run_copied_without_its_lock_can_be_evaluated(simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    (run / ".lock").unlink()
+    assert simssl("evaluate", run, "-e", "style_probe").exit_code == 0
+
+
+LAYERED = """
+    import torch
+    from torch import nn
+
+    import simssl
+    from simssl.api import Evaluator, Metric, Objective, Posterior, Result, Terms
+
+    class Layered(Objective):
+        '''Dropout, batch norm and two layers, to see how it is measured.'''
+        views = ("random",)
+
+        def __init__(self, params, context):
+            super().__init__(params, context)
+            self.encoder = context.encoder(context.latent_dim)
+            self.norm, self.drop = nn.BatchNorm1d(context.latent_dim), nn.Dropout(0.5)
+
+        def forward(self, x_BJCHW, index_B, generator):
+            return Terms({"term": self.norm(self.encoder(x_BJCHW[:, 0])).square().mean() + self.posterior(x_BJCHW[:, 0]).mean.mean()})
+
+        def posterior(self, x_BCHW):
+            assert set(x_BCHW.unique().tolist()) <= {0.0, 1.0} or x_BCHW.requires_grad
+            return Posterior(self.drop(self.norm(self.encoder(x_BCHW))))
+
+        def layers(self, x_BCHW):
+            return {"other": self.encoder(x_BCHW)[:, :2]}
+
+    @simssl.hookimpl
+    def simssl_objective():
+        return Layered
+"""
+
+PROBE = """
+    import torch
+    import simssl
+    from simssl.api import Evaluator, Metric, Result
+
+    class Probe(Evaluator):
+        '''Looks at everything that a subject shows.'''
+        needs = frozenset({"test"})
+
+        def run(self, subject):
+            z, again = subject.features("test"), subject.posterior(subject.images("test", slice(None))).mean
+            other = subject.features("test", "other")
+            assert torch.allclose(z, again, atol=1e-5), "not in eval mode, or not finished"
+            assert set(subject.images("test", slice(0, 50)).unique().tolist()) == {0.0, 1.0}
+            assert set(subject.images("train", subject.selection()[1]).unique().tolist()) == {0.0, 1.0}
+            assert other.shape == (len(z), 2) and z.shape[1] == 4
+            noise = torch.rand((), generator=subject.generator).item()
+            return Result({"noise": Metric(noise, "1")}, protocol={"split": "test"})
+
+    @simssl.hookimpl
+    def simssl_evaluator():
+        return Probe
+"""
+
+
+def test_a_subject_is_frozen_finished_and_seeded(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
+    package("layered-dist", "layered_objective", LAYERED, objective="layered")
+    package("probe-dist", "probe_evaluator", PROBE, evaluator="probe")
+    noise = []
+    for seed in (0, 1):
+        file = small(
+            objective={"name": "layered"},
+            views={"crop": {}, "finish": {"threshold": 0.5}},
+            evaluators=[{"name": "probe"}, {"name": "probe", "as": "again"}],
+            seed=seed,
+        )
+        result = simssl("run", file, "--runs", f"runs{seed}")
+        assert result.exit_code == 0, result.stderr
+        (run,) = Path(f"runs{seed}/small").iterdir()
+        noise += [metrics(run)[f"{label}/noise"]["value"] for label in ("probe", "again")]
+    assert noise[0] == noise[1]
+    assert noise[2] == noise[3]
+    assert noise[0] != noise[2]
+
+
+def test_an_unknown_layer_is_named(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
+    package("probe-dist", "probe_evaluator2", PROBE, evaluator="probe")
+    result = simssl("run", small(objective={"name": "random"}, evaluators=[{"name": "probe"}]))
+    assert result.exit_code == 1
+    assert "random has no layer 'other'; it has representation" in result.stderr
+
+
+def test_needing_a_variance() -> None:
+    from simssl.api import Evaluator
+    from simssl.measurement.evaluate import why_skipped
+    from simssl.testing.fixtures import TinyObjective, tiny_assembly
+
+    class NeedsVariance(Evaluator):
+        needs = frozenset({"variance"})
+
+        def run(self, subject: Any) -> Any:
+            raise NotImplementedError
+
+    class Flat(TinyObjective):
+        def posterior(self, x_BCHW: Any) -> Any:
+            from simssl.api import Posterior
+
+            return Posterior(super().posterior(x_BCHW).mean)
+
+    assert why_skipped(NeedsVariance(None), tiny_assembly()) is None
+    assert why_skipped(NeedsVariance(None), tiny_assembly(Flat)) == "tiny has no variance"

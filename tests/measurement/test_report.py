@@ -15,6 +15,7 @@ import yaml
 from click.testing import Result
 
 from simssl.measurement import formats, report
+from simssl.measurement.published import Published
 
 SETTINGS = {
     "name": "e",
@@ -64,7 +65,7 @@ def test_mean_and_standard_error_over_seeds(run: Callable[..., Path]) -> None:
     assert (row.label, row.runs, cell.n) == ("simvae", 3, 3)
     assert cell.mean == pytest.approx(statistics.mean(values))
     assert cell.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
-    assert formats.cell_text(cell, "fraction") == ["0.930 ±0.021"]
+    assert formats.cell_text(cell, "fraction", runs=3) == ["0.930±0.021"]
 
 
 def test_other_budgets_and_parameters_are_other_rows(run: Callable[..., Path]) -> None:
@@ -118,7 +119,7 @@ def test_published_values_stand_beside_ours(run: Callable[..., Path]) -> None:
     (cell,) = found.rows[0].cells.values()
     assert cell.published is not None
     assert (cell.published.value, cell.published.source) == (0.985, "Table 1")
-    assert formats.cell_text(cell, "fraction") == ["0.980", "paper 0.985, \N{MINUS SIGN}0.005"]
+    assert formats.cell_text(cell, "fraction", runs=1) == ["0.980", "paper 0.985, \N{MINUS SIGN}0.005"]
     (record,) = formats.records(found)
     assert record["published"] == 0.985
 
@@ -127,12 +128,16 @@ def test_a_published_table_may_be_a_file(run: Callable[..., Path], tmp_path: Pat
     file = tmp_path / "own.csv"
     file.write_text(f"dataset,objective,key,value,stderr,source\nmnist,simvae,{KNN},0.5,,Own\n")
     (cell,) = table(run("a", {KNN: metric(0.98)}), against=str(file)).rows[0].cells.values()
-    assert cell.published == report.Published(0.5, None, "Own")
+    assert cell.published == Published(0.5, None, "Own")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("dataset,objective\na,b\n", "own.csv:2: a published value has the columns"), (None, "neither a file nor")],
+    [
+        ("dataset,objective\na,b\n", "own.csv:2: a published value has the columns"),
+        ("dataset,objective,key,value,stderr,source\na,b,c,nan,,d\n", "own.csv:2: a published value has the columns"),
+        (None, "neither a file nor"),
+    ],
 )
 def test_a_bad_published_table_is_named(
     text: str | None, message: str, simssl: Callable[..., Result], run: Callable[..., Path], tmp_path: Path
@@ -149,20 +154,79 @@ def test_every_format_holds_the_numbers(simssl: Callable[..., Result], run: Call
     run("a", {KNN: metric(0.981)})
     texts = {name: simssl("report", "runs", "--format", name).stdout for name in formats.FORMATS}
     assert all("0.981" in text for text in texts.values())
-    assert texts["md"].startswith("| method | runs | knn/class/accuracy |\n| --- | --- | --- |\n")
+    assert texts["md"].startswith("| method | knn/class/accuracy |\n| --- | --- |\n")
     assert next(csv.DictReader(io.StringIO(texts["csv"])))["mean"] == "0.981"
     assert json.loads(texts["json"])["metrics"][0]["key"] == KNN
-    assert r"\begin{tabular}{lrr}" in texts["latex"]
+    assert r"\begin{tabular}{lr}" in texts["latex"]
     assert r"knn/class/accuracy" in texts["latex"]
 
 
 def test_several_experiments_are_told_apart(run: Callable[..., Path]) -> None:
     found = table(run("a", {KNN: metric(0.1)}), run("b", {KNN: metric(0.2)}, name="f", dataset={"name": "digits"}))
     assert [(row.experiment, row.label) for row in found.rows] == [("e", "simvae"), ("f", "simvae")]
-    assert formats.headings(found, found.summary)[0] == "experiment"
+    assert formats.headings(found)[0] == "experiment"
 
 
 def test_nothing_found_is_said(simssl: Callable[..., Result]) -> None:
     result = simssl("report", "nowhere")
     assert result.exit_code == 2
     assert "no finished run was found in nowhere" in result.stderr
+
+
+def test_notes_in_brackets_reach_the_terminal(run: Callable[..., Path]) -> None:
+    found = table(
+        run("a", {KNN: metric(0.1, evaluator={"k": 5})}),
+        run("b", {KNN: metric(0.2, evaluator={"k": "[/bold]"})}, seed=1),
+    )
+    text = formats.terminal(found)
+    assert "[k 5]" in text
+    assert "[k [/bold]]" in text
+
+
+def test_the_terminals_table_is_never_cut_short(run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = formats.terminal(table(run("a", {KNN: metric(0.1), "a_very_long_name/of_a_metric": metric(0.2)})))
+    assert "a_very_long_name" in text
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+
+
+def test_a_run_counts_once(simssl: Callable[..., Result], run: Callable[..., Path], tmp_path: Path) -> None:
+    import shutil
+
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.7)}, seed=1)
+    shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+    text = simssl("report", "runs", tmp_path / "runs", "copy").stdout
+    assert "2 of the runs are copies of others, and counted once" in text
+    assert "0.600±0.100" in text
+    assert "over 2 runs each" in text
+
+
+def test_a_mean_over_fewer_runs_says_so(run: Callable[..., Path]) -> None:
+    runs = [
+        run(f"s{i}", {KNN: metric(0.1 * i)} if i < 2 else {"style_probe/R2": metric(0.3)}, seed=i) for i in range(3)
+    ]
+    text = formats.terminal(table(*runs))
+    assert "0.050±0.050 (n=2)" in text
+    assert "0.300 (n=1)" in text
+
+
+DAMAGED = {
+    "metrics.json": ["", "{", "[]", "{}", '{"metrics": []}', '{"metrics": {"knn/a": {}}}', '{"metrics": {"knn": 3}}'],
+    "experiment.yaml": ["", "name: x", "- 1", "{"],
+}
+
+
+@pytest.mark.parametrize(("file", "content"), [(f, c) for f, contents in DAMAGED.items() for c in contents])
+def test_a_damaged_run_is_named_and_left_out(
+    file: str, content: str, simssl: Callable[..., Result], run: Callable[..., Path]
+) -> None:
+    run("good", {KNN: metric(0.5)})
+    bad = run("bad", {KNN: metric(0.7)}, seed=1)
+    (bad / file).write_text(content)
+    result = simssl("report", "runs")
+    assert result.exit_code == 1
+    assert "0.500" in result.stdout
+    assert "left out: " in result.stderr
+    assert f"bad/{file}" in result.stderr
+    assert "unexpected" not in result.stderr

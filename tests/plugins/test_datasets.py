@@ -37,9 +37,17 @@ def test_missing_files_say_what_to_put_where(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     result = simssl("run", small(dataset={"name": name}), "--data", "nowhere")
     assert result.exit_code == 2
-    assert f"nowhere/{IDX[name]}/raw has no train-images-idx3-ubyte and train-labels-idx1-ubyte" in result.stderr
+    assert f"nowhere/{IDX[name]}/raw has no train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-" in result.stderr
     assert "--data" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_only_what_is_missing_is_named(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    REGISTRY.load("dataset", "mnist").example(Path("data"))
+    Path("data/MNIST/raw/t10k-labels-idx1-ubyte").unlink()
+    result = simssl("run", small(dataset={"name": "mnist"}))
+    assert result.exit_code == 2
+    assert "data/MNIST/raw has no t10k-labels-idx1-ubyte, which could be neither" in result.stderr
 
 
 def test_a_damaged_file_is_named(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:

@@ -199,6 +199,26 @@ def test_the_mlp_reads_what_ridge_cannot() -> None:
     assert mlp["crop_centre_x/R2"].value > 0.95
 
 
+class Overfitting(Seeing):
+    """Many columns of noise beside a weak signal: without a penalty the fit is worse on other views."""
+
+    def __init__(self) -> None:
+        def represent(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+            signal = drawn["crop_centre_x"][:, None]
+            noisy = torch.randn(len(x), 60, generator=self.generator)
+            return torch.cat([signal + 0.3 * noisy[:, :1], noisy], dim=1)
+
+        super().__init__(represent)
+
+
+def test_style_penalty_is_chosen_on_held_out_views() -> None:
+    """Neither on the views that are fitted (the smallest would win there), nor always the same."""
+    few = evaluator("style_probe", views=1).run(Overfitting()).metrics["crop_centre_x/R2"]
+    many = evaluator("style_probe", views=1).run(Seeing(_parameters)).metrics["crop_centre_x/R2"]
+    assert few.protocol["selected"]["penalty"] >= 0.01
+    assert many.protocol["selected"]["penalty"] < 0.01
+
+
 def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
     """Against a plain sum over the test images of the run, decoded from its checkpoint."""
     import json

@@ -173,3 +173,17 @@ def test_simvae_refuses_what_makes_no_sense(params: dict[str, object], message: 
 
 def test_default_gamma2_is_the_releases() -> None:
     assert REGISTRY.load("objective", "simvae").Params(J=5, sigma2=0.2).variance_of_psi == pytest.approx(1 - 0.2 / 5)
+
+
+def test_simclr_compares_with_the_views_of_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With gathered rows standing for another process's, the loss is the one over both batches."""
+    import importlib
+
+    from simssl.blocks.contrast import nt_xent
+
+    objective, x, others = build("simclr", temperature=0.5), views(4, 2), views(4, 2).flip(0)
+    za, zb = (objective.layers(torch.cat([x, others])[:, j])["projection"] for j in (0, 1))
+    module = importlib.import_module(type(objective).__module__)
+    rows = iter((za, zb))
+    monkeypatch.setattr(module, "gather", lambda z: next(rows))
+    torch.testing.assert_close(loss(objective, x).loss["nt_xent"], nt_xent(za, zb, 0.5))

@@ -56,6 +56,64 @@ def test_steps_stand_once_after_a_resumption(
     assert [event.step for event in events(run).Scalars("loss")] == [5, 10, 15, 20, 25, 30]
 
 
+def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simssl.training.train import Trainer
+
+    step = Trainer.train_step
+
+    def fail_at_18(trainer: Trainer) -> None:
+        step(trainer)
+        if trainer.step == 18:
+            raise RuntimeError("power cut")
+
+    file = small(trackers=BOTH, training={"views": 1800, "batch_views": 60, "log_every": 5})
+    monkeypatch.setattr(Trainer, "train_step", fail_at_18)
+    assert simssl("run", file).exit_code == 1
+    monkeypatch.setattr(Trainer, "train_step", step)
+    assert simssl("run", file).exit_code == 0
+    (run,) = Path("runs/small").iterdir()
+    assert [event.step for event in events(run).Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_terminal_shows_bar_share_and_eta_however_narrow(columns: int, small: Callable[..., Path]) -> None:
+    """In a pseudo-terminal of that width."""
+    import fcntl
+    import os
+    import pty
+    import struct
+    import subprocess
+    import sys
+    import termios
+
+    training = {"views": 60_000, "batch_views": 60, "log_every": 20}
+    file = small(trackers=[{"name": "console"}], training=training)
+    main, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+    environment |= {"TERM": "xterm-256color", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "simssl", "run", str(file), "--runs", str(file.parent / "runs")]
+    process = subprocess.Popen(command, stdout=child, stderr=child, env=environment)
+    os.close(child)
+    written = b""
+    while True:
+        try:
+            chunk = os.read(main, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not chunk:
+            break
+        written += chunk
+    assert process.wait(timeout=60) == 0
+    text = written.decode()
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in text
+    assert "50%" in text
+    assert "0:00:0" in text
+    assert "views/s" in text
+
+
 def test_console_prints_plain_lines_where_there_is_no_terminal(
     simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:
@@ -67,23 +125,29 @@ def test_console_prints_plain_lines_where_there_is_no_terminal(
     assert "\x1b" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "method", ["logged(self, step, terms)", "__init__(self, params)", "evaluated(self, result, subject)"]
+)
 def test_a_tracker_that_fails_is_detached(
-    simssl: Callable[..., Result], small: Callable[..., Path], package: Callable[..., Path]
+    method: str,
+    simssl: Callable[..., Result],
+    small: Callable[..., Path],
+    package: Callable[..., Path],
 ) -> None:
-    code = """
+    code = f"""
         import simssl
         from simssl.api import Tracker
 
         class Clumsy(Tracker):
-            '''Stumbles at the first record.'''
-            def logged(self, step, terms):
+            '''Stumbles once.'''
+            def {method}:
                 raise ValueError("oops")
 
         @simssl.hookimpl
         def simssl_tracker():
             return Clumsy
     """
-    package("clumsy-dist", "clumsy_tracker", code, tracker="clumsy")
+    package("clumsy-dist", f"clumsy_{method.split('(')[0]}", code, tracker="clumsy")
     result = simssl("run", small(trackers=[{"name": "clumsy"}]))
     assert result.exit_code == 0
     assert result.stderr.count("the tracker 'clumsy' failed and is detached (ValueError: oops)") == 1

@@ -84,7 +84,8 @@ def test_default_generators_are_restored() -> None:
         return [random.gauss(0, 1), float(np.random.normal()), torch.randn(()).item()]
 
     draw()
-    state = checkpoint.random_states()
+    cpu = torch.device("cpu")
+    state = checkpoint.random_states(cpu)
     first = draw()
-    checkpoint.restore_random_states(state)
+    checkpoint.restore_random_states(state, cpu)
     assert draw() == first

@@ -55,7 +55,7 @@ LONG = {"views": 4800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 
 def process(tmp_path: Path, package: Callable[..., Path]) -> Callable[..., subprocess.Popen[str]]:
     """Starts `simssl run` as a process of its own, with the killer installed."""
     site = package("killer-dist", "killer_tracker", KILLER, tracker="killer")
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
 
     def start(*words: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "simssl", "run", *map(str, words)]
@@ -210,6 +210,75 @@ def test_an_evaluator_with_other_parameters_measures_again(
         (file,) = Path("runs").rglob("metrics.json")
         entry = json.loads(file.read_text())["metrics"]["knn/class/accuracy"]
         assert entry["protocol"]["selected"] == {"k": k}
+
+
+def test_a_run_whose_checkpoint_is_gone_starts_clean(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    """Old numbers and features never meet new weights."""
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    (run / "checkpoint.pt").unlink()
+    assert "is done already" in simssl("run", small()).stderr
+    result = simssl("run", small(evaluators=[{"name": "knn"}, {"name": "style_probe"}]))
+    assert result.exit_code == 0
+    assert "its checkpoint is gone" in result.stderr
+    assert (Path("runs/small/.old") / f"{run.name}-1" / "features").exists()
+    assert (run / "features").exists()
+
+
+def test_another_data_set_under_the_same_name_is_refused(
+    simssl: Callable[..., Result], small: Callable[..., Path], tmp_path: Path
+) -> None:
+    from simssl.registry import Registry
+
+    mnist = Registry().load("dataset", "mnist")
+    for folder in ("one", "two"):
+        mnist.example(tmp_path / folder)
+    file = tmp_path / "two/MNIST/raw/train-images-idx3-ubyte"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x07")
+    experiment = small(dataset={"name": "mnist"}, evaluators=[{"name": "knn", "k": 1}])
+    assert simssl("run", experiment, "--data", "one").exit_code == 0
+    (run,) = Path("runs/small").iterdir()
+    result = simssl("evaluate", run, "-e", "style_probe", "--data", "two")
+    assert result.exit_code == 1
+    assert "was trained on other data" in result.stderr
+    assert simssl("evaluate", run, "-e", "style_probe", "--data", "one").exit_code == 0
+
+
+def test_a_run_begun_elsewhere_does_not_go_on_on_another_device(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from simssl.training import checkpoint
+    from simssl.training.train import Trainer
+
+    state = Trainer._state
+    monkeypatch.setattr(Trainer, "_state", lambda trainer: {**state(trainer), "device": "cuda", "done": False})
+    simssl("run", small())
+    monkeypatch.setattr(Trainer, "_state", state)
+    (run,) = Path("runs/small").iterdir()
+    (run / "metrics.json").unlink()
+    (run / "features" / "representation-test.npy").unlink()
+    result = simssl("run", small())
+    assert result.exit_code == 1
+    assert "was begun on cuda and cannot go on exactly on cpu; give --device cuda" in result.stderr
+    assert checkpoint.load(run / "checkpoint.pt") is not None
+
+
+def test_a_signal_at_the_end_of_training_is_not_lost() -> None:
+    from simssl.errors import Interrupted
+    from simssl.training.stop import Stop
+
+    with Stop() as stop, pytest.raises(Interrupted), stop.deferred():
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.signum == signal.SIGTERM
+
+
+def test_fresh_starts_again_whatever_is_missing(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    (run / "experiment.yaml").unlink()
+    result = simssl("run", small(), "--fresh")
+    assert "the old run is moved to" in result.stderr
+    assert (run / "experiment.yaml").exists()
 
 
 def test_fresh_moves_the_old_run_aside(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:

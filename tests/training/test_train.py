@@ -14,8 +14,9 @@ from simssl.api import Context, Objective, Posterior, Terms
 from simssl.experiment.settings import Schedule
 from simssl.testing.fixtures import TinyObjective, tiny_assembly
 from simssl.training.folder import RunFolder
+from simssl.training.optimize import learning_rate_factor
 from simssl.training.trackers import Trackers
-from simssl.training.train import Trainer, learning_rate_factor
+from simssl.training.train import Trainer
 
 
 def trainer(folder: Path, objective: type[Objective] = TinyObjective) -> Trainer:
@@ -81,7 +82,7 @@ def test_what_is_not_trained_is_fitted_once_and_saved(tmp_path: Path) -> None:
 
     for _ in range(2):
         assembly = tiny_assembly(Mean)
-        train(assembly, RunFolder(tmp_path), Trackers([], print), Stop())
+        train(assembly, RunFolder(tmp_path), Trackers({}, print), Stop())
         images = assembly.views.plain(assembly.data.train.images)
         assert assembly.objective.mean.item() == pytest.approx(images.mean().item())
 
@@ -118,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_p
     for _ in range(5):
         found.train_step()
     with pytest.raises(RunError, match=r"'kl' is not finite at step 8 .* last good checkpoint"):
-        found.log_and_save(Trackers([], print))
+        found.log_and_save(Trackers({}, print))
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] == 5
     assert all(bool(value.isfinite().all()) for value in state["objective"].values())
@@ -189,3 +190,138 @@ def test_bfloat16_trains_with_losses_in_float32(
     import numpy as np
 
     assert np.load(file).dtype == np.float32
+
+
+def test_the_optimiser_has_the_files_settings(small: Callable[..., Path]) -> None:
+    from simssl.experiment.settings import Optimizer
+    from simssl.training.optimize import build_optimizer, set_learning_rate
+
+    settings = Optimizer(lr=0.02, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.3)
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = build_optimizer(settings, [{"params": [weights[0]]}, {"params": [weights[1]], "lr": 0.5}])
+    assert optimizer.defaults.items() >= {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.3}.items()
+    set_learning_rate(optimizer, Schedule(warmup=0.5), step=0, steps=4)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.25]
+
+
+def test_the_schedule_reaches_every_step(tmp_path: Path) -> None:
+    """With a warm-up, the first step is a sixteenth of what it is without."""
+    moved = []
+    for schedule in (Schedule(), Schedule(warmup=0.99)):
+        found = trainer(tmp_path)
+        found.settings = found.settings.model_copy(update={"schedule": schedule})
+        before = torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach().clone()
+        found.train_step()
+        moved.append(torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach() - before)
+    torch.testing.assert_close(moved[1] * 16, moved[0], rtol=0.02, atol=1e-5)
+
+
+class Careless(TinyObjective):
+    """Draws from the default generators, as an objective should not; the run is exact all the same."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        import random
+
+        import numpy as np
+
+        scale = 1 + torch.rand(()) + random.random() + np.random.rand()
+        return Terms({name: scale * term for name, term in super().forward(x_BJCHW, index_B, generator).loss.items()})
+
+
+def test_default_generators_threads_and_the_open_window_are_restored(tmp_path: Path) -> None:
+    """Stopped inside a window of the log, far into the second epoch; the logged terms are those of one go."""
+
+    class Recorder(list):  # type: ignore[type-arg]
+        def logged(self, step: int, terms: dict[str, float]) -> None:
+            self.append((step, terms))
+
+    def go_on(folder: str, steps: int, recorder: Recorder) -> Trainer:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        found = Trainer(tiny_assembly(Careless, steps=32), RunFolder(tmp_path / folder))
+        found.restore()
+        while found.step < steps:
+            found.train_step()
+            found.log_and_save(recorder)  # type: ignore[arg-type]
+        return found
+
+    whole, parts = Recorder(), Recorder()
+    expected = go_on("whole", 32, whole)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = go_on("whole1", 32, whole)
+        half = go_on("parts", 18, parts)
+        half.save()
+        torch.set_num_threads(2)
+        found = go_on("parts", 32, parts)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+    assert whole[len(whole) // 2 :] == parts
+    for name, value in expected.objective.state_dict().items():
+        assert torch.equal(value, found.objective.state_dict()[name])
+
+
+def test_the_training_generator_follows_the_seed() -> None:
+    def order(seed: int) -> Tensor:
+        return torch.randperm(50, generator=tiny_assembly(seed=seed).generator)
+
+    assert torch.equal(order(0), order(0))
+    assert not torch.equal(order(0), order(1))
+
+
+class Watching(TinyObjective):
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.seen = self.model.encoder(x_BJCHW[:, 0]).dtype
+        return super().forward(x_BJCHW, index_B, generator)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_precision_is_that_of_the_networks(precision: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    found = trainer(tmp_path, Watching)
+    found.settings = found.settings.model_copy(update={"precision": precision})
+    found.train_step()
+    assert found.objective.seen == dtype
+
+
+def test_float32_is_not_tf32_and_deterministic_is_asked_for() -> None:
+    import dataclasses
+
+    from simssl.testing.fixtures import tiny_experiment
+    from simssl.training.assemble import prepare_numerics
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    experiment = tiny_experiment()
+    deterministic = experiment.training.model_copy(update={"deterministic": True})
+    prepare_numerics(dataclasses.replace(experiment, training=deterministic))
+    assert torch.are_deterministic_algorithms_enabled()
+    prepare_numerics(experiment)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not (torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
+
+
+def test_a_checkpoint_for_other_networks_is_told(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    simssl("run", small())
+    (file,) = Path("runs").rglob("checkpoint.pt")
+    state = torch.load(file, weights_only=True)
+    state["objective"] = {f"renamed.{name}": value for name, value in state["objective"].items()}
+    torch.save(state, file)
+    result = simssl("evaluate", file.parent, "-e", "style_probe")
+    assert result.exit_code == 1
+    assert "does not fit the run; perhaps another version of a plugin made it" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("objective", ["random", "vae", "simclr", "simvae"])
+def test_cuda_trains_measures_and_resumes(
+    objective: str, simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    evaluators = [{"name": n} for n in ("knn", "style_probe", "reconstruction")]
+    training = {"views": 3000, "batch_views": 60, "deterministic": True}
+    file = small(objective={"name": objective}, evaluators=evaluators, training=training)
+    texts = []
+    for runs in ("a", "b"):
+        assert simssl("run", file, "--device", "cuda", "--runs", runs).exit_code == 0
+        texts.append(next(Path(runs).rglob("metrics.json")).read_text())
+    assert texts[0] == texts[1]

@@ -32,9 +32,10 @@ class Knn(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
-        class_targets(data.train.targets, self.params.targets)
-        if max(self.ks) > 0.9 * len(data.train):
-            raise ValueError(f"k is {max(self.ks)}, more than there are training images to choose from")
+        for name in class_targets(data.train.targets, self.params.targets):
+            labelled = int((data.train.targets[name].values >= 0).sum())
+            if max(self.ks) > 0.8 * labelled:
+                raise ValueError(f"k is {max(self.ks)}, too many for the {labelled} training images with a '{name}'")
 
     @property
     def ks(self) -> tuple[int, ...]:
@@ -48,7 +49,7 @@ class Knn(Evaluator):
             "features": "representation, as it is",
             "vote": "Euclidean, uniform, ties to the nearest",
             "selection": self._selection(),
-            "selected_on": self.params.select,
+            "selected_on": self.params.select if len(self.ks) > 1 else "nothing",
         }
         return Result({f"{name}/accuracy": self._accuracy(subject, name) for name in targets}, protocol=protocol)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Evaluator, Metric, Result, Subject
+from simssl.api import Evaluator, Metric, Result, Skip, Subject
 from simssl.blocks.probes import ParallelMLP, Standardizer, r2, ridge, train_epochs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
@@ -44,7 +44,9 @@ class StyleProbe(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         fit, held_out, test = self._views(subject)
-        names = [name for name, values in fit[1].items() if values.std() > 0]
+        names = [name for name in fit[1] if all(_varies(parameters[name]) for _, parameters in (fit, held_out, test))]
+        if not names:
+            raise Skip("no parameter of the views varies")
         (x_ND, y_NP), (held_ND, held_NP), (test_ND, test_NP) = (
             (z, torch.stack([parameters[name] for name in names], dim=1)) for z, parameters in (fit, held_out, test)
         )
@@ -120,6 +122,10 @@ class StyleProbe(Evaluator):
             network, scale_x(x_ND), loss, epochs=epochs, batch=BATCH, lr=LR, generator=subject.generator
         )
         return [scale_y.inverse(network(scale_x(new_ND))[0]) for _ in training]
+
+
+def _varies(values_N: Tensor) -> bool:
+    return bool(values_N.min() < values_N.max())
 
 
 @simssl.hookimpl

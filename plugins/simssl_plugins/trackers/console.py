@@ -7,6 +7,7 @@ import time
 from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 import simssl
 from simssl.api import Result, RunInfo, Subject, Tracker
@@ -31,15 +32,17 @@ class ConsoleTracker(Tracker):
             self._start_bar()
 
     def _start_bar(self) -> None:
+        rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=16),
             TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[terms]}"),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[rate]}", markup=False, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[terms]}", markup=False, table_column=rest),
         )
-        self.bar = Progress(*columns, console=self.console, transient=True)
-        self.task: TaskID = self.bar.add_task("training", total=self.run.steps, completed=self.run.start_step, terms="")
+        self.bar = Progress(*columns, console=self.console, transient=True, expand=True)
+        done, steps = self.run.start_step, self.run.steps
+        self.task: TaskID = self.bar.add_task("training", total=steps, completed=done, rate="", terms="")
         self.bar.start()
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
@@ -47,7 +50,7 @@ class ConsoleTracker(Tracker):
         self.last = terms
         rate = (step - self.run.start_step) * self.run.views_per_step / (now - self.begun)
         if self.bar:
-            self.bar.update(self.task, completed=step, terms=f"{_terms(terms)}  {rate:,.0f} views/s")
+            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f} views/s", terms=_terms(terms))
         elif now - self.printed >= self.params.seconds and step < self.run.steps:
             self.printed = now
             left = (self.run.steps - step) * self.run.views_per_step / rate

@@ -14,8 +14,8 @@ class TensorBoardTracker(Tracker):
 
     def started(self, run: RunInfo) -> None:
         self.run = run
-        goes_on = 0 < run.start_step < run.steps
-        self.writer = SummaryWriter(str(run.directory), purge_step=run.start_step + 1 if goes_on else None)
+        unfinished = run.start_step < run.steps
+        self.writer = SummaryWriter(str(run.directory), purge_step=run.start_step + 1 if unfinished else None)
         if run.start_step == 0:
             settings = yaml.safe_dump(dict(run.settings), sort_keys=False)
             self.writer.add_text("experiment", "".join(f"    {line}\n" for line in settings.splitlines()))

@@ -1,0 +1,108 @@
+"""A checked experiment: its own keys, the plugins that it names, and what identifies its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from simssl.experiment.params import Params
+from simssl.experiment.settings import Training, ViewSettings
+
+SCHEMA = 1
+"""Raised whenever the same file would give other weights."""
+
+HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
+"""What determines the weights."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+
+class Core(Params):
+    """The keys of an experiment that name no plugin."""
+
+    name: str = Field(pattern=f"^{NAME}$", max_length=100)
+    "Of the experiment, and of its folder below the runs; letters, digits, '_', '.' and '-'."
+    views: ViewSettings = ViewSettings()
+    "How views are drawn from images."
+    latent_dim: Annotated[int, Field(ge=1)]
+    "Dimensions of the representation."
+    training: Training
+    "Budget, batch, precision and optimiser."
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    "Of everything random: initial weights, order, views, noise, evaluators."
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plugin that the experiment names, with its parameters."""
+
+    kind: str
+    name: str
+    params: Params
+    alias: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.alias or self.name
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """As it could stand in the file, with every default filled in."""
+        alias = {"as": self.alias} if self.alias else {}
+        return {"name": self.name, **alias, **self.params.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run, checked: a cell of the grid."""
+
+    name: str
+    dataset: Choice
+    views: ViewSettings
+    backbone: Choice
+    latent_dim: int
+    objective: Choice
+    training: Training
+    evaluators: tuple[Choice, ...]
+    trackers: tuple[Choice, ...]
+    seed: int
+    written: Mapping[str, Any]
+    """What determines the weights, as the user wrote it."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the weights: a hash of what determines them, as written, and of the schema number."""
+        text = json.dumps({"schema": SCHEMA, **self.written}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder, below the runs."""
+        return Path(self.name) / f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The experiment as a file could give it, with every default filled in."""
+        return {
+            "name": self.name,
+            "dataset": self.dataset.resolved,
+            "views": self.views.model_dump(mode="json"),
+            "backbone": self.backbone.resolved,
+            "latent_dim": self.latent_dim,
+            "objective": self.objective.resolved,
+            "training": self.training.model_dump(mode="json"),
+            "evaluators": [choice.resolved for choice in self.evaluators],
+            "trackers": [choice.resolved for choice in self.trackers],
+            "seed": self.seed,
+        }

@@ -1,0 +1,67 @@
+"""metrics.json: every number with its unit, direction and protocol, and what was skipped and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simssl.errors import RunError
+from simssl.experiment.model import Choice, Experiment
+from simssl.training.folder import RunFolder, read_json, write_json
+
+SCHEMA = 1
+
+Entry = Mapping[str, Any]
+"""value, unit, better and protocol of a metric; or skipped and evaluator."""
+
+
+def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
+    """The entries of metrics.json by key; None if there is no file, RunError if it is damaged."""
+    document = read_json(folder.metrics)
+    if document is None:
+        return None
+    entries = document.get("metrics")
+    if not (isinstance(entries, dict) and all(map(_is_entry, entries.values()))):
+        raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    if "skipped" in entry:
+        return isinstance(entry["skipped"], str) and "evaluator" in entry
+    number = isinstance(entry.get("value"), (int, float)) and isinstance(entry.get("unit"), str)
+    return number and "better" in entry and isinstance(entry.get("protocol"), dict)
+
+
+def missing(experiment: Experiment, folder: RunFolder) -> list[Choice]:
+    """The experiment's evaluators that have not measured this run yet with these parameters."""
+    entries = read_metrics(folder) or {}
+    return [choice for choice in experiment.evaluators if not _measured(choice, entries)]
+
+
+def _measured(choice: Choice, entries: Mapping[str, Entry]) -> bool:
+    own = [entry for key, entry in entries.items() if _belongs(key, choice.label)]
+    made_by = [entry.get("evaluator") or entry.get("protocol", {}).get("evaluator") for entry in own]
+    return bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
+
+
+def _belongs(key: str, label: str) -> bool:
+    return key.split("/")[0] == label
+
+
+def record(experiment: Experiment, folder: RunFolder, entries: Mapping[str, Entry], label: str = "") -> None:
+    """Put these in the place of an evaluator's entries; the order is that of the keys."""
+    others = {key: entry for key, entry in (read_metrics(folder) or {}).items() if not _belongs(key, label)}
+    metrics = {**others, **entries}
+    write_json(
+        folder.metrics,
+        {
+            "schema": SCHEMA,
+            "experiment": experiment.name,
+            "objective": experiment.objective.name,
+            "seed": experiment.seed,
+            "metrics": {key: metrics[key] for key in sorted(metrics)},
+        },
+    )

@@ -1,0 +1,45 @@
+"""Published tables, to stand beside our numbers: CSV files of anyone's, or installed ones by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from simssl.errors import UserError
+from simssl.registry import published_table
+
+
+@dataclass(frozen=True)
+class Published:
+    value: float
+    stderr: float | None
+    source: str
+
+
+def read_published(name: str) -> dict[tuple[str, str, str], Published]:
+    """A published table, by file or by name: (data set, objective, key) -> value."""
+    text = _text(Path(name)) if Path(name).is_file() else published_table(name)
+    if text is None:
+        raise UserError(f"'{name}' is neither a file nor a published table that is installed, such as bizeul2024")
+    table = {}
+    for line, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
+        try:
+            stderr = float(row["stderr"]) if row["stderr"] else None
+            value = Published(float(row["value"]), stderr, row["source"])
+            if not math.isfinite(value.value):
+                raise ValueError(value.value)
+            table[row["dataset"], row["objective"], row["key"]] = value
+        except (KeyError, TypeError, ValueError):
+            columns = "dataset, objective, key, value, stderr, source"
+            raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None
+    return table
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
