@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
+
+from simssl.experiment.yaml12 import dump
 
 SMALL = {
     "name": "small",
@@ -45,7 +46,7 @@ def small(tmp_path: Path) -> Callable[..., Path]:
 
     def write(file: str = "small.yaml", **changes: object) -> Path:
         path = tmp_path / file
-        path.write_text(yaml.safe_dump({**SMALL, **changes}, sort_keys=False))
+        path.write_text(dump({**SMALL, **changes}))
         return path
 
     return write

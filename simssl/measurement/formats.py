@@ -72,9 +72,11 @@ def terminal(table: Table) -> str:
     from rich.table import Table as RichTable
 
     shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(headings(table)):
-        text = heading.replace("/", "\n/").replace(" (", "\n(").replace(" [", "\n[")
-        shown.add_column(text, justify="left" if i == 0 else "right", no_wrap=True)
+    for i, heading in enumerate(_first(table, None)):
+        shown.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    for column in table.summary:
+        lines = [column.key.replace("/", "\n/"), column.remark.strip()]
+        shown.add_column("\n".join(filter(None, lines)), justify="right", no_wrap=True)
     for row in table.rows:
         shown.add_row(*_first(table, row), *("\n".join(lines) for lines in _numbers(table, row)))
     console = Console(highlight=False, markup=False, width=10_000)

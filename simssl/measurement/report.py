@@ -57,9 +57,14 @@ class Column:
     note: str = ""
 
     @property
-    def title(self) -> str:
+    def remark(self) -> str:
+        """What a reader must know beside the key."""
         on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
-        return self.key + on_test + self.note
+        return on_test + self.note
+
+    @property
+    def title(self) -> str:
+        return self.key + self.remark
 
 
 @dataclass(frozen=True)

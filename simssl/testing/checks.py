@@ -190,10 +190,11 @@ def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None
         return
     assembly = tiny_assembly(objective)
     views, index_B = next(batches(assembly))
+    half = torch.tensor(0.5)
     with refuse_host_synchronisation():
         terms = assembly.objective(views, index_B, assembly.generator)
         torch.stack(list(terms.loss.values())).sum().backward()
-        assembly.objective.after_step(torch.tensor(0.5))
+        assembly.objective.after_step(half)
 
 
 def decoder_returns_images(objective: type[Objective], folder: Path) -> None:

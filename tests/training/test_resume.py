@@ -147,7 +147,7 @@ def test_a_signal_saves_the_state_first(
     returned, error = finish(process(file, "--runs", "stopped"))
     assert returned == code, error
     assert "is saved after step 40" in error
-    assert "the same command goes on" in error
+    assert "the same command (without --fresh) goes on" in error
     code, error = finish(process(small(training=training, evaluators=EVALUATORS), "--runs", "stopped"))
     assert code == 0, error
     assert_same_run(the_run(tmp_path / "stopped"), uninterrupted)
@@ -267,9 +267,13 @@ def test_a_signal_at_the_end_of_training_is_not_lost() -> None:
     from simssl.errors import Interrupted
     from simssl.training.stop import Stop
 
-    with Stop() as stop, pytest.raises(Interrupted), stop.deferred():
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.signum == signal.SIGTERM
+    def end_of_training(stop: Stop) -> None:
+        with stop.deferred():
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.signum == signal.SIGTERM
+
+    with Stop() as stop, pytest.raises(Interrupted):
+        end_of_training(stop)
 
 
 def test_fresh_starts_again_whatever_is_missing(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:

@@ -297,7 +297,8 @@ def test_float32_is_not_tf32_and_deterministic_is_asked_for() -> None:
     assert torch.are_deterministic_algorithms_enabled()
     prepare_numerics(experiment)
     assert not torch.are_deterministic_algorithms_enabled()
-    assert not (torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32)
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_a_checkpoint_for_other_networks_is_told(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
