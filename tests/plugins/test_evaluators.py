@@ -206,16 +206,16 @@ class Overfitting(Seeing):
         def represent(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
             signal = drawn["crop_centre_x"][:, None]
             noisy = torch.randn(len(x), 60, generator=self.generator)
-            return torch.cat([signal + 0.15 * noisy[:, :1], noisy], dim=1)
+            return torch.cat([signal + 0.15 * noisy[:, :1], noisy[:, 1:]], dim=1)
 
         super().__init__(represent)
 
 
 def test_style_penalty_is_chosen_on_held_out_views() -> None:
     """Neither on the views that are fitted (the smallest would win there), nor always the same."""
-    few = evaluator("style_probe", views=2).run(Overfitting()).metrics["crop_centre_x/R2"]
+    few = evaluator("style_probe", views=1).run(Overfitting()).metrics["crop_centre_x/R2"]
     many = evaluator("style_probe", views=2).run(Seeing(_parameters)).metrics["crop_centre_x/R2"]
-    assert few.protocol["selected"]["penalty"] >= 0.01
+    assert few.protocol["selected"]["penalty"] >= 0.1
     assert many.protocol["selected"]["penalty"] < 0.01
 
 

@@ -27,9 +27,9 @@ def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
     (run,) = Path("runs/small").iterdir()
     found = events(run)
     scalars = set(found.Tags()["scalars"])
-    assert {"loss", "terms/reconstruction", "terms/entropy", "terms/prior"} <= scalars
+    assert {"training/loss", "training/reconstruction", "training/entropy", "training/prior"} <= scalars
     assert {"knn/class/accuracy", "reconstruction/mse", "reconstruction/nll"} <= scalars
-    assert [event.step for event in found.Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in found.Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
     assert found.Tags()["images"] == ["reconstruction/test"]
 
 
@@ -54,7 +54,7 @@ def test_steps_stand_once_after_a_resumption(
     assert result.exit_code == 0
     assert "goes on after step 15 of 30" in result.stderr
     (run,) = Path("runs/small").iterdir()
-    assert [event.step for event in events(run).Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
 
 
 def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
@@ -75,7 +75,7 @@ def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
     monkeypatch.setattr(Trainer, "train_step", step)
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
-    assert [event.step for event in events(run).Scalars("loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
 
 
 def test_a_narrow_terminal_shows_bar_share_and_eta(small: Callable[..., Path]) -> None:

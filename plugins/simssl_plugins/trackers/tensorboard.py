@@ -22,7 +22,7 @@ class TensorBoardTracker(Tracker):
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         for name, value in terms.items():
-            self.writer.add_scalar(name if name == "loss" else f"terms/{name}", value, step)
+            self.writer.add_scalar(f"training/{name}", value, step)
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         for name, metric in result.metrics.items():
