@@ -139,7 +139,8 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     for outcome in others:
         if outcome.error and ctx.find_root().params["debug"]:
             _traceback(outcome.error)
-        _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
+        if len(outcomes) > 1:  # said already, but many lines above
+            _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
     if others or unreadable:
         ctx.exit(1)
 

@@ -27,7 +27,8 @@ def one_line(error: BaseException) -> str:
     """An unexpected error in one line, with the innermost place in a file."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    lines = [line.strip() for line in str(error).splitlines()]
+    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}{place}"
 
 
 class Interrupted(BaseException):

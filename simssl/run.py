@@ -15,16 +15,16 @@ from simssl.api import Data
 from simssl.errors import RunError, RunHeld, SimsslError, UserError, one_line
 from simssl.experiment.config import load as load_experiments
 from simssl.experiment.model import Choice, Experiment
-from simssl.experiment.yaml12 import dump
+from simssl.experiment.yaml12 import dump, read
 from simssl.measurement.evaluate import build, evaluate, why_skipped
 from simssl.measurement.metrics import missing, read_metrics
 from simssl.registry import Plugin, Registry
-from simssl.training.assemble import assemble, choose_device, load_data
+from simssl.training.assemble import Assembly, assemble, choose_device, load_data
 from simssl.training.environment import Record, describe, now
 from simssl.training.folder import RunFolder, write_whole
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
-from simssl.training.train import restore_trained, run_info, train
+from simssl.training.train import Trainer, restore_trained, run_info, train
 
 Say = Callable[[str], None]
 
@@ -102,10 +102,14 @@ def _again(outcome: Outcome, place: Workplace) -> Outcome:
 
 
 def is_done(cell: Experiment, folder: RunFolder) -> bool:
-    """Whether the run is trained and every evaluator of the file has measured it; needs no checkpoint."""
+    """Whether the run is trained, every evaluator of the file has measured it, and a table can show it.
+
+    Needs neither its checkpoint nor its data.
+    """
     try:
+        read(folder.experiment)
         return folder.metrics.exists() and not missing(cell, folder)
-    except (RunError, OSError):  # told when the cell's turn comes
+    except (SimsslError, OSError):  # told when the cell's turn comes
         return False
 
 
@@ -161,13 +165,31 @@ def _work_on(cell: Experiment, place: Workplace, folder: RunFolder, device: torc
     """Train the cell from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(place.threads)
     assembly = assemble(cell, place.registry, place.data_of(cell.dataset), device)
+    trainer = Trainer(assembly, folder)
+    trainer.restore()
     write_whole(folder.experiment, dump(cell.resolved).encode())
     record = Record(folder, describe(device, _plugins(cell, place)), place.warn)
     with _tracked(cell, place) as trackers:
-        seconds = train(assembly, folder, trackers, stop)
-        record.add(training_seconds=round(seconds, 3))
-        evaluate(assembly, folder, missing(cell, folder), place.registry, trackers)
-    record.add(ended=now())
+        trackers.started(run_info(assembly, folder, trainer.step))
+        if not trainer.done:
+            record.add("training", started=now())
+            train(trainer, trackers, stop)
+            record.add("training", ended=now(), seconds=round(trainer.seconds, 3))
+        _measure(assembly, folder, missing(cell, folder), place, trackers, record)
+
+
+def _measure(
+    assembly: Assembly,
+    folder: RunFolder,
+    choices: Sequence[Choice],
+    place: Workplace,
+    trackers: Trackers,
+    record: Record,
+) -> None:
+    if choices:
+        record.add("measurement", started=now())
+        evaluate(assembly, folder, choices, place.registry, trackers)
+        record.add("measurement", ended=now())
 
 
 def _plugins(cell: Experiment, place: Workplace) -> set[Plugin]:
@@ -205,9 +227,10 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
         _say_what_is_replaced(choices, folder, place)
         assembly = assemble(cell, place.registry, data, device)
         restore_trained(assembly, folder)
+        record = Record(folder, describe(device, _plugins(cell, place)), place.warn)
         with _tracked(cell, place) as trackers:
             trackers.started(run_info(assembly, folder, assembly.steps))
-            evaluate(assembly, folder, choices or missing(cell, folder), place.registry, trackers)
+            _measure(assembly, folder, choices or missing(cell, folder), place, trackers, record)
 
 
 def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, place: Workplace) -> None:

@@ -29,9 +29,11 @@ def test_run_ends_with_a_table_and_a_record(simssl: Command, small: Write) -> No
         "simclr-seed0",
         "simclr-seed1",
     ]
-    environment = json.loads((runs[0] / "environment.json").read_text())
+    record = json.loads((runs[0] / "environment.json").read_text())
+    environment = record["training"]
     assert environment["plugins"]["objective random"].startswith("simssl ")
-    assert {"first_started", "started", "ended", "training_seconds"} <= environment["times"].keys()
+    assert {"first_started", "started", "ended", "seconds"} == environment["times"].keys()
+    assert {"first_started", "started", "ended"} == record["measurement"]["times"].keys()
     assert {"torch", "numpy"} <= environment["libraries"].keys()
     assert environment["threads"] >= 1
     assert yaml.safe_load((runs[0] / "experiment.yaml").read_text())["seed"] == 0

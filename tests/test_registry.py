@@ -181,3 +181,27 @@ def test_an_objective_that_cannot_be_built_is_told_before_anything_is_trained(
     assert result.exit_code == 2
     assert "objective 'unbuildable' cannot be built: ZeroDivisionError" in result.stderr
     assert not Path("runs").exists()
+
+
+def test_an_evaluator_that_cannot_be_built_is_named(
+    simssl: Command, small: Callable[..., Path], package: Install
+) -> None:
+    code = """
+        import simssl
+        from simssl.api import Evaluator
+
+        class Unbuildable(Evaluator):
+            def __init__(self, params):
+                raise KeyError("boom\\nand more lines")
+
+            def run(self, subject):
+                pass
+
+        @simssl.hookimpl
+        def simssl_evaluator():
+            return Unbuildable
+    """
+    package("evaluator-dist", "evaluator_cannot_be_built", code, evaluator="unbuildable")
+    result = simssl("run", small(evaluators=[{"name": "unbuildable"}]))
+    assert result.exit_code == 2
+    assert "evaluator 'unbuildable' cannot be built: KeyError" in result.stderr

@@ -34,7 +34,7 @@ def load(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 def _explained(error: Exception, folder: Path, train: bool) -> Exception:
     """What is missing, or which of the files cannot be read."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = " ".join((str(error) or type(error).__name__).split())
     absent = [name for names in FILES.values() for name in names if not (folder / name).is_file()]
     if absent:
         return FileNotFoundError(

@@ -7,12 +7,14 @@ from typing import Any
 
 
 def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> list[str]:
-    """The targets of these names, or all that have classes; ValueError if one is unknown or has none.
+    """The targets of these names, or all that have classes; ValueError if one is unknown, classless or named twice.
 
     `targets`: name -> an object with `classes`, as `Split.targets`.
     """
     known = [name for name, target in targets.items() if target.classes]
     for name in names or ():
+        if (names or ()).count(name) > 1:
+            raise ValueError(f"the target '{name}' is named twice")
         if name not in known:
             raise ValueError(f"the data set has no class target '{name}'; it has {', '.join(known) or 'none'}")
     return known if names is None else list(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,8 +19,8 @@ from simssl.registry import Registry
 
 T = TypeVar("T")
 
-ONE = {"dataset": "dataset", "backbone": "backbone", "objective": "objective"}
-"""Sections that name one plugin, and its kind."""
+ONE = ("dataset", "backbone", "objective")
+"""Sections that name one plugin; each is called as its kind."""
 MANY = {"evaluators": "evaluator", "trackers": "tracker"}
 """Sections that list plugins, and their kind."""
 DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
@@ -65,7 +66,8 @@ def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
 def _refuse_twins(cells: list[Experiment], document: Document) -> None:
     first: dict[str, int] = {}
     for number, cell in enumerate(cells, 1):
-        same = first.setdefault(cell.digest, number)
+        determining = {key: value for key, value in cell.resolved.items() if key in HASHED or key == "seed"}
+        same = first.setdefault(json.dumps(determining, sort_keys=True), number)
         if same != number:
             message = (
                 f"cells {same} and {number} of the grid are the same run: they differ in nothing that determines "
@@ -121,9 +123,9 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
 
 def _section(document: Document, key: str, registry: Registry) -> Choice:
     if key not in document.tree:
-        message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(ONE[key])[0]}}}"
+        message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(key)[0]}}}"
         raise ExperimentError([Problem(document.place(()), message)])
-    return _choice(document, (key,), ONE[key], registry)
+    return _choice(document, (key,), key, registry)
 
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:

@@ -15,7 +15,7 @@ def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
     core = Core.model_json_schema()
     definitions: dict[str, Any] = core.pop("$defs", {})
     left_out: list[str] = []
-    for kind in (*ONE.values(), *MANY.values()):
+    for kind in (*ONE, *MANY.values()):
         variants = []
         for name in registry.names(kind):
             try:
@@ -23,7 +23,7 @@ def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
             except UserError as error:
                 left_out.append(str(error))
         definitions[kind] = {"oneOf": variants}
-    properties: dict[str, Any] = {key: {"$ref": f"#/$defs/{kind}"} for key, kind in ONE.items()}
+    properties: dict[str, Any] = {kind: {"$ref": f"#/$defs/{kind}"} for kind in ONE}
     properties |= {key: {"type": "array", "items": {"$ref": f"#/$defs/{kind}"}} for key, kind in MANY.items()}
     grid = {"type": "object", "description": "Axes: dotted keys, or labels of yours, with lists of values."}
     return {

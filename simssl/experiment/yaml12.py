@@ -83,6 +83,10 @@ def parse(text: str, source: str) -> Document | None:
     return Document(tree, builder.keys, builder.values)
 
 
+DEPTH = 50
+"""Levels of nesting; no experiment needs as many."""
+
+
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars by YAML 1.2's core schema; digits may also be grouped with `_`."""
 
@@ -118,6 +122,8 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Keys) -> Any:
         self.values[path] = self._place(node)
+        if len(path) > DEPTH:
+            return self._problem(node, f"nested more than {DEPTH} levels deep")
         if any(node is parent for parent in self.open):
             return self._problem(node, "an alias may not contain itself")
         self.open.append(node)
@@ -149,6 +155,7 @@ class _Builder:
         kind, text = node.tag.removeprefix("tag:yaml.org,2002:"), node.value
         try:
             if kind == "str":
+                text.encode()  # half of a surrogate pair is no character
                 return text
             if kind == "null":
                 return None
@@ -158,6 +165,8 @@ class _Builder:
                 return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
             if kind == "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        except UnicodeEncodeError:
+            return self._problem(node, "not text: a \\u escape gives half a character")
         except (ValueError, KeyError):
             return self._problem(node, f"'{text[:40]}' is not {kind}")
         return self._problem(node, f"the tag {_short(node.tag)} is not supported")

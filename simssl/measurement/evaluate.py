@@ -19,18 +19,16 @@ from simssl.experiment.model import Choice
 from simssl.measurement.metrics import Entry, record
 from simssl.measurement.subject import FrozenSubject
 from simssl.registry import Registry
-from simssl.training.assemble import Assembly, derive_seed, seed_everything
+from simssl.training.assemble import Assembly, building, derive_seed, seed_everything
 from simssl.training.folder import RunFolder, write_whole
 from simssl.training.trackers import Trackers
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
     """The evaluator; UserError, before anything is trained, if it does not fit the data."""
-    try:
+    with building(choice):
         evaluator: Evaluator = registry.load(choice.kind, choice.name)(choice.params)
         evaluator.check(data)
-    except ValueError as error:
-        raise UserError(f"evaluator '{choice.label}': {error}") from error
     unknown = evaluator.needs - NEEDS
     if unknown:
         known = ", ".join(sorted(NEEDS))
@@ -75,6 +73,8 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly:
         raise
     except Exception as error:
         raise RunError(f"evaluator '{choice.label}' failed: {one_line(error)}") from error
+    if not result.metrics:
+        raise RunError(f"evaluator '{choice.label}' measured nothing: its Result has no metrics")
     return replace(result, evaluator=choice.label)
 
 

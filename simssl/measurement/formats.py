@@ -34,7 +34,7 @@ def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
         lines[0] += f" (n={cell.n})"
     if cell.published:
         difference = f"{cell.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
-        lines.append(f"paper {cell.published.value:.3f}, {difference}")
+        lines.append(f"{cell.published.source}: {number(cell.published.value, unit)}, {difference}")
     return lines
 
 
@@ -121,14 +121,18 @@ def records(table: Table) -> list[dict[str, Any]]:
         {
             "experiment": row.experiment,
             "method": row.label,
-            "key": column.title,
+            "key": column.key,
+            "remark": column.remark.strip(),
             "mean": cell.mean,
             "stderr": cell.stderr,
             "runs": cell.n,
             "unit": column.unit,
             "better": column.better,
+            "selected_on": column.protocol.get("selected_on"),
             "published": cell.published.value if cell.published else None,
             "published_stderr": cell.published.stderr if cell.published else None,
+            "published_selected_on": cell.published.selected_on if cell.published else None,
+            "source": cell.published.source if cell.published else None,
         }
         for row in table.rows
         for column, cell in row.cells.items()
@@ -136,9 +140,10 @@ def records(table: Table) -> list[dict[str, Any]]:
 
 
 def as_json(table: Table) -> str:
-    """Every number, with the protocol of each key."""
-    protocols = {column.title: dict(column.protocol) for column in table.columns}
-    return json.dumps({"metrics": records(table), "protocols": protocols, "notes": list(table.notes)}, indent=2)
+    """Every number, with its protocol."""
+    protocols = [dict(column.protocol) for row in table.rows for column in row.cells]
+    metrics = [{**record, "protocol": protocol} for record, protocol in zip(records(table), protocols, strict=True)]
+    return json.dumps({"metrics": metrics, "notes": list(table.notes)}, indent=2, allow_nan=False)
 
 
 def as_csv(table: Table) -> str:

@@ -17,6 +17,8 @@ class Published:
     value: float
     stderr: float | None
     source: str
+    selected_on: str
+    """The split on which the best was taken, if that is told: `test` for the paper's."""
 
 
 def read_published(name: str) -> dict[tuple[str, str, str], Published]:
@@ -28,12 +30,12 @@ def read_published(name: str) -> dict[tuple[str, str, str], Published]:
     for line, row in enumerate(csv.DictReader(io.StringIO(text)), 2):
         try:
             stderr = float(row["stderr"]) if row["stderr"] else None
-            value = Published(float(row["value"]), stderr, row["source"])
-            if not math.isfinite(value.value):
-                raise ValueError(value.value)
+            value = Published(float(row["value"]), stderr, row["source"], row.get("selected_on") or "")
+            if not (math.isfinite(value.value) and math.isfinite(value.stderr or 0)):
+                raise ValueError(value)
             table[row["dataset"], row["objective"], row["key"]] = value
         except (KeyError, TypeError, ValueError):
-            columns = "dataset, objective, key, value, stderr, source"
+            columns = "dataset, objective, key, value, stderr, source (and selected_on)"
             raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None
     return table
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ class Column:
         return on_test + self.note
 
     @property
+    def published_key(self) -> str:
+        """The key by the evaluator's own name, whatever it is called here."""
+        label, *rest = self.key.split("/")
+        return "/".join([self.protocol.get("evaluator", {}).get("name", label), *rest])
+
+    @property
     def title(self) -> str:
         return self.key + self.remark
 
@@ -110,10 +116,25 @@ def load(path: Path) -> Run:
     if metrics is None or not folder.experiment.exists():
         raise RunError(f"{path} is not a finished run: it needs a metrics.json and an experiment.yaml")
     settings = read(folder.experiment).tree
-    absent = [key for key in ("name", "seed", "evaluators", *SETTINGS) if key not in settings]
-    if absent:
-        raise RunError(f"{folder.experiment} is no run's: it has no {', '.join(absent)}")
+    wrong = [key for key, fits in _FITS.items() if not fits(settings.get(key))]
+    if wrong:
+        raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
     return Run(settings, metrics)
+
+
+def _names_plugin(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "name": lambda value: isinstance(value, str),
+    "seed": lambda value: isinstance(value, int),
+    "evaluators": lambda value: isinstance(value, list) and all(map(_names_plugin, value)),
+    "latent_dim": lambda value: isinstance(value, int),
+    **dict.fromkeys(("views", "training"), lambda value: isinstance(value, dict)),
+    **dict.fromkeys(("dataset", "backbone", "objective"), _names_plugin),
+}
+"""What a run's experiment.yaml must hold to be shown."""
 
 
 def load_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -133,16 +154,30 @@ def load_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 def tabulate(runs: Sequence[Run], against: str | None = None) -> Table:
     """One row for each setting, in the order of the runs."""
     published = read_published(against) if against else {}
-    once = {(run.group, run.settings["seed"]): run for run in runs}
-    copies = [f"{len(runs) - len(once)} of the runs are copies of others, and counted once"] * (len(once) < len(runs))
-    runs = list(once.values())
+    runs, copies = _once(runs)
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     columns = _columns(runs)
     labels = _labels([group[0] for group in groups.values()])
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    return Table(list(columns.values()), rows, [*_notes(runs), *copies])
+    return Table(list(columns.values()), rows, [*_notes(runs), *copies, *_unlike(rows)])
+
+
+def _once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Copies of one run as one, with all that was measured on any of them; and sentences that say so."""
+    once: dict[tuple[str, int], Run] = {}
+    differing: dict[str, None] = {}
+    for run in runs:
+        identity = run.group, run.settings["seed"]
+        first = once.setdefault(identity, run)
+        both = run.metrics.keys() & first.metrics.keys()
+        differing |= dict.fromkeys(sorted(key for key in both if run.metrics[key] != first.metrics[key]))
+        once[identity] = replace(first, metrics={**run.metrics, **first.metrics})
+    notes = [f"{key}: copies of a run differ, and the first is shown" for key in differing]
+    if len(once) < len(runs):
+        notes.insert(0, f"{len(runs) - len(once)} of the runs are copies of others, and counted once")
+    return list(once.values()), notes
 
 
 def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +240,7 @@ def _row(
         ]
         if values:
             stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-            reference = published.get((*names, column.key))
+            reference = published.get((*names, column.published_key))
             cells[column] = Cell(statistics.fmean(values), stderr, len(values), reference)
     return Row(settings["name"], label, len(group), cells)
 
@@ -231,6 +266,17 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
         return {path: tree}
     parts = (_flatten(value, f"{path}.{key}" if path else key) for key, value in tree.items())
     return {key: value for part in parts for key, value in part.items()}
+
+
+def _unlike(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each source whose values were selected otherwise than the numbers beside them."""
+    pairs = [(column, cell.published) for row in rows for column, cell in row.cells.items() if cell.published]
+    sentences = {
+        f"{published.source} was selected on {published.selected_on}: compare it with the columns that were, too"
+        for column, published in pairs
+        if published.selected_on and published.selected_on != column.protocol.get("selected_on")
+    }
+    return sorted(sentences)
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:

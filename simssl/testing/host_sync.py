@@ -8,10 +8,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal"}
+WAITS = {
+    f"aten::{name}"
+    for name in (
+        *("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "bincount"),
+        *("_unique", "_unique2", "unique_dim", "unique_consecutive"),
+    )
+}
 """Their result, or its size, must reach the host before it can go on."""
+
+TO_HOST = {Tensor.cpu, Tensor.numpy, Tensor.tolist}
+"""On a CPU they reach no operation that could be watched for."""
 
 COPIES = "aten::lift_fresh"
 """What `torch.tensor(value)` and `torch.as_tensor(value)` come down to: a copy from the host."""
@@ -26,6 +36,15 @@ class _Refuse(TorchDispatchMode):
             raise AssertionError("torch.tensor copies from the host in every step; use torch.full, or a buffer")
         if name.startswith("aten::index") and _has_mask(args):
             raise AssertionError(f"{name} with a boolean mask makes the host wait for the device; use torch.where")
+        if name == "aten::repeat_interleave" and kwargs is not None and kwargs.get("output_size") is None:
+            raise AssertionError(f"{name} without output_size makes the host wait for the number of repeats")
+        return func(*args, **(kwargs or {}))
+
+
+class _RefuseCopies(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in TO_HOST:
+            raise AssertionError(f"Tensor.{func.__name__} makes the host wait for the device")
         return func(*args, **(kwargs or {}))
 
 
@@ -37,5 +56,5 @@ def _has_mask(args: Any) -> bool:
 @contextmanager
 def refuse_host_synchronisation() -> Iterator[None]:
     """AssertionError on `.item()`, `if tensor`, boolean-mask indexing and the like."""
-    with _Refuse():
+    with _Refuse(), _RefuseCopies():
         yield

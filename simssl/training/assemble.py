@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def prepare_numerics(experiment: Experiment) -> None:
     if experiment.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(experiment.training.deterministic)
+
+
+@contextmanager
+def building(choice: Choice) -> Iterator[None]:
+    """UserError, naming the plugin, if it cannot be built."""
+    try:
+        yield
+    except SimsslError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
+    except Exception as error:
+        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {one_line(error)}") from error
 
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
@@ -112,7 +126,8 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
     seed_everything(derive_seed(experiment.seed, "weights"))
     _, channels, height, width = data.train.images.shape
     shape = (channels, height, width)
-    backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
+    with building(experiment.backbone):
+        backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
     objective_class = registry.load(*_names(experiment.objective))
     images_per_step, steps = _work(experiment, objective_class, len(data.train))
     context = Context(
@@ -124,12 +139,8 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
         encoder=lambda outputs: backbone.encoder(shape, outputs),
         decoder=lambda inputs: backbone.decoder(shape, inputs),
     )
-    try:
+    with building(experiment.objective):
         objective = objective_class(experiment.objective.params, context).to(device)
-    except ValueError as error:
-        raise UserError(f"objective '{experiment.objective.name}': {error}") from error
-    except Exception as error:
-        raise UserError(f"objective '{experiment.objective.name}' cannot be built: {one_line(error)}") from error
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
     return Assembly(
         experiment,

@@ -19,6 +19,9 @@ from simssl.training.folder import write_whole
 State = dict[str, Any]
 """Tensors, numbers, strings, lists and plain dicts, so that `torch.load(weights_only=True)` reads them."""
 
+ALWAYS = {"digest", "data", "device", "threads", "done", "seconds", "step", "objective"}
+"""What every state holds; what only an unfinished run needs stands beside it."""
+
 REMEDY = "move it away, or start again with --fresh; nothing was changed"
 
 
@@ -39,11 +42,10 @@ def load(path: Path, digest: str | None = None) -> State | None:
         raise RunError(f"the checkpoint {path} cannot be read ({error.strerror})") from error
     try:
         state = _parse(content)
-        found = state["digest"]
     except Exception as error:  # torch raises what it likes on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
-    if digest not in (None, found):
+    if digest not in (None, state["digest"]):
         raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
     return state
 
@@ -53,6 +55,8 @@ def _parse(content: bytes) -> State:
         if archive.testzip() is not None:
             raise ValueError("its checksums do not match its content")
     state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if absent := ALWAYS - set(state):
+        raise ValueError(f"it has no {', '.join(sorted(absent))}")
     return state
 
 

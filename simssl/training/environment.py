@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -36,23 +36,23 @@ def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
 
 
 class Record:
-    """environment.json: what a run is made with, and when; the times of earlier starts stay."""
+    """environment.json: what a run was trained with and when, and what measured it last."""
 
     def __init__(self, folder: RunFolder, made_with: dict[str, Any], warn: Callable[[str], None]) -> None:
         self._folder, self._made_with = folder, made_with
         try:
-            before = (read_json(folder.environment) or {}).get("times", {})
-            self._times = dict(before)
-        except (RunError, TypeError, ValueError):
+            self._parts = {part: dict(found) for part, found in (read_json(folder.environment) or {}).items()}
+            self._times = {part: dict(found["times"]) for part, found in self._parts.items()}
+        except (RunError, KeyError, TypeError, ValueError):
             warn(f"{folder.environment} is damaged and is written anew")
-            self._times = {}
-        self.add(first_started=self._times.get("first_started", now()), started=now())
+            self._parts, self._times = {}, {}
 
-    def add(self, **times: Any) -> None:
-        """Write these times beside the others, and the number of threads as it is now."""
-        self._times |= times
-        threads = {"threads": torch.get_num_threads()}
-        write_json(self._folder.environment, {**self._made_with, **threads, "times": self._times})
+    def add(self, part: Literal["training", "measurement"], **times: Any) -> None:
+        """Write what this process is, its number of threads as it is now, and these times beside earlier ones."""
+        before = self._times.get(part, {})
+        self._times[part] = {"first_started": before.get("first_started", now()), **before, **times}
+        self._parts[part] = {**self._made_with, "threads": torch.get_num_threads(), "times": self._times[part]}
+        write_json(self._folder.environment, self._parts)
 
 
 def now() -> str:

@@ -19,30 +19,25 @@ from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
 
 
-def train(assembly: Assembly, folder: RunFolder, trackers: Trackers, stop: Stop) -> float:
-    """Train the assembled run to the end, from its last checkpoint if there is one; return its seconds in all.
+def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
+    """Train the run to the end, from where it stands.
 
     Raises RunError if a loss or a weight is not finite (the last good checkpoint stays), and Interrupted on a
     signal, after the state is saved.
     """
-    trainer = Trainer(assembly, folder)
-    trainer.restore()
-    trackers.started(run_info(assembly, folder, trainer.step))
+    assembly = trainer.assembly
     with stop.deferred():
         while trainer.step < assembly.steps:
             trainer.train_step()
             trainer.log_and_save(trackers)
             if stop.signum is not None:
                 trainer.save()
-                raise Interrupted(stop.signum, f"{folder.path} is saved after step {trainer.step}")
-    if not assembly.objective.trained and not trainer.done:
+                raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    if not assembly.objective.trained:
         batches = assembly.views.plain_batches(trainer.images_NCHW, assembly.device)
         assembly.objective.fit(batches, assembly.generator)
-    if not trainer.done:
-        trainer.done = True
-        trainer.save()
-    assembly.objective.eval()
-    return trainer.seconds
+    trainer.done = True
+    trainer.save()
 
 
 def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
@@ -170,7 +165,7 @@ class Trainer:
     def save(self) -> None:
         """Write the state; weights that are not finite never replace good ones."""
         self.window.refuse_not_finite(self._where())
-        if not all(bool(p.isfinite().all()) for p in self.objective.parameters()):
+        if not all(bool(tensor.isfinite().all()) for tensor in self.objective.state_dict().values()):
             raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()
         self.seconds += now - self._clock

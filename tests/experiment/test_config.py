@@ -89,6 +89,7 @@ def test_four_errors_at_once(tmp_path: Path) -> None:
         ("training: {views: 100, batch_views: 120}", "'views' is 100, less than the 120 views of one step"),
         ("grid: {seed: [0, -1]}", "'seed' must be at least 0, not -1"),
         ("grid: {seed: [0, 0]}", "cells 1 and 2 of the grid are the same run"),
+        ("grid: {objective: [{name: vae}, {name: vae, likelihood: gaussian}]}", "cells 1 and 2 of the grid are the"),
         ("grid: {latent_dim.x: [1]}", "'latent_dim' is 4, without a key 'x'"),
         ("trainig: {views: 1}", "unknown key 'trainig'; did you mean 'training'?"),
     ],

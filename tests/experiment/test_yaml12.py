@@ -76,6 +76,8 @@ def test_places_are_lines_and_columns_from_one() -> None:
         ("a: 1\n---\nb: 2\n", "f.yaml:2:1", "another document"),
         ("a: \x07", "f.yaml:1:4", "not YAML"),
         ("a:\n\t- 1\n", "f.yaml:2:1", "not YAML"),
+        ('a: "x\\ud800"', "f.yaml:1:4", "gives half a character"),
+        ("a: " + "[" * 60 + "]" * 60, "f.yaml:1:54", "nested more than 50 levels deep"),
     ],
 )
 def test_errors_have_a_place(text: str, place: str, message: str) -> None:

@@ -51,6 +51,62 @@ def test_style_needs_views_that_vary(simssl: Command, small: Write) -> None:
     assert metrics()["style_probe"]["skipped"] == "the views do not vary"
 
 
+@pytest.mark.parametrize("name", ["knn", "mlp_probe"])
+@pytest.mark.parametrize(("targets", "message"), [([], "a list of at least 1"), (["class", "class"], "named twice")])
+def test_targets_are_some_and_each_once(
+    name: str, targets: list[str], message: str, simssl: Command, small: Write
+) -> None:
+    result = simssl("run", small(evaluators=[{"name": name, "targets": targets}]))
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_an_evaluator_must_measure_something(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
+    code = """
+        import simssl
+        from simssl.api import Evaluator, Result
+
+        class Nothing(Evaluator):
+            def run(self, subject):
+                return Result({})
+
+        @simssl.hookimpl
+        def simssl_evaluator():
+            return Nothing
+    """
+    package("nothing-measured", "nothing_measured", code, evaluator="nothing")
+    result = simssl("run", small(evaluators=[{"name": "nothing"}]))
+    assert result.exit_code == 1
+    assert "evaluator 'nothing' measured nothing" in result.stderr
+
+
+def test_a_later_measurement_leaves_the_record_of_the_training(simssl: Command, small: Write) -> None:
+    def record() -> dict[str, Any]:
+        (run,) = Path("runs/small").iterdir()
+        found: dict[str, Any] = json.loads((run / "environment.json").read_text())
+        return found
+
+    simssl("run", small())
+    first = record()
+    simssl("run", small(evaluators=[{"name": "knn"}, {"name": "reconstruction"}]))
+    second = record()
+    assert first["training"] == second["training"]
+    assert first["measurement"]["times"]["first_started"] == second["measurement"]["times"]["first_started"]
+    assert "plugins" in second["measurement"]
+    assert "evaluator reconstruction" in second["measurement"]["plugins"]
+
+
+@pytest.mark.parametrize("damage", [None, "zz", "- 1"])
+def test_a_run_that_no_table_can_show_is_not_done(damage: str | None, simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (file,) = Path("runs").rglob("experiment.yaml")
+    before = file.read_text()
+    file.unlink() if damage is None else file.write_text(damage)
+    result = simssl("run", small())
+    assert result.exit_code == 0, result.stderr
+    assert file.read_text() == before
+
+
 def test_two_evaluators_of_one_name(simssl: Command, small: Write) -> None:
     evaluators = [{"name": "knn"}, {"name": "knn", "as": "knn_on_test", "select": "test"}]
     result = simssl("run", small(evaluators=evaluators))

@@ -119,16 +119,28 @@ def test_published_values_stand_beside_ours(run: Callable[..., Path]) -> None:
     (cell,) = found.rows[0].cells.values()
     assert cell.published is not None
     assert (cell.published.value, cell.published.source) == (0.985, "Table 1")
-    assert formats.cell_text(cell, "fraction", runs=1) == ["0.980", "paper 0.985, \N{MINUS SIGN}0.005"]
+    assert formats.cell_text(cell, "fraction", runs=1) == ["0.980", "Table 1: 0.985, \N{MINUS SIGN}0.005"]
     (record,) = formats.records(found)
-    assert record["published"] == 0.985
+    assert (record["published"], record["published_selected_on"]) == (0.985, "test")
+
+
+def test_published_values_that_were_selected_otherwise_are_said_to_be(run: Callable[..., Path]) -> None:
+    """The paper's numbers were selected on test; the evaluator of another name that does so has them, too."""
+    held_out = metric(0.97, evaluator={"name": "knn"}, selected_on="held_out")
+    on_test = metric(0.98, evaluator={"name": "knn", "as": "knn_on_test"}, selected_on="test")
+    path = run("a", {KNN: held_out, "knn_on_test/class/accuracy": on_test})
+    found = table(path, against="bizeul2024")
+    values = {column.key: cell.published for column, cell in found.rows[0].cells.items()}
+    assert [published and published.value for published in values.values()] == [0.985, 0.985]
+    assert found.notes == ["Table 1 was selected on test: compare it with the columns that were, too"]
+    assert table(run("b", {KNN: on_test}), against="bizeul2024").notes == []
 
 
 def test_a_published_table_may_be_a_file(run: Callable[..., Path], tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text(f"dataset,objective,key,value,stderr,source\nmnist,simvae,{KNN},0.5,,Own\n")
     (cell,) = table(run("a", {KNN: metric(0.98)}), against=str(file)).rows[0].cells.values()
-    assert cell.published == Published(0.5, None, "Own")
+    assert cell.published == Published(0.5, None, "Own", "")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +148,7 @@ def test_a_published_table_may_be_a_file(run: Callable[..., Path], tmp_path: Pat
     [
         ("dataset,objective\na,b\n", "own.csv:2: a published value has the columns"),
         ("dataset,objective,key,value,stderr,source\na,b,c,nan,,d\n", "own.csv:2: a published value has the columns"),
+        ("dataset,objective,key,value,stderr,source\na,b,c,1,nan,d\n", "own.csv:2: a published value has the columns"),
         (None, "neither a file nor"),
     ],
 )
@@ -200,6 +213,33 @@ def test_a_run_counts_once(simssl: Callable[..., Result], run: Callable[..., Pat
     assert "2 of the runs are copies of others, and counted once" in text
     assert "0.600±0.100" in text
     assert "over 2 runs each" in text
+
+
+def test_copies_lose_nothing_and_their_differences_are_told(run: Callable[..., Path]) -> None:
+    copies = [
+        run("a", {KNN: metric(0.5)}),
+        run("b", {KNN: metric(0.5), "style_probe/R2": metric(0.3)}),
+        run("c", {KNN: metric(0.6)}),
+    ]
+    found = table(*copies)
+    assert [cell.mean for cell in found.rows[0].cells.values()] == [0.5, 0.3]
+    assert found.notes == [
+        "2 of the runs are copies of others, and counted once",
+        f"{KNN}: copies of a run differ, and the first is shown",
+    ]
+
+
+@pytest.mark.parametrize("damage", [{"evaluators": 5}, {"seed": [1]}, {"objective": "vae"}, {"training": None}])
+def test_a_damaged_run_spoils_no_report(
+    damage: dict[str, object], simssl: Callable[..., Result], run: Callable[..., Path]
+) -> None:
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.7)}, **damage)
+    result = simssl("report", "runs")
+    assert result.exit_code == 1
+    assert "0.500" in result.stdout
+    (key,) = damage
+    assert f"experiment.yaml is damaged: {key} is missing or no run's" in result.stderr
 
 
 def test_a_mean_over_fewer_runs_says_so(run: Callable[..., Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +15,20 @@ from simssl.errors import RunError
 from simssl.training import checkpoint, folder
 
 
+STATE = {key: 0 for key in checkpoint.ALWAYS} | {"digest": "d", "step": 1}
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "checkpoint.pt"
-    checkpoint.save(file, {"digest": "d", "step": 1})
+    checkpoint.save(file, STATE)
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(folder.os, "fsync", full)
     with pytest.raises(RunError, match=r"No space left on device.*the same command again"):
-        checkpoint.save(file, {"digest": "d", "step": 2})
-    assert checkpoint.load(file) == {"digest": "d", "step": 1}
+        checkpoint.save(file, {**STATE, "step": 2})
+    assert checkpoint.load(file) == STATE
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
@@ -41,21 +45,29 @@ def _empty(content: bytes) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("damage", [_truncated, _one_bit_flipped, _empty])
+def _incomplete(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"digest": "d"}, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", [_truncated, _one_bit_flipped, _empty, _incomplete])
 def test_a_damaged_checkpoint_is_named_and_kept(
     damage: Callable[[bytes], bytes], simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:
     simssl("run", small())
     (file,) = Path("runs").rglob("checkpoint.pt")
     (file.parent / "metrics.json").unlink()
+    record = (file.parent / "environment.json").read_bytes()
     damaged = damage(file.read_bytes())
     file.write_bytes(damaged)
-    result = simssl("run", small())
+    result = simssl("run", small(trackers=[{"name": "console"}, {"name": "tensorboard"}]))
     assert result.exit_code == 1
-    assert f"the checkpoint {file} is damaged" in result.stderr
-    assert "--fresh" in result.stderr
-    assert "Traceback" not in result.stderr
+    (message,) = (line for line in result.stderr.splitlines() if line.startswith("  "))
+    assert message.startswith(f"  failed: the checkpoint {file} is damaged")
+    assert "--fresh" in message
     assert file.read_bytes() == damaged
+    assert (file.parent / "environment.json").read_bytes() == record
     assert simssl("run", small(), "--fresh").exit_code == 0
 
 

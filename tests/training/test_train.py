@@ -78,11 +78,15 @@ class Mean(Objective):
 
 def test_what_is_not_trained_is_fitted_once_and_saved(tmp_path: Path) -> None:
     from simssl.training.stop import Stop
-    from simssl.training.train import train
+    from simssl.training.train import Trainer, train
 
-    for _ in range(2):
+    for done in (False, True):
         assembly = tiny_assembly(Mean)
-        train(assembly, RunFolder(tmp_path), Trackers({}, print), Stop())
+        trainer = Trainer(assembly, RunFolder(tmp_path))
+        trainer.restore()
+        assert trainer.done is done
+        if not done:
+            train(trainer, Trackers({}, print), Stop())
         images = assembly.views.plain(assembly.data.train.images)
         assert assembly.objective.mean.item() == pytest.approx(images.mean().item())
 

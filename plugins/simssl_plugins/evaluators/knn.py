@@ -22,7 +22,7 @@ class Knn(Evaluator):
     """Accuracy of the k nearest training images' vote on the test split, in the representation as it is."""
 
     class Params(simssl.Params):
-        targets: tuple[str, ...] | None = None
+        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
         "Targets of the data set to predict; all that have classes if empty."
         k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(1, 21))
         "Neighbours that vote; from several, the best on the held-out images is taken. Source: 1 to 20, the release."

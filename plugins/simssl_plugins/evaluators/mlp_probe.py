@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -21,7 +21,7 @@ class MlpProbe(Evaluator):
     """
 
     class Params(simssl.Params):
-        targets: tuple[str, ...] | None = None
+        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
         "Targets of the data set to predict; all that have classes if empty."
         epochs: int = Field(200, ge=1)
         "Most passes over the training images. Source: the paper, 200."

@@ -18,8 +18,8 @@ from simssl.training.distributed import gather
 class SimClr(Objective):
     """SimCLR: two views of an image attract each other and repel all other views of the batch.
 
-    The representation is the encoder's output; the projection serves the loss alone, and can be measured as
-    layer `projection`.
+    The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
+    it as layer `projection`.
     """
 
     class Params(simssl.Params):
