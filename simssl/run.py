@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from simssl.api import Data
-from simssl.errors import RunError, RunHeld, SimsslError, UserError, one_line
+from simssl.errors import RunHeld, SimsslError, UserError, one_line
 from simssl.experiment.config import load as load_experiments
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read

@@ -14,8 +14,7 @@ from click.testing import Result
 from simssl.errors import RunError
 from simssl.training import checkpoint, folder
 
-
-STATE = {key: 0 for key in checkpoint.ALWAYS} | {"digest": "d", "step": 1}
+STATE = dict.fromkeys(checkpoint.ALWAYS, 0) | {"digest": "d", "step": 1}
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
