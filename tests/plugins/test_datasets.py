@@ -29,20 +29,27 @@ def test_idx_files_are_read_as_they_are(name: str, tmp_path: Path) -> None:
     assert len(data.test) == 40
 
 
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
 @pytest.mark.parametrize("name", IDX)
 def test_missing_files_say_what_to_put_where(
-    name: str, simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    name: str, simssl: Callable[..., Result], small: Callable[..., Path], no_network: None
 ) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     result = simssl("run", small(dataset={"name": name}), "--data", "nowhere")
     assert result.exit_code == 2
     assert f"nowhere/{IDX[name]}/raw has no train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-" in result.stderr
     assert "--data" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not Path("nowhere").exists()
 
 
-def test_only_what_is_missing_is_named(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+def test_only_what_is_missing_is_named(
+    simssl: Callable[..., Result], small: Callable[..., Path], no_network: None
+) -> None:
     REGISTRY.load("dataset", "mnist").example(Path("data"))
     Path("data/MNIST/raw/t10k-labels-idx1-ubyte").unlink()
     result = simssl("run", small(dataset={"name": "mnist"}))
