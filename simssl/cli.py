@@ -148,8 +148,9 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
 def _print_table(folders: list[Path], format_: str = "table", against: str | None = None) -> list[str]:
     """Print the runs' table; return a sentence for each run that cannot be read."""
     from simssl.measurement import formats, report
+    from simssl.measurement.runs import load_all
 
-    runs, unreadable = report.load_all(folders)
+    runs, unreadable = load_all(folders)
     if runs:
         click.echo(formats.FORMATS[format_](report.tabulate(runs, against)))
     for sentence in unreadable:
@@ -210,7 +211,7 @@ def report_(ctx: click.Context, runs: tuple[Path, ...], against: str | None, for
 
     RUNS are their folders, or folders around them.
     """
-    from simssl.measurement.report import find
+    from simssl.measurement.runs import find
 
     if _print_table(find(runs), format_, against):
         ctx.exit(1)

@@ -16,6 +16,7 @@ from click.testing import Result
 
 from simssl.measurement import formats, report
 from simssl.measurement.published import Published
+from simssl.measurement.runs import load
 
 SETTINGS = {
     "name": "e",
@@ -50,7 +51,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
 
 
 def table(*runs: Path, against: str | None = None) -> report.Table:
-    return report.tabulate([report.load(path) for path in runs], against)
+    return report.tabulate([load(path) for path in runs], against)
 
 
 KNN = "knn/class/accuracy"
