@@ -107,6 +107,12 @@ def test_a_run_that_no_table_can_show_is_not_done(damage: str | None, simssl: Co
     assert file.read_text() == before
 
 
+def test_a_run_without_evaluators_is_done_once_it_is_trained(simssl: Command, small: Write) -> None:
+    assert simssl("run", small(evaluators=[])).exit_code == 0
+    assert metrics() == {}
+    assert "is done already" in simssl("run", small(evaluators=[])).stderr
+
+
 def test_two_evaluators_of_one_name(simssl: Command, small: Write) -> None:
     evaluators = [{"name": "knn"}, {"name": "knn", "as": "knn_on_test", "select": "test"}]
     result = simssl("run", small(evaluators=evaluators))
