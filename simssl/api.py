@@ -48,6 +48,8 @@ class Split:
     images: Tensor
     targets: Mapping[str, Target] = field(default_factory=dict)
     group: Tensor | None = None
+    digest: str | None = None
+    """Identifies the images' content, if it is known without reading them all (memory-mapped images)."""
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
@@ -64,23 +66,39 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory. `fingerprint` identifies its content, and stands beside every number."""
+    """A data set. `fingerprint` identifies its content, and stands beside every number.
+
+    `validation`: indices (V,) into train of the official validation images, which evaluators select on; without
+    them it is the last tenth of a fixed permutation. They are trained on, unlabelled, like the rest of train.
+    """
 
     train: Split
     test: Split | None
     fingerprint: str
+    validation: Tensor | None = None
+
+    @property
+    def held_out(self) -> str:
+        """What evaluators select on, for their protocols."""
+        return "the last tenth of train" if self.validation is None else "the official validation split, part of train"
 
     @classmethod
-    def of(cls, train: Split, test: Split | None = None) -> Data:
+    def of(cls, train: Split, test: Split | None = None, *, validation: Tensor | None = None) -> Data:
         """The data with the SHA-256 of all images and targets as fingerprint (first 16 digits)."""
         digest = hashlib.sha256()
         for split in (train, test):
             if split is None:
                 continue
-            for tensor in (split.images, *(split.targets[name].values for name in sorted(split.targets))):
-                digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-                digest.update(tensor.numpy().tobytes())
-        return cls(train, test, digest.hexdigest()[:16])
+            digest.update(split.digest.encode() if split.digest else _content(split.images))
+            for name in sorted(split.targets):
+                digest.update(_content(split.targets[name].values))
+        if validation is not None:
+            digest.update(_content(validation))
+        return cls(train, test, digest.hexdigest()[:16], validation)
+
+
+def _content(tensor: Tensor) -> bytes:
+    return str((tensor.dtype, tuple(tensor.shape))).encode() + tensor.numpy().tobytes()
 
 
 class _Plugin:
@@ -141,6 +159,8 @@ class Context:
     image_shape: Shape
     latent_dim: int
     num_images: int
+    images_per_step: int
+    """Images in each batch that `forward` is given; 0 for what is not trained."""
     steps: int
     binary: bool
     """Every image holds 0 and 1 alone (`views.finish.threshold`), so that a Bernoulli likelihood is one."""
@@ -218,6 +238,10 @@ class Objective(nn.Module, ABC):
         """Called before each pass; may return sampling weights (N,), drawn from with replacement."""
         return None
 
+    def restarted_parameters(self) -> Iterable[nn.Parameter]:
+        """Asked after `before_epoch`: parameters that it has set back, whose optimiser state is then set to zero."""
+        return ()
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters for the optimiser, with settings of their own where they differ."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]
@@ -271,11 +295,13 @@ class Subject(Protocol):
     likelihood: Likelihood | None
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
-        """(N, D) of every un-augmented image; computed once and cached beside the run."""
+        """(N, D) of every un-augmented image; computed once and cached beside the run. Skip if the method has no
+        such layer."""
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        """Indices of training images to fit on, and of those held out to select on: the last tenth of a fixed
-        permutation of the training split, stratified by its first class target."""
+        """Indices of training images to fit on, and of those held out to select on (`data.held_out` says which): the
+        official validation images, or the last tenth of a fixed permutation of the training split, stratified by
+        its first class target. Both come in that permutation's order."""
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """The posterior of images in [0, 1]."""

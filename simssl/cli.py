@@ -129,7 +129,27 @@ def _load(registry: Registry, path: Path, settings: tuple[str, ...], seed: int |
 def _workplace(registry: Registry, device: str, data: Path, runs: Path) -> Workplace:
     from simssl.run import Workplace
 
+    _echo_what_is_logged()
     return Workplace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
+
+
+def _echo_what_is_logged() -> None:
+    """What plugins say to the logger "simssl", each sentence once, for the length of the command."""
+    import logging
+
+    told: set[str] = set()
+
+    class Echo(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if text not in told:
+                told.add(text)
+                _echo(text)
+
+    logger, handler = logging.getLogger("simssl"), Echo()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
 
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:

@@ -22,6 +22,7 @@ from simssl.registry import Plugin, Registry
 from simssl.training.assemble import Assembly, assemble, choose_device, load_data
 from simssl.training.environment import Record, describe, now
 from simssl.training.folder import RunFolder, write_whole
+from simssl.training.precision import shortfall
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer, restore_trained, run_info, train
@@ -83,6 +84,8 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
     unfinished = [fresh or not is_done(cell, place.folder(cell)) for cell in cells]
     _check_all([cell for cell, open_ in zip(cells, unfinished, strict=True) if open_], place)
     outcomes = []
+    if sentence := shortfall(cells, device):
+        place.say(sentence)
     with Stop() as stop:
         for number, (cell, open_) in enumerate(zip(cells, unfinished, strict=True), 1):
             folder = place.folder(cell)

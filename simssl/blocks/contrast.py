@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Similarity = Literal["dot", "cosine"]
 
 
 def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
@@ -14,9 +18,43 @@ def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
     and p the other view of i's image. In the precision of its inputs, under autocast too.
     """
     B = len(za_BD)
-    with torch.autocast(za_BD.device.type, enabled=False):
-        z_ND = F.normalize(torch.cat([za_BD, zb_BD]), dim=1)
-        logits_NN = z_ND @ z_ND.T / temperature
+    z_ND = torch.cat([za_BD, zb_BD])
+    logits_NN = similarities(z_ND, z_ND, "cosine") / temperature
     logits_NN = logits_NN.masked_fill(torch.eye(2 * B, dtype=torch.bool, device=z_ND.device), -torch.inf)
     positive_N = torch.arange(2 * B, device=z_ND.device).roll(B)
     return F.cross_entropy(logits_NN, positive_N)
+
+
+def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float) -> Tensor:
+    """InfoNCE between two views (van den Oord et al. 2018, eq. 4), symmetrised, a 0-d tensor.
+
+    -1/(2B) sum_i log [exp(s_ii / T) / sum_k exp(s_ik / T)] + log [exp(s_ii / T) / sum_k exp(s_ki / T)], s_ik the
+    similarity of the first view of image i and the second of image k. In the precision of its inputs, under
+    autocast too.
+    """
+    logits_BB = similarities(za_BD, zb_BD, similarity) / temperature
+    positive_B = torch.arange(len(za_BD), device=za_BD.device)
+    return 0.5 * (F.cross_entropy(logits_BB, positive_B) + F.cross_entropy(logits_BB.T, positive_B))
+
+
+def contrast_with_negatives(
+    q_BD: Tensor, k_BD: Tensor, negatives_KD: Tensor, temperature: float, masked_BK: Tensor | None = None
+) -> Tensor:
+    """The mean over B of -log [exp(q.k / T) / (exp(q.k / T) + sum_n exp(q.n / T))], a 0-d tensor.
+
+    All rows have length 1; a negative counts for all queries but those that it is masked for. In the precision of
+    the rows, under autocast too.
+    """
+    negative_BK = similarities(q_BD, negatives_KD, "dot")
+    if masked_BK is not None:
+        negative_BK = negative_BK.masked_fill(masked_BK, -torch.inf)
+    logits_BN = torch.cat([(q_BD * k_BD).sum(1, keepdim=True), negative_BK], dim=1) / temperature
+    return F.cross_entropy(logits_BN, torch.zeros(len(q_BD), dtype=torch.long, device=q_BD.device))
+
+
+def similarities(za_ND: Tensor, zb_MD: Tensor, similarity: Similarity) -> Tensor:
+    """Dot products or cosines (N, M) of every row with every row, in the precision of the rows, under autocast too."""
+    with torch.autocast(za_ND.device.type, enabled=False):
+        if similarity == "cosine":
+            za_ND, zb_MD = F.normalize(za_ND, dim=1), F.normalize(zb_MD, dim=1)
+        return za_ND @ zb_MD.T

@@ -26,6 +26,13 @@ def kl_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
 
+def kl_between(mean: Tensor, log_variance: Tensor, to_mean: Tensor, to_log_variance: Tensor) -> Tensor:
+    """KL(N(m, v) || N(m', v')) = 1/2 sum_d [log(v'/v) + (v + (m - m')^2) / v' - 1]: (..., D) -> (...)."""
+    ratio = (log_variance - to_log_variance).exp()
+    distance = (mean - to_mean).square() * (-to_log_variance).exp()
+    return 0.5 * (to_log_variance - log_variance + ratio + distance - 1).sum(-1)
+
+
 def reparameterize(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
     """A sample of N(mean, exp(log_variance)), differentiable in both (Kingma & Welling 2014)."""
     noise = torch.empty_like(mean).normal_(generator=generator)

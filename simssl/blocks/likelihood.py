@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 from torch import Tensor
 
 from simssl.blocks.gaussian import log_normal
+
+Name = Literal["gaussian", "bernoulli"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,33 @@ class Bernoulli:
         return logits_BCHW.float().sigmoid()
 
 
-def likelihood(name: Literal["gaussian", "bernoulli"], sigma2_x: float | None, binary: bool) -> Gaussian | Bernoulli:
+class LikelihoodParams(BaseModel):
+    """What the Params of a method with a decoder inherit, before simssl.Params: the choice of p(x | z)."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    likelihood: Name = "gaussian"
+    "p(x|z): Gaussian with fixed variance around the decoder's mean, or Bernoulli for images of 0 and 1."
+    sigma2_x: float | None = Field(None, gt=0)
+    "Variance of the Gaussian likelihood; 0.01 if empty. Source: the paper's release (log -4.6)."
+
+    @field_validator("sigma2_x")
+    @classmethod
+    def _fits(cls, sigma2_x: float | None, info: ValidationInfo) -> float | None:
+        _refuse_a_variance(info.data.get("likelihood", "gaussian"), sigma2_x)
+        return sigma2_x
+
+
+def likelihood(name: Name, sigma2_x: float | None, binary: bool) -> Gaussian | Bernoulli:
     """The likelihood of this name; ValueError if it does not fit its variance or the images."""
+    _refuse_a_variance(name, sigma2_x)
     if name == "gaussian":
         return Gaussian(0.01 if sigma2_x is None else sigma2_x)
-    if sigma2_x is not None:
-        raise ValueError("a Bernoulli likelihood has no variance: leave out 'sigma2_x', or choose gaussian")
     if not binary:
         raise ValueError("a Bernoulli likelihood needs images of 0 and 1: set views.finish.threshold")
     return Bernoulli()
+
+
+def _refuse_a_variance(name: Name, sigma2_x: float | None) -> None:
+    if name == "bernoulli" and sigma2_x is not None:
+        raise ValueError("a Bernoulli likelihood has no variance: leave out 'sigma2_x', or choose gaussian")

@@ -22,8 +22,14 @@ def stratified_permutation(labels_N: Tensor, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.argsort(position, kind="stable"))
 
 
-def held_out(labels_N: Tensor, fraction: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Indices to fit on and indices to select on: the last tenth of the fixed stratified permutation."""
+def held_out(labels_N: Tensor, fraction: float = 0.1, chosen_V: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Indices to fit on and indices to select on: the last tenth of the fixed stratified permutation.
+
+    With `chosen_V` they are these and all others, both in the permutation's order.
+    """
     order_N = stratified_permutation(labels_N)
+    if chosen_V is not None:
+        chosen_N = torch.zeros(len(order_N), dtype=torch.bool).index_fill(0, chosen_V, True)[order_N]
+        return order_N[~chosen_N], order_N[chosen_N]
     n_fit = len(order_N) - max(1, round(fraction * len(order_N)))
     return order_N[:n_fit], order_N[n_fit:]

@@ -26,6 +26,7 @@ _MUST_BE = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
+    "union_tag_not_found": "a mapping",
     "greater_than": "greater than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
     "less_than": "less than {lt:g}",
@@ -55,51 +56,66 @@ def _problems(
     """One problem for each place; where a value may be of several types, those nearest to fitting are told."""
     by_keys: dict[Keys, list[Any]] = {}
     for details in error.errors(include_url=False):
-        by_keys.setdefault(_keys(details["loc"], tree, details["type"]), []).append(details)
+        by_keys.setdefault(_keys(details, tree), []).append(details)
     deepest = [keys for keys in by_keys if not any(other[: len(keys)] == keys != other for other in by_keys if keys)]
     return [
         Problem(
             document.place((*path, *keys), of_key=by_keys[keys][0]["type"] == "extra_forbidden"),
-            _message(by_keys[keys], keys, model),
+            _message(by_keys[keys], keys, model, tree),
         )
         for keys in deepest
     ]
 
 
-def _keys(loc: Keys, tree: Any, kind: str) -> Keys:
+def _keys(details: Any, tree: Any) -> Keys:
     """Pydantic's location without the names of types that it adds where a value may be of several."""
     keys: list[str | int] = []
-    for part in loc:
+    for part in details["loc"]:
         inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))
         if inside:
             tree = tree[part]
-        if inside or (kind == "missing" and part == loc[-1]):
+        if inside or (details["type"] == "missing" and part == details["loc"][-1]):
             keys.append(part)
-    return tuple(keys)
+    return (*keys, "name") if details["type"] == "union_tag_invalid" else tuple(keys)
 
 
-def _message(errors: list[Any], keys: Keys, model: type[Params]) -> str:
+def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> str:
     """What is wrong at one place, in one sentence."""
     first, name = errors[0], ".".join(str(part) for part in keys)
     if first["type"] == "extra_forbidden":
-        return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1]))
+        return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1], tree))
     if first["type"] == "missing":
         return f"the {'entry' if isinstance(keys[-1], int) else 'key'} '{name}' is missing"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
+    if first["type"] == "union_tag_invalid":
+        allowed = " or ".join(first["ctx"]["expected_tags"].rsplit(", ", 1))
+        return f"'{name}' must be {allowed}, not {describe(first['input']['name'])}"
     if first["type"] not in _MUST_BE:
         return f"'{name}': {first['msg']}"
-    allowed = (_MUST_BE[e["type"]].format(**e.get("ctx", {})) for e in errors if e["type"] in _MUST_BE)
-    return f"'{name}' must be {' or '.join(dict.fromkeys(allowed))}, not {describe(first['input'])}"
+    kinds = (_MUST_BE[e["type"]].format(**e.get("ctx", {})) for e in errors if e["type"] in _MUST_BE)
+    return f"'{name}' must be {' or '.join(dict.fromkeys(kinds))}, not {describe(first['input'])}"
 
 
-def _fields_at(model: type[Params], keys: Keys) -> list[str]:
-    """The keys of the model at `keys`, through nested models and optional ones."""
+def _fields_at(model: type[Params], keys: Keys, tree: Any) -> list[str]:
+    """The keys of the model at `keys`, through nested models, optional ones and those told apart by `name`."""
     for key in keys:
+        tree = tree[key]
         annotation = model.model_fields[str(key)].annotation if str(key) in model.model_fields else None
-        nested = [a for a in (annotation, *get_args(annotation)) if isinstance(a, type) and issubclass(a, Params)]
-        model = nested[0] if nested else model
+        nested = _models(annotation)
+        model = next((a for a in nested if _is_called(a, tree)), nested[0] if nested else model)
     return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[Params]]:
+    if isinstance(annotation, type) and issubclass(annotation, Params):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _is_called(model: type[Params], tree: Any) -> bool:
+    name = model.model_fields.get("name")
+    return name is not None and isinstance(tree, dict) and tree.get("name") in get_args(name.annotation)
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

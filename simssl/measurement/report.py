@@ -45,9 +45,12 @@ class Column:
 
     @property
     def published_key(self) -> str:
-        """The key by the evaluator's own name, whatever it is called here."""
+        """The key by the evaluator's own name, whatever it is called here; `knn@projection/...` if it measured
+        another layer than the representation."""
         label, *rest = self.key.split("/")
-        return "/".join([self.protocol.get("evaluator", {}).get("name", label), *rest])
+        layer = self.protocol.get("layer", "representation")
+        at = "" if layer == "representation" else f"@{layer}"
+        return "/".join([self.protocol.get("evaluator", {}).get("name", label) + at, *rest])
 
     @property
     def title(self) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simssl.api import Likelihood, Posterior, Split
+from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.splits import held_out
-from simssl.errors import RunError, UserError
+from simssl.errors import RunError
 from simssl.training.assemble import Assembly, derive_seed
 from simssl.training.folder import RunFolder, write_whole
 
@@ -45,7 +45,7 @@ class FrozenSubject:
         layers = self._objective.layers(x_BCHW)
         if layer not in layers:
             has = ", ".join(["representation", *layers])
-            raise UserError(f"{self._assembly.experiment.objective.name} has no layer '{layer}'; it has {has}")
+            raise Skip(f"{self._assembly.experiment.objective.name} has no layer '{layer}'; it has {has}")
         return layers[layer]
 
     def _split(self, split: str) -> Split:
@@ -56,7 +56,7 @@ class FrozenSubject:
     def selection(self) -> tuple[Tensor, Tensor]:
         train = self.data.train
         labels = (target.values for target in train.targets.values() if target.classes)
-        fit_N, held_out_N = held_out(next(labels, torch.zeros(len(train))))
+        fit_N, held_out_N = held_out(next(labels, torch.zeros(len(train))), chosen_V=self.data.validation)
         return fit_N.to(self.device), held_out_N.to(self.device)
 
     @torch.no_grad()

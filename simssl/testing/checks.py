@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parameters_to_vector
 
 from simssl.api import Dataset, Evaluator, Metric, Objective, Result, RunInfo, Subject, Tracker
 from simssl.experiment.model import Choice
@@ -76,7 +77,7 @@ def fingerprint_is_of_the_content(dataset: type[Dataset], folder: Path) -> None:
 
 # --- backbones -------------------------------------------------------------------------------------------
 
-SHAPES = ((1, 28, 28), (3, 32, 32))
+SHAPES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 17, 35), (3, 97, 100))
 
 
 def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> None:
@@ -85,6 +86,18 @@ def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> 
         x_BCHW = torch.rand(4, *shape)
         assert built.encoder(shape, 7)(x_BCHW).shape == (4, 7)
         assert built.decoder(shape, 5)(torch.randn(4, 5)).shape == x_BCHW.shape
+
+
+def no_image_depends_on_the_others_in_evaluation(backbone: Any, folder: Path) -> None:
+    built = backbone(default_params(backbone))
+    for network, x in (
+        (built.encoder(SHAPES[0], 7), torch.rand(4, *SHAPES[0])),
+        (built.decoder(SHAPES[0], 5), torch.randn(4, 5)),
+    ):
+        network(x)
+        with torch.no_grad():
+            together, alone = network.eval()(x)[:1], network(x[:1])
+            assert (together - alone).abs().max() <= 1e-4 * together.abs().max(), "it depends on the batch"
 
 
 def gradient_reaches_every_weight(backbone: Any, folder: Path) -> None:
@@ -136,6 +149,34 @@ def gradient_reaches_every_trainable_parameter(objective: type[Objective], folde
 def _assert_gradients(module: torch.nn.Module) -> None:
     untouched = [n for n, p in module.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert not untouched, f"no gradient reaches {', '.join(untouched)}"
+
+
+def small_step_along_the_negative_gradient_lowers_the_loss(objective: type[Objective], folder: Path) -> None:
+    """By a tenth of what the gradient foretells, at some size of step; all that is not trained, and all
+    randomness, is the same before and after."""
+    if not objective.trained:
+        return
+    assembly = tiny_assembly(objective)
+    _train(assembly, folder, 2)
+    built, (views, index_B) = assembly.objective.train(), next(batches(assembly))
+    state, own = copy.deepcopy(built.state_dict()), assembly.generator.get_state()
+
+    def loss() -> Tensor:
+        assembly.generator.set_state(own)
+        return torch.stack(list(built(views, index_B, assembly.generator).loss.values())).sum()
+
+    parameters: list[Tensor] = [p for p in built.parameters() if p.requires_grad]
+    before = loss()
+    gradient = torch.autograd.grad(before, parameters, allow_unused=True, materialize_grads=True)
+    slope, length = (parameters_to_vector(tensors).detach().norm() for tensors in (gradient, parameters))
+    falls = {}
+    for relative in (1e-2, 1e-3, 1e-4):
+        built.load_state_dict(state)
+        step = relative * float(length / slope)
+        with torch.no_grad():
+            torch._foreach_add_(parameters, gradient, alpha=-step)
+            falls[relative] = float((before.detach() - loss()) / (step * slope.square()))
+    assert max(falls.values()) > 0.1, f"steps of {tuple(falls)} times the weights' length change it by {falls}"
 
 
 def randomness_comes_from_the_generator_alone(objective: type[Objective], folder: Path) -> None:
@@ -302,12 +343,14 @@ CHECKS: dict[str, dict[str, Check]] = {
         "dataset": (loads_what_it_writes, labels_name_their_classes, fingerprint_is_of_the_content),
         "backbone": (
             networks_have_the_shapes_they_are_asked_for,
+            no_image_depends_on_the_others_in_evaluation,
             gradient_reaches_every_weight,
             weights_follow_the_seed,
         ),
         "objective": (
             loss_terms_are_finite_scalars,
             gradient_reaches_every_trainable_parameter,
+            small_step_along_the_negative_gradient_lowers_the_loss,
             randomness_comes_from_the_generator_alone,
             representation_is_deterministic,
             state_survives_a_round_trip,

@@ -25,7 +25,6 @@ from simssl.api import (
     Terms,
 )
 from simssl.blocks.autoencoder import GaussianAutoencoder
-from simssl.blocks.gaussian import kl_standard, reparameterize
 from simssl.blocks.likelihood import Gaussian
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
@@ -75,10 +74,8 @@ class TinyObjective(Objective):
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        mean, log_variance = self.model.infer(x_BJCHW[:, 0])
-        logits = self.model.decode(reparameterize(mean, log_variance, generator))
-        reconstruction = -self.likelihood.log_prob(x_BJCHW[:, 0], logits).mean()
-        return Terms({"reconstruction": reconstruction, "kl": kl_standard(mean, log_variance).mean()})
+        sample = self.model.sample(x_BJCHW[:, 0], self.likelihood.log_prob, generator)
+        return Terms({"reconstruction": sample.reconstruction, "kl": sample.kl})
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         mean, log_variance = self.model.infer(x_BCHW)

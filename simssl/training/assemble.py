@@ -17,6 +17,7 @@ from simssl.api import Context, Data, Objective, Progress, views_of
 from simssl.errors import RunError, SimsslError, UserError, one_line
 from simssl.experiment.model import Choice, Experiment
 from simssl.registry import Registry
+from simssl.training.precision import allow_tf32
 from simssl.training.views import Views
 
 
@@ -44,8 +45,7 @@ def choose_device(name: str) -> torch.device:
 
 def prepare_numerics(experiment: Experiment) -> None:
     """float32 means float32 on CUDA too; `deterministic` asks for repeatable kernels."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    allow_tf32(False)
     if experiment.training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(experiment.training.deterministic)
@@ -125,7 +125,8 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
     prepare_numerics(experiment)
     seed_everything(derive_seed(experiment.seed, "weights"))
     _, channels, height, width = data.train.images.shape
-    shape = (channels, height, width)
+    views = Views(experiment.views, (channels, height, width))
+    shape = views.shape
     with building(experiment.backbone):
         backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
     objective_class = registry.load(*_names(experiment.objective))
@@ -134,19 +135,22 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
         image_shape=shape,
         latent_dim=experiment.latent_dim,
         num_images=len(data.train),
+        images_per_step=images_per_step,
         steps=steps,
         binary=experiment.views.finish.threshold is not None,
-        encoder=lambda outputs: backbone.encoder(shape, outputs),
-        decoder=lambda inputs: backbone.decoder(shape, inputs),
+        encoder=building(experiment.backbone)(lambda outputs: backbone.encoder(shape, outputs)),
+        decoder=building(experiment.backbone)(lambda inputs: backbone.decoder(shape, inputs)),
     )
     with building(experiment.objective):
         objective = objective_class(experiment.objective.params, context).to(device)
+    if experiment.training.channels_last:
+        objective = objective.to(memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
     return Assembly(
         experiment,
         data,
         device,
-        Views(experiment.views, shape),
+        views,
         objective,
         images_per_step,
         steps,

@@ -1,28 +1,48 @@
-"""The optimiser and the learning rate's schedule."""
+"""The optimiser, the clipping of its gradient, and the learning rate's schedule."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from simssl.experiment.settings import Optimizer, Schedule
+from simssl.training.lars import LARS
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "sgd": partial(torch.optim.SGD, fused=True),
+    "lars": LARS,
+}
+"""By the name in the settings, whose other fields are the arguments."""
 
 
 def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The fused optimiser of these parameter groups; each remembers its own learning rate as `initial_lr`."""
-    optimizer = torch.optim.Adam(
-        groups,
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    """The optimiser of these parameter groups, each of which remembers its own learning rate as `initial_lr`."""
+    optimizer = OPTIMIZERS[settings.name](groups, **settings.model_dump(exclude={"name"}))
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def forget(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    """Set the optimiser's state of these parameters (averages, counts) to zero, in place."""
+    for parameter in parameters:
+        for value in optimizer.state.get(parameter, {}).values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+
+def clip_gradient(optimizer: torch.optim.Optimizer, norm: float | None) -> None:
+    """Shorten the gradient of all parameters together to this norm, if it is longer; the host does not wait."""
+    if norm is not None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, norm)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, steps: int) -> None:

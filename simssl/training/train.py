@@ -13,7 +13,8 @@ from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
 from simssl.training.checkpoint import State
 from simssl.training.folder import RunFolder
-from simssl.training.optimize import build_optimizer, set_learning_rate
+from simssl.training.optimize import build_optimizer, clip_gradient, forget, set_learning_rate
+from simssl.training.precision import networks_in, step_in
 from simssl.training.stop import Stop
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
@@ -105,20 +106,22 @@ class Trainer:
         self.objective.train()
         index_B = self._next_images()
         x_BJCHW = self.assembly.views.batch(self.images_NCHW[index_B], self.objective.views, self.generator)
-        terms = self._forward(x_BJCHW, index_B)
-        loss = torch.stack(list(terms.loss.values())).sum()
-        set_learning_rate(self.optimizer, self.settings.schedule, self.step, steps)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        terms = self._descend(x_BJCHW, index_B)
+        clip_gradient(self.optimizer, self.settings.gradient_clip)
+        set_learning_rate(self.optimizer, self.settings.schedule, self.step, steps)
         self.optimizer.step()
         self.step += 1
         self.objective.after_step(torch.full((), self.step / steps, device=self.device))
         self.window.add(self.step, terms)
 
-    def _forward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
-        mixed = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
-            terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+    def _descend(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
+        """The terms of the loss, whose gradient every parameter has then."""
+        precision = self.settings.precision
+        with step_in(precision):
+            with networks_in(precision, self.device):
+                terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+            torch.stack(list(terms.loss.values())).sum().backward()
         return terms
 
     def _next_images(self) -> Tensor:
@@ -133,7 +136,9 @@ class Trainer:
 
     def _draw_order(self) -> Tensor:
         n = len(self.images_NCHW)
+        assert self.optimizer is not None
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
+        forget(self.optimizer, self.objective.restarted_parameters())
         if weights_N is None:
             return torch.randperm(n, generator=self.generator, device=self.device)
         return torch.multinomial(weights_N, n, replacement=True, generator=self.generator)

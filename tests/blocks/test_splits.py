@@ -31,3 +31,13 @@ def test_last_tenth_is_held_out() -> None:
     fit, held = held_out(LABELS)
     assert (len(fit), len(held)) == (900, 100)
     assert not set(fit.tolist()) & set(held.tolist())
+
+
+def test_a_chosen_validation_split_is_held_out_in_the_permutations_order() -> None:
+    chosen = torch.arange(700, 1000, 3)
+    fit, held = held_out(LABELS, chosen_V=chosen)
+    assert held.sort().values.equal(chosen)
+    assert torch.cat([fit, held]).sort().values.equal(torch.arange(1000))
+    order = stratified_permutation(LABELS).tolist()
+    assert fit.tolist() == [i for i in order if i not in set(chosen.tolist())]
+    assert not held.equal(chosen)

@@ -24,6 +24,7 @@ def build(name: str, **params: object) -> Objective:
         image_shape=SHAPE,
         latent_dim=LATENT_DIM,
         num_images=96,
+        images_per_step=6,
         steps=10,
         binary=True,
         encoder=lambda outputs: backbone.encoder(SHAPE, outputs),

@@ -197,10 +197,10 @@ def test_bfloat16_trains_with_losses_in_float32(
 
 
 def test_the_optimiser_has_the_files_settings(small: Callable[..., Path]) -> None:
-    from simssl.experiment.settings import Optimizer
+    from simssl.experiment.settings import Adam
     from simssl.training.optimize import build_optimizer, set_learning_rate
 
-    settings = Optimizer(lr=0.02, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.3)
+    settings = Adam(lr=0.02, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.3)
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
     optimizer = build_optimizer(settings, [{"params": [weights[0]]}, {"params": [weights[1]], "lr": 0.5}])
     assert optimizer.defaults.items() >= {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.3}.items()

@@ -19,15 +19,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Knn(Evaluator):
-    """Accuracy of the k nearest training images' vote on the test split, in the representation as it is."""
+    """Accuracy of the k nearest training images' vote on the test split, in one layer, as it is."""
 
     class Params(simssl.Params):
         targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
         "Targets of the data set to predict; all that have classes if empty."
         k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(1, 21))
         "Neighbours that vote; from several, the best on the held-out images is taken. Source: 1 to 20, the release."
+        layer: str = "representation"
+        "What is measured: the representation, or another layer that the method offers, such as projection."
         select: Literal["held_out", "test"] = "held_out"
-        "Where k is chosen: on the last tenth of train, or on test (the release's way, for its tables alone)."
+        "Where k is chosen: on images held out of train, or on test (the release's way, for its tables alone)."
 
     needs = frozenset({"labels", "test"})
 
@@ -46,23 +48,24 @@ class Knn(Evaluator):
         targets = class_targets(subject.data.train.targets, self.params.targets)
         protocol = {
             "split": "test",
-            "features": "representation, as it is",
+            "layer": self.params.layer,
+            "features": f"{self.params.layer}, as it is",
             "vote": "Euclidean, uniform, ties to the nearest",
-            "selection": self._selection(),
+            "selection": self._selection(subject.data),
             "selected_on": self.params.select if len(self.ks) > 1 else "nothing",
         }
         return Result({f"{name}/accuracy": self._accuracy(subject, name) for name in targets}, protocol=protocol)
 
-    def _selection(self) -> str:
+    def _selection(self, data: Data) -> str:
         if len(self.ks) == 1:
             return "none: k is given"
         if self.params.select == "test":
             return "k on the TEST split, as the paper's release does"
-        return "k on the last tenth of train; then all of train votes"
+        return f"k on {data.held_out}; then all of train votes"
 
     def _accuracy(self, subject: Subject, target: str) -> Metric:
         assert subject.data.test is not None
-        train_ND, test_ND = subject.features("train"), subject.features("test")
+        train_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
         train_N = subject.data.train.targets[target].values.to(subject.device)
         test_N = subject.data.test.targets[target].values.to(subject.device)
         accuracies_K = accuracy_of_each_k(train_ND, train_N, test_ND, test_N, self.ks)

@@ -15,7 +15,7 @@ from simssl.blocks.targets import class_targets
 
 
 class MlpProbe(Evaluator):
-    """Accuracy on the test split of an MLP D-D-C trained on the training split's representations, as they are.
+    """Accuracy on the test split of an MLP D-D-C trained on one layer of the training split, as it is.
 
     The probes of several targets are trained as one batched network.
     """
@@ -29,8 +29,10 @@ class MlpProbe(Evaluator):
         "Images in a step. Source: the paper, 64."
         lr: float = Field(3e-4, gt=0)
         "Learning rate of Adam. Source: the paper, 3e-4."
+        layer: str = "representation"
+        "What is measured: the representation, or another layer that the method offers, such as projection."
         select: Literal["held_out", "test"] = "held_out"
-        "Where the epoch is chosen: on the last tenth of train, or on test (the release's way, for its tables alone)."
+        "Where the epoch is chosen: on images held out of train, or on test (the release's way, for its tables alone)."
 
     needs = frozenset({"labels", "test"})
 
@@ -39,7 +41,7 @@ class MlpProbe(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         names = class_targets(subject.data.train.targets, self.params.targets)
-        x_ND, test_ND = subject.features("train"), subject.features("test")
+        x_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
         labels_MN, test_MN = self._labels(subject, "train", names), self._labels(subject, "test", names)
         if self.params.select == "held_out":
             fit_N, held_N = subject.selection()
@@ -57,14 +59,15 @@ class MlpProbe(Evaluator):
             )
             for m, name in enumerate(names)
         }
-        return Result(metrics, protocol=self._protocol())
+        return Result(metrics, protocol=self._protocol(subject.data))
 
-    def _protocol(self) -> dict[str, str]:
-        held_out = "epochs on the last tenth of train; then refitted on all of train"
+    def _protocol(self, data: Data) -> dict[str, str]:
+        held_out = f"epochs on {data.held_out}; then refitted on all of train"
         test = "epochs on the TEST split, as the paper's release does"
         return {
             "split": "test",
-            "features": "representation, as it is",
+            "layer": self.params.layer,
+            "features": f"{self.params.layer}, as it is",
             "selection": held_out if self.params.select == "held_out" else test,
             "selected_on": self.params.select,
         }

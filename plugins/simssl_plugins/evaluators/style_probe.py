@@ -1,4 +1,4 @@
-"""Style probe: how much of a view's drawn parameters (crop, flip) can be read off its representation."""
+"""Style probe: how much of a view's drawn parameters (crop, flip, colour) can be read off its representation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Evaluator, Metric, Result, Skip, Subject
+from simssl.api import Data, Evaluator, Metric, Result, Skip, Subject
 from simssl.blocks.probes import ParallelMLP, Standardizer, r2, ridge, train_epochs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
@@ -58,15 +58,15 @@ class StyleProbe(Evaluator):
             for name, value, chosen in zip(names, r2_P, selected, strict=True)
         }
         mean = Metric(sum(r2_P) / len(r2_P), "R2", "higher", {"mean over": names})
-        return Result({"R2": mean, **metrics}, protocol=self._protocol())
+        return Result({"R2": mean, **metrics}, protocol=self._protocol(subject.data))
 
-    def _protocol(self) -> dict[str, object]:
+    def _protocol(self, data: Data) -> dict[str, object]:
         chosen = "penalty" if self.params.probe == "ridge" else "epochs"
         return {
             "split": "views of test images",
             "probe": "ridge regression, float64" if self.params.probe == "ridge" else "MLP D-256-256-P",
             "features": "representation, standardised",
-            "selection": f"{chosen} of each parameter on views of the last tenth of train; then refitted on all",
+            "selection": f"{chosen} of each parameter on views of {data.held_out}; then refitted on all",
         }
 
     def _views(self, subject: Subject) -> list[tuple[Tensor, dict[str, Tensor]]]:

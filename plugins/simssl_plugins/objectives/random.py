@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 import simssl
 from simssl.api import Context, Objective, Posterior
 
 
 class Random(Objective):
-    """The untrained encoder, measured as all others are."""
+    """The untrained encoder, measured as all others are.
+
+    Batch norm in it, if there is any, divides by statistics of the training images (of initialisation, mean 0 and
+    variance 1, without `calibrate`): representations differ by that, and so does what can be read off them.
+    """
+
+    class Params(simssl.Params):
+        calibrate: bool = True
+        "Give batch norm the training images' statistics, averaged over batches, in one pass; nothing without it. Ours."
 
     trained = False
 
-    def __init__(self, params: simssl.Params, context: Context) -> None:
+    def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         self.encoder = context.encoder(context.latent_dim)
+
+    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
+        if self.params.calibrate:
+            update_bn(batches, self.encoder)
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         return Posterior(self.encoder(x_BCHW).float())

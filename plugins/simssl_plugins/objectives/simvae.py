@@ -18,8 +18,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, Likelihood, Objective, Posterior, Terms
 from simssl.blocks.autoencoder import GaussianAutoencoder
-from simssl.blocks.gaussian import entropy, expected_log_shared_mean, log_shared_mean, reparameterize
-from simssl.blocks.likelihood import likelihood
+from simssl.blocks.gaussian import entropy, expected_log_shared_mean, log_shared_mean
+from simssl.blocks.likelihood import LikelihoodParams, likelihood
 
 
 class SimVae(Objective):
@@ -28,7 +28,7 @@ class SimVae(Objective):
     With J = 1 and gamma2 = 1 - sigma2 it is the VAE.
     """
 
-    class Params(simssl.Params):
+    class Params(LikelihoodParams, simssl.Params):
         J: int = Field(10, ge=1)
         "Views of each image. Source: the paper, section 5."
         sigma2: float = Field(0.15, gt=0)
@@ -39,10 +39,6 @@ class SimVae(Objective):
         "Variance of psi where it is Gaussian; 1 - sigma2 / J if empty. Source: equal to the release's default."
         prior: Literal["sampled", "closed_form"] = "sampled"
         "E_q of the prior term: by the sample that is decoded (the paper's way), or in closed form."
-        likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
-        "p(x|z): Gaussian with fixed variance around the decoder's mean, or Bernoulli for images of 0 and 1."
-        sigma2_x: float | None = Field(None, gt=0)
-        "Variance of the Gaussian likelihood; 0.01 if empty. Source: the paper's release (log -4.6)."
 
         @model_validator(mode="after")
         def _variance_of_psi(self) -> SimVae.Params:
@@ -70,16 +66,13 @@ class SimVae(Objective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         B, J = x_BJCHW.shape[:2]
-        x_MCHW = x_BJCHW.flatten(0, 1)
-        mean_MD, log_variance_MD = self.model.infer(x_MCHW)
-        z_MD = reparameterize(mean_MD, log_variance_MD, generator)
-        logits_MCHW = self.model.decode(z_MD)
-        mean_BJD, log_variance_BJD, z_BJD = (t.unflatten(0, (B, J)) for t in (mean_MD, log_variance_MD, z_MD))
+        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
+        per_image = (t.unflatten(0, (B, J)) for t in (sample.mean_BD, sample.log_variance_BD, sample.z_BD))
         return Terms(
             loss={
-                "reconstruction": -self.likelihood.log_prob(x_MCHW, logits_MCHW).mean(),
-                "entropy": -entropy(log_variance_MD).mean(),
-                "prior": -self._log_prior(mean_BJD, log_variance_BJD, z_BJD).mean() / J,
+                "reconstruction": sample.reconstruction,
+                "entropy": -entropy(sample.log_variance_BD).mean(),
+                "prior": -self._log_prior(*per_image).mean() / J,
             }
         )
 

@@ -1,0 +1,163 @@
+"""CelebA: 202,599 aligned faces of 178 x 218 pixels with 40 attributes each (Liu et al. 2015)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.blocks.images import Source, cache_folder, pixels
+
+WIDTH = 178
+"""Of the official pictures; one of another width is cropped in proportion."""
+IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
+TRAIN, VALID, TEST = 0, 1, 2
+COLOURS = {"Black_Hair": "black", "Blond_Hair": "blond", "Brown_Hair": "brown", "Gray_Hair": "grey"}
+OFFICIAL = (
+    *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose"),
+    *("Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses"),
+    *("Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache"),
+    *("Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks"),
+    *("Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick"),
+    *("Wearing_Necklace", "Wearing_Necktie", "Young"),
+)
+"""The attributes, in the official file's order."""
+
+
+class CelebA(Dataset):
+    """CelebA in `celeba`: `img_align_celeba/*.jpg`, `list_attr_celeba.txt` and `list_eval_partition.txt`.
+
+    The images that the partition lists, all or fewer, are decoded once into a cache. The official training and
+    validation images are the training split, and evaluators select on the latter. Targets: `gender` (content);
+    `hair` (black, blond, brown, grey, or other for none of these; no label for two or more), and the 40 attributes
+    by their official names (style, but for `Male`, which is gender).
+    """
+
+    class Params(simssl.Params):
+        size: int = Field(64, ge=8)
+        "Side of the images in pixels. Source: the paper, 64."
+        crop: int = Field(WIDTH, ge=16, le=WIDTH)
+        """Side of the centred square that is kept of the 178 x 218 pixels. Ours: the largest, for the paper's release
+        crops nothing before its random crops, and a smaller one loses the hair."""
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        folder = root / "celeba"
+        _require(folder)
+        names, part_N = _partition(folder / PARTITION)
+        _require_images(folder / IMAGES, names)
+        targets = _targets(*_attributes(folder / ATTRIBUTES, names))
+        source = Source(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
+        cache = cache_folder(root) / f"celeba-{self.params.size}-{self.params.crop}"
+        images_N3SS, digest = pixels(cache, source, progress)
+        trained, validated = int((part_N < TEST).sum()), int((part_N == VALID).sum())
+        train, test = (
+            Split(
+                images_N3SS[span],
+                {name: _cut(target, span) for name, target in targets.items()},
+                digest=f"{digest} {span}",
+            )
+            for span in (slice(trained), slice(trained, None))
+        )
+        validation = torch.arange(trained - validated, trained) if validated else None
+        return Data.of(train, test if len(test) else None, validation=validation)
+
+    @classmethod
+    def example(cls, root: Path) -> None:
+        """Twelve flat faces, ten for training, one for validation, one for test."""
+        folder = root / "celeba"
+        (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+        names = [f"{i:06d}.jpg" for i in range(1, 13)]
+        for i, name in enumerate(names):
+            Image.new("RGB", (178, 218), (20 * i, 100, 200)).save(folder / IMAGES / name)
+        has = [["1" if a % 12 == i or (a == 20 and i % 2) else "-1" for a in range(40)] for i in range(12)]
+        rows = [f"{name} {' '.join(row)}" for name, row in zip(names, has, strict=True)]
+        (folder / ATTRIBUTES).write_text("\n".join(["12", " ".join(OFFICIAL), *rows, ""]))
+        (folder / PARTITION).write_text("".join(f"{name} {max(0, i - 9)}\n" for i, name in enumerate(names)))
+
+
+def _require(folder: Path) -> None:
+    """FileNotFoundError says what is missing and how to get it."""
+    absent = [name for name in (IMAGES, ATTRIBUTES, PARTITION) if not (folder / name).exists()]
+    if not absent:
+        return
+    packed = f"; unpack {IMAGES}.zip there" if absent == [IMAGES] and (folder / f"{IMAGES}.zip").exists() else ""
+    get = (
+        "; get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for non-commercial research only; "
+        f"'In-The-Wild' is another set) and put them there, {IMAGES}.zip unpacked, or name the folder above "
+        "celeba with --data"
+    )
+    raise FileNotFoundError(f"{folder} has no {', '.join(absent)}{packed or get}")
+
+
+def _require_images(folder: Path, names: list[str]) -> None:
+    there = set(os.listdir(folder))
+    if absent := [name for name in names if name not in there]:
+        raise FileNotFoundError(
+            f"{folder} lacks {len(absent):,} of the {len(names):,} images that {PARTITION} lists, {absent[0]} first; "
+            f"unpack {IMAGES}.zip again, or list fewer"
+        )
+
+
+def _partition(path: Path) -> tuple[list[str], np.ndarray]:
+    """The images' names and parts (N,): training, validation and test images, each in the file's order."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+    for number, row in enumerate(rows, 1):
+        if len(row) != 2 or row[1] not in ("0", "1", "2"):
+            raise ValueError(f"{path}, line {number}, is not a file's name and 0, 1 or 2; get the file again")
+    part_N = np.array([int(part) for _, part in rows])
+    if not (part_N == TRAIN).any():
+        raise ValueError(f"{path} lists no training image")
+    order_N = np.argsort(part_N, kind="stable")
+    return [rows[i][0] for i in order_N], part_N[order_N]
+
+
+def _attributes(path: Path, names: list[str]) -> tuple[list[str], Tensor]:
+    """The attributes' names, and those of the images of these names (A, N), 0 or 1."""
+    lines = path.read_text().splitlines()
+    attributes = lines[1].split() if len(lines) > 1 else []
+    rows = dict(line.split(maxsplit=1) for line in lines[2:] if " " in line.strip())
+    if absent := [name for name in names if name not in rows]:
+        raise ValueError(f"{path} has no line for {len(absent):,} images of {PARTITION}, {absent[0]} first")
+    try:
+        signs_NA = np.loadtxt([rows[name] for name in names], dtype=np.int8, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); get the file again") from error
+    if signs_NA.shape[1] != len(attributes) or not np.isin(signs_NA, (-1, 1)).all():
+        raise ValueError(f"{path} does not say 1 or -1 for each of its {len(attributes)} attributes; get it again")
+    if unknown := set(OFFICIAL) - set(attributes):
+        raise ValueError(f"{path} has no attribute {', '.join(sorted(unknown))} in its second line; get it again")
+    return attributes, torch.from_numpy((signs_NA.T > 0).astype(np.int64))
+
+
+def _targets(attributes: list[str], has_AN: Tensor) -> dict[str, Target]:
+    has = dict(zip(attributes, has_AN, strict=True))
+    targets = {
+        "gender": Target(has["Male"], ("female", "male"), "content"),
+        "hair": Target(_hair(torch.stack([has[name] for name in COLOURS])), (*COLOURS.values(), "other"), "style"),
+    }
+    return targets | {
+        name: Target(has_N, ("no", "yes"), "content" if name == "Male" else "style") for name, has_N in has.items()
+    }
+
+
+def _hair(has_4N: Tensor) -> Tensor:
+    """The one colour that an image has, 4 (other) if it has none, -1 if it has several: (N,)."""
+    count_N = has_4N.sum(0)
+    colour_N = torch.where(count_N == 0, len(has_4N), has_4N.argmax(0))
+    return torch.where(count_N > 1, -1, colour_N)
+
+
+def _cut(target: Target, span: slice) -> Target:
+    return Target(target.values[span], target.classes, target.role)
+
+
+@simssl.hookimpl
+def simssl_dataset() -> type[Dataset]:
+    return CelebA

@@ -1,0 +1,46 @@
+"""beta-VAE (Higgins et al. 2017): minimise -E_q log p(x|z) + beta KL(q(z|x) || N(0, I))."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Likelihood, Objective, Posterior, Terms
+from simssl.blocks.autoencoder import GaussianAutoencoder
+from simssl.blocks.likelihood import LikelihoodParams, likelihood
+
+
+class BetaVae(Objective):
+    """The VAE with its divergence from the prior weighted, on one augmented view of each image. Terms in nats per view.
+
+    With beta = 1 it is the VAE.
+    """
+
+    class Params(LikelihoodParams, simssl.Params):
+        beta: float = Field(4.0, ge=0)
+        "Weight of the KL. Ours: the paper's value is not known; 4 is that of Higgins et al. 2017 for 2D shapes."
+
+    views = ("random",)
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
+        return Terms(loss={"reconstruction": sample.reconstruction, "kl": self.params.beta * sample.kl})
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
+        return Posterior(mean_BD, log_variance_BD.exp())
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        return self.model.decode(z_BD)
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return BetaVae

@@ -1,0 +1,75 @@
+"""BYOL (Grill et al. 2020, eq. 2): predict the moving-average projection of one view from the other view.
+
+    L = || p / |p| - z / |z| ||^2 = 2 - 2 cos(p, z),
+
+p the student's prediction from one view, z the teacher's projection of the other; the mean over both directions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.heads import mlp
+from simssl.blocks.teacher import Teacher, cosine_momentum
+
+
+class Byol(Objective):
+    """BYOL: a student predicts what a slowly following teacher makes of another view; nothing is repelled.
+
+    The representation is the output of the student's encoder; the projection serves the loss alone, and
+    evaluators can ask for it as layer `projection`.
+    """
+
+    class Params(simssl.Params):
+        head: tuple[Annotated[int, Field(ge=1)], ...] = Field((4096, 256), min_length=1)
+        "Widths of the projector behind the representation, batch norm between them. Source: Grill et al. 2020, 3.2."
+        predictor: tuple[Annotated[int, Field(ge=1)], ...] = (4096,)
+        "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020, section 3.2."
+        momentum: float = Field(0.996, ge=0, le=1)
+        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020, section 3.2."
+
+    views = ("random", "random")
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        if context.images_per_step < 2:
+            raise ValueError("the heads' batch norm needs two images a step or more; make training.batch_views larger")
+        self.encoder = context.encoder(context.latent_dim)
+        self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        self.predictor = mlp((params.head[-1], *params.predictor, params.head[-1]), batch_norm=True)
+        self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
+        a, b = (self._distance(x, other) for x, other in ((xa_BCHW, xb_BCHW), (xb_BCHW, xa_BCHW)))
+        return Terms(loss={"prediction": (a + b) / 2})
+
+    def _distance(self, x_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+        prediction_BP = self.predictor(self.head(self.encoder(x_BCHW))).float()
+        return prediction_error(prediction_BP, self.teacher(other_BCHW).float())
+
+    def after_step(self, progress: Tensor) -> None:
+        self.teacher.update(cosine_momentum(self.params.momentum, progress))
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+
+
+def prediction_error(prediction_BP: Tensor, target_BP: Tensor) -> Tensor:
+    """The mean over B of 2 - 2 cos(prediction, target), a 0-d tensor from 0 (the same direction) to 4 (opposite)."""
+    return (2 - 2 * F.cosine_similarity(prediction_BP, target_BP, dim=1)).mean()
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return Byol

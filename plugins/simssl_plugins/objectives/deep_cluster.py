@@ -1,0 +1,69 @@
+"""DeepCluster (Caron et al. 2018): clusters of the representations are the labels of the next epoch.
+
+Each epoch: k-means on the representations of all images, PCA-whitened and of length 1; then minimise
+CE(W f(x) + b, cluster of the image), images drawn uniformly over the clusters, W and b beginning at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import simssl
+from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
+from simssl.blocks.kmeans import kmeans
+from simssl.blocks.pca import principal_components
+
+
+class DeepCluster(Objective):
+    """DeepCluster: the encoder learns to predict the clusters that its own representations fell into.
+
+    The loss works on the representation itself, without a head between. An empty cluster takes up a part of another
+    (as in the authors' code); one that stays empty draws no images.
+    """
+
+    class Params(simssl.Params):
+        k: int = Field(64, ge=2)
+        "Clusters. Ours: several to a class; Caron et al. 2018 find some ten to a class best (10,000 for ImageNet)."
+        iterations: int = Field(20, ge=1)
+        "Most rounds of k-means in each epoch. Source: the authors' code, 20."
+
+    views = ("random",)
+    cluster_N: Tensor
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        if params.k > context.num_images:
+            raise ValueError(f"k is {params.k}, more than the {context.num_images} training images")
+        self.encoder = context.encoder(context.latent_dim)
+        self.classifier = nn.Linear(context.latent_dim, params.k)
+        self.register_buffer("cluster_N", torch.zeros(context.num_images, dtype=torch.long))
+
+    @torch.no_grad()
+    def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor:
+        z_ND = encode_all()
+        whitened_ND = principal_components(z_ND.split(1000), z_ND.shape[1]).whiten(z_ND)
+        cluster_N, _ = kmeans(F.normalize(whitened_ND, dim=1), self.params.k, generator, self.params.iterations)
+        self.cluster_N.copy_(cluster_N)
+        for parameter in self.restarted_parameters():
+            parameter.zero_()
+        return 1 / cluster_N.bincount()[cluster_N]
+
+    def restarted_parameters(self) -> Iterable[nn.Parameter]:
+        return self.classifier.parameters()
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        logits_BK = self.classifier(self.encoder(x_BJCHW[:, 0])).float()
+        return Terms(loss={"cross_entropy": F.cross_entropy(logits_BK, self.cluster_N[index_B])})
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return DeepCluster

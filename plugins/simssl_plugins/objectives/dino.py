@@ -1,0 +1,104 @@
+"""DINO (Caron et al. 2021, algorithm 1), two views and no multi-crop: agree with a teacher on soft classes.
+
+    L = -sum_k softmax((t - c) / T_t)_k log softmax(s / T_s)_k,
+
+s the student's K logits of one view, t the teacher's of the other, c the centre; the mean over both directions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import simssl
+from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.heads import mlp
+from simssl.blocks.teacher import Teacher, cosine_momentum
+from simssl.training.distributed import gather
+
+
+class Dino(Objective):
+    """DINO: the student's soft classes of one view match a slowly following teacher's, sharpened and centred.
+
+    Head: the MLP of `head`, its output divided by its length, and K prototypes of length 1. The representation is
+    the output of the student's encoder, as for every method (the paper measures the teacher's); evaluators can ask
+    for the teacher's as layer `teacher` and for the MLP's output as layer `projection`.
+    """
+
+    class Params(simssl.Params):
+        K: int = Field(1024, ge=2)
+        "Soft classes. Ours, for small data; Caron et al. 2021 have 65536 on ImageNet."
+        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        "Widths of the head before the prototypes. Ours, as SimCLR's; Caron et al. 2021 have (2048, 2048, 256)."
+        temperature: float = Field(0.1, gt=0)
+        "Divides the student's logits. Source: Caron et al. 2021, section 3.2."
+        teacher_temperature: float = Field(0.04, gt=0)
+        "Divides the teacher's logits. Source: Caron et al. 2021, where its warm-up starts."
+        momentum: float = Field(0.996, ge=0, le=1)
+        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
+        centre_momentum: float = Field(0.9, ge=0, le=1)
+        "Of the centre's moving average. Source: Caron et al. 2021, appendix D."
+
+    views = ("random", "random")
+    centre: Tensor
+    batch_centre: Tensor
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        self.encoder = context.encoder(context.latent_dim)
+        self.head = mlp((context.latent_dim, *params.head))
+        self.prototypes = Prototypes(params.head[-1] if params.head else context.latent_dim, params.K)
+        self.teacher = Teacher(nn.Sequential(self.encoder, self.head, self.prototypes))
+        self.register_buffer("centre", torch.zeros(params.K))
+        self.register_buffer("batch_centre", torch.zeros(params.K), persistent=False)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        x_MCHW, shape = x_BJCHW.flatten(0, 1), x_BJCHW.shape[:2]
+        s_BJK = self.prototypes(self.head(self.encoder(x_MCHW))).unflatten(0, shape)
+        t_MK = self.teacher(x_MCHW)
+        self.batch_centre = gather(t_MK.mean(0, keepdim=True)).mean(0)
+        p_BJK = ((t_MK - self.centre) / self.params.teacher_temperature).softmax(1).unflatten(0, shape)
+        agreement = cross_entropy(p_BJK.flip(1), s_BJK / self.params.temperature)
+        return Terms(loss={"cross_entropy": agreement}, monitor={"teacher_entropy": entropy(p_BJK)})
+
+    def after_step(self, progress: Tensor) -> None:
+        self.teacher.update(cosine_momentum(self.params.momentum, progress))
+        self.centre.lerp_(self.batch_centre, 1 - self.params.centre_momentum)
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        teacher = self.teacher.network.get_submodule("0")
+        return {"projection": self.head(self.encoder(x_BCHW)).float(), "teacher": teacher(x_BCHW).float()}
+
+
+class Prototypes(nn.Module):
+    """The cosine similarity of each row with each of K prototypes: logits from -1 to 1, in float32."""
+
+    def __init__(self, width: int, K: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(K, width) / width**0.5)
+
+    def forward(self, z_BP: Tensor) -> Tensor:
+        with torch.autocast(z_BP.device.type, enabled=False):
+            return F.normalize(z_BP.float(), dim=1) @ F.normalize(self.weight, dim=1).T
+
+
+def cross_entropy(p: Tensor, logits: Tensor) -> Tensor:
+    """The mean of -sum_k p_k log softmax(logits)_k over all but the last dimension, a 0-d tensor."""
+    return -(p * logits.log_softmax(-1)).sum(-1).mean()
+
+
+def entropy(p: Tensor) -> Tensor:
+    """The mean entropy in nats: log K where the teacher cannot tell the classes apart, 0 where it is certain."""
+    return torch.special.entr(p).sum(-1).mean()
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return Dino

@@ -1,0 +1,84 @@
+"""Instance discrimination: every image is a class of its own.
+
+Parametric (Dosovitskiy et al. 2014): minimise CE(W f(x) + b, index). With a memory bank (Wu et al. 2018): minimise
+CE(f(x) . [m_index, m_k1, m_k2, ...] / T, 0), f(x) of length 1, the m_k drawn entries of a bank of all images;
+after each step m_index = normalise(0.5 m_index + 0.5 f(x)).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import simssl
+from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
+from simssl.blocks.contrast import contrast_with_negatives
+from simssl.training.distributed import gather
+
+
+class InstanceDiscrimination(Objective):
+    """Instance discrimination: one view of an image tells which image of the training split it is.
+
+    The loss works on the representation itself, without a head between. The bank begins as the representations of
+    the untrained encoder (ours: from a random bank, as theirs, the first pass would learn random targets).
+    """
+
+    class Params(simssl.Params):
+        variant: Literal["parametric", "memory_bank"] = "parametric"
+        "A learned weight for every image, or the memory of its last representations."
+        negatives: int = Field(4096, ge=1)
+        "Of the memory bank: entries drawn in each step, for all its images. Source: Wu et al. 2018, for each image."
+        temperature: float = Field(0.1, gt=0)
+        "Of the memory bank: divides the cosines. Source: the code of Wu et al. 2018 for CIFAR-10."
+        momentum: float = Field(0.5, ge=0, lt=1)
+        "Of the memory bank: the old entry's share in the new one. Source: the code of Wu et al. 2018."
+
+    views = ("random",)
+    bank_ND: Tensor
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        N, D = context.num_images, context.latent_dim
+        self.encoder = context.encoder(D)
+        self.classifier = nn.Linear(D, N) if params.variant == "parametric" else None
+        if params.variant == "memory_bank":
+            self.register_buffer("bank_ND", F.normalize(torch.randn(N, D), dim=1))
+
+    @torch.no_grad()
+    def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> None:
+        if self.classifier is None and epoch == 0:
+            self.bank_ND.copy_(F.normalize(encode_all(), dim=1))
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        z_BD = self.encoder(x_BJCHW[:, 0])
+        if self.classifier is not None:
+            return Terms(loss={"cross_entropy": F.cross_entropy(self.classifier(z_BD).float(), index_B)})
+        z_BD = F.normalize(z_BD.float(), dim=1)
+        self.seen = gather(index_B), gather(z_BD.detach())
+        return Terms(loss={"cross_entropy": self._against_bank(z_BD, index_B, generator)})
+
+    def _against_bank(self, z_BD: Tensor, index_B: Tensor, generator: torch.Generator) -> Tensor:
+        """The cross entropy of each image's own entry among the drawn ones, whose own index is masked: 0-d."""
+        drawn_K = torch.randint(len(self.bank_ND), (self.params.negatives,), generator=generator, device=z_BD.device)
+        own_BD, drawn_KD, is_own_BK = self.bank_ND[index_B], self.bank_ND[drawn_K], drawn_K == index_B[:, None]
+        return contrast_with_negatives(z_BD, own_BD, drawn_KD, self.params.temperature, is_own_BK)
+
+    @torch.no_grad()
+    def after_step(self, progress: Tensor) -> None:
+        if self.classifier is not None:
+            return
+        index_B, z_BD = self.seen
+        old_BD = self.bank_ND[index_B]
+        self.bank_ND.index_copy_(0, index_B, F.normalize(torch.lerp(z_BD, old_BD, self.params.momentum), dim=1))
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return InstanceDiscrimination

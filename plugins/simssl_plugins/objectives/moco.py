@@ -1,0 +1,113 @@
+"""MoCo (He et al. 2020): each query finds its key, from a moving-average encoder, in front of a queue of older keys.
+
+    L = -log [exp(q.k / T) / (exp(q.k / T) + sum_n exp(q.k_n / T))],
+
+q the projection of one view, k the teacher's of the other, k_n the keys of the queue, all of length 1; the mean
+over both directions (the authors' code for CIFAR-10 sums them).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.contrast import contrast_with_negatives
+from simssl.blocks.heads import mlp
+from simssl.blocks.split_batch_norm import has_batch_norm, split_batch_norm
+from simssl.blocks.teacher import Teacher
+from simssl.training.distributed import gather, world_size
+
+
+class MoCo(Objective):
+    """MoCo: the two views of an image attract each other and repel what a queue remembers of earlier batches.
+
+    Batch norm would tell which views were encoded together, so its statistics are split in both encoders and the
+    keys are permuted before theirs. The representation is the output of the query's encoder; the projection
+    serves the loss alone, and evaluators can ask for it as layer `projection`.
+    """
+
+    class Params(simssl.Params):
+        queue: int = Field(4096, ge=1)
+        "Keys that are remembered. Source: He et al. 2020, the authors' code for CIFAR-10."
+        momentum: float = Field(0.99, ge=0, le=1)
+        "Of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
+        temperature: float = Field(0.1, gt=0)
+        "Divides the cosine similarities. Source: He et al. 2020, the authors' code for CIFAR-10."
+        batch_norm_splits: int = Field(8, ge=1)
+        """Equal parts of the batch over which the encoders' batch norm has statistics of its own, if the backbone has
+        any. Source: He et al. 2020, the authors' code for CIFAR-10."""
+        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        "Widths of the projection head behind the representation. Ours, as SimCLR's, for small representations."
+
+    views = ("random", "random")
+    queue: Tensor
+    position: Tensor
+    new_keys: Tensor
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        keys_per_step = 2 * context.images_per_step * world_size()
+        if params.queue < keys_per_step:
+            raise ValueError(f"a queue of {params.queue} cannot hold the {keys_per_step} keys of a step")
+        encoder = context.encoder(context.latent_dim)
+        self.splits = params.batch_norm_splits if has_batch_norm(encoder) else 1
+        _require_equal_parts(context.images_per_step, self.splits)
+        self.encoder = split_batch_norm(encoder, self.splits) if self.splits > 1 else encoder
+        self.head = mlp((context.latent_dim, *params.head))
+        self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
+        width = params.head[-1] if params.head else context.latent_dim
+        self.register_buffer("queue", F.normalize(torch.randn(params.queue, width), dim=1))
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))
+        self.register_buffer("new_keys", torch.empty(0, width), persistent=False)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
+        ka_BP, kb_BP = self._keys(xa_BCHW, generator), self._keys(xb_BCHW, generator)
+        a, b = (self._contrast(x, k_BP) for x, k_BP in ((xa_BCHW, kb_BP), (xb_BCHW, ka_BP)))
+        self.new_keys = torch.cat([gather(ka_BP), gather(kb_BP)])
+        return Terms(loss={"info_nce": (a + b) / 2})
+
+    def _keys(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        """The keys of one view of each image (B, P), of length 1."""
+        if self.splits == 1:
+            return F.normalize(self.teacher(x_BCHW).float(), dim=1)
+        order_B = torch.rand(len(x_BCHW), generator=generator, device=x_BCHW.device).argsort()
+        return F.normalize(self.teacher(x_BCHW[order_B]).float(), dim=1)[order_B.argsort()]
+
+    def _contrast(self, x_BCHW: Tensor, k_BP: Tensor) -> Tensor:
+        q_BP = F.normalize(self.head(self.encoder(x_BCHW)).float(), dim=1)
+        return contrast_with_negatives(q_BP, k_BP, self.queue, self.params.temperature)
+
+    def after_step(self, progress: Tensor) -> None:
+        self.teacher.update(self.params.momentum)
+        M, Q = len(self.new_keys), len(self.queue)
+        rows_M = (self.position + torch.arange(M, device=self.queue.device)) % Q
+        self.queue.index_copy_(0, rows_M, self.new_keys)
+        self.position.add_(M).remainder_(Q)
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+
+
+def _require_equal_parts(images: int, splits: int) -> None:
+    """ValueError if a step's images do not split into parts whose statistics batch norm can take."""
+    if splits > 1 and (images % splits or images < 2 * splits):
+        fitting = next(n for n in range(splits, 0, -1) if n == 1 or (images % n == 0 and images >= 2 * n))
+        raise ValueError(
+            f"batch_norm_splits is {splits}, and the {images} images of a step do not split into {splits} equal parts "
+            f"of two or more; change training.batch_views, or set 'batch_norm_splits: {fitting}'"
+        )
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return MoCo

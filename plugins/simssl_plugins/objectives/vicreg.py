@@ -1,0 +1,68 @@
+"""VICReg (Bardes et al. 2022): views agree, every dimension varies, no two are correlated.
+
+Minimise 25 mse(z, z') + 25/2 [v(z) + v(z')] + c(z) + c(z'), with v(z) = mean_d relu(1 - sqrt(var_d + 1e-4)) and
+c(z) the sum of squared covariances of different dimensions over their number (`simssl.blocks.redundancy`). The
+authors' code halves the variance term, the paper's eq. 6 does not; this is the code's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.heads import mlp
+from simssl.blocks.redundancy import covariance_penalty, variance_hinge
+from simssl.training.distributed import gather
+
+
+class VicReg(Objective):
+    """VICReg: two views of an image meet, and the batch is kept from collapsing by its variances and covariances.
+
+    The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
+    it as layer `projection`. A step needs two images or more.
+    """
+
+    class Params(simssl.Params):
+        invariance: float = Field(25.0, ge=0)
+        "Weight of the mean squared distance between the views. Source: Bardes et al. 2022, section 4.2."
+        variance: float = Field(25.0, ge=0)
+        "Weight of the hinge on the deviations, the mean of the two views'. Source: their section 4.2, and their code."
+        covariance: float = Field(1.0, ge=0)
+        "Weight of the squared covariances, the sum of the two views'. Source: Bardes et al. 2022, section 4.2."
+        head: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
+        "Widths of the projection head behind the representation. Ours, for small ones; theirs is 8192 three times."
+
+    views = ("random", "random")
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        self.encoder = context.encoder(context.latent_dim)
+        self.head = mlp((context.latent_dim, *params.head))
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
+        za_BP, zb_BP = (gather(z_BP) for z_BP in z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1))
+        return Terms(
+            loss={
+                "invariance": self.params.invariance * F.mse_loss(za_BP, zb_BP),
+                "variance": self.params.variance * 0.5 * (variance_hinge(za_BP) + variance_hinge(zb_BP)),
+                "covariance": self.params.covariance * (covariance_penalty(za_BP) + covariance_penalty(zb_BP)),
+            }
+        )
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        return Posterior(self.encoder(x_BCHW).float())
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+
+
+@simssl.hookimpl
+def simssl_objective() -> type[Objective]:
+    return VicReg

@@ -1,0 +1,171 @@
+"""Image files, decoded once: upright squares in RGB, in a memory-mapped cache of uint8 pixels.
+
+A cache is one file: a header of JSON and the pixels (N, 3, size, size) after it. Its key is the digest of every
+source file's name, size and time of change, so that a second start reads no image and a changed file is noticed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+VERSION = 1
+"""Of what is done to an image here; another one makes every cache anew."""
+HEADER = 4096
+"""Bytes before the pixels."""
+BLOCK = 256
+"""Images that are decoded between two reports of progress."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of a folder, by name, and the square that is taken of each: centred, `crop` of the shorter side long,
+    scaled to `size` pixels."""
+
+    folder: Path
+    names: Sequence[str]
+    size: int
+    crop: float = 1.0
+
+    def decode(self, name: str) -> np.ndarray:
+        """(3, size, size) uint8; ValueError names the file if it cannot be read."""
+        image = read(self.folder / name, at_least=math.ceil(self.size / self.crop))
+        return np.asarray(square(image, self.size, self.crop)).transpose(2, 0, 1)
+
+    @property
+    def key(self) -> str:
+        digest = hashlib.sha256(repr((VERSION, self.size, self.crop)).encode())
+        for name in self.names:
+            stat = os.stat(os.path.join(self.folder, name))
+            digest.update(repr((name, stat.st_size, stat.st_mtime_ns)).encode())
+        return digest.hexdigest()
+
+
+def read(path: Path, at_least: int = 0) -> Image.Image:
+    """An image file, turned as its EXIF says, in RGB; ValueError names the file if it cannot be read.
+
+    A JPEG whose shorter side is many times `at_least` is decoded at a half, a quarter or an eighth of its size.
+    """
+    try:
+        with Image.open(path) as image:
+            if at_least:
+                image.draft(None, (2 * at_least, 2 * at_least))
+            return _rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is no image that can be read; take it away") from error
+    except Exception as error:  # Pillow's decoders raise what they like on a damaged file
+        reason = " ".join((str(error) or type(error).__name__).split())
+        raise ValueError(f"{path} cannot be read ({reason}); mend it or take it away") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Of 16-bit grey the upper 8 bits; of transparent images the colours alone."""
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have neither 8 nor 16 bits a channel")
+    return image.convert("RGB")
+
+
+def square(image: Image.Image, size: int, crop: float = 1.0) -> Image.Image:
+    """The centred square whose side is `crop` of the shorter side, resized bilinearly with antialiasing."""
+    side = round(crop * min(image.size))
+    left, top = (round((length - side) / 2) for length in image.size)
+    return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
+
+
+def cache_folder(root: Path) -> Path:
+    """Where the caches of the data below `root` lie: $SIMSSL_CACHE, or `simssl-cache` in it."""
+    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache")
+
+
+def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str]:
+    """The decoded images (N, 3, size, size), memory-mapped, and the digest of their content.
+
+    They are decoded where the cache is missing, damaged or of other files; it is written whole or not at all, by
+    one process while others wait. ValueError names a file that is no image, OSError a folder that cannot be written.
+    """
+    key = source.key
+    found = _open(cache, key)
+    if found is None:
+        with _writing(cache):
+            found = _open(cache, key) or _build(cache, key, source, progress)
+    return found
+
+
+def _open(cache: Path, key: str) -> tuple[Tensor, str] | None:
+    """What is cached under this key, if it is whole."""
+    try:
+        with cache.open("rb") as file:
+            header = json.loads(file.read(HEADER))
+        shape, digest = tuple(header["shape"]), str(header["digest"])
+        if header["key"] != key or cache.stat().st_size != HEADER + math.prod(shape):
+            return None
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    mapped = np.memmap(cache, np.uint8, mode="c", offset=HEADER, shape=shape)
+    return torch.from_numpy(mapped), digest
+
+
+def _build(cache: Path, key: str, source: Source, progress: Progress) -> tuple[Tensor, str]:
+    digest = hashlib.sha256()
+    part = cache.with_name(cache.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.seek(HEADER)
+            for image_3SS in _decoded(source, progress):
+                digest.update(content := image_3SS.tobytes())
+                file.write(content)
+            shape = (len(source.names), 3, source.size, source.size)
+            file.seek(0)
+            file.write(json.dumps({"key": key, "shape": shape, "digest": digest.hexdigest()}).encode().ljust(HEADER))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(cache)
+    finally:
+        part.unlink(missing_ok=True)
+    found = _open(cache, key)
+    assert found is not None
+    return found
+
+
+def _decoded(source: Source, progress: Progress) -> Iterator[np.ndarray]:
+    """Every image in order; decoded in threads, for Pillow lets go of the interpreter."""
+    total = len(source.names)
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, total, BLOCK):
+            yield from pool.map(source.decode, source.names[start : start + BLOCK])
+            progress(f"decoding {source.folder}", min(start + BLOCK, total), total)
+
+
+@contextmanager
+def _writing(cache: Path) -> Iterator[None]:
+    """Hold the cache's folder; OSError says what to do where it cannot be written."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(cache.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OSError(
+            f"the decoded images cannot be written to {cache.parent} ({error.strerror}); make room there, or name "
+            "another folder in $SIMSSL_CACHE"
+        ) from error

@@ -1,0 +1,59 @@
+"""k-means (Lloyd 1982) from k-means++ starts (Arthur & Vassilvitskii 2007), on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 10_000
+"""Rows whose distances to all centres are in memory at once."""
+
+
+def kmeans(x_ND: Tensor, k: int, generator: torch.Generator, iterations: int = 20) -> tuple[Tensor, Tensor]:
+    """The cluster (N,) of each row, and the k centres (k, D); in the precision of the rows.
+
+    At most `iterations` rounds, fewer if no row changes its cluster. A centre that loses all its rows becomes a
+    neighbour of another's (one of many rows is likelier), as in the code of DeepCluster; a cluster may be empty
+    all the same where there are fewer than k distinct rows.
+    """
+    centres_KD = plus_plus(x_ND, k, generator)
+    cluster_N, _ = nearest_centre(x_ND, centres_KD)
+    for _ in range(iterations):
+        centres_KD = _refill(*_means(x_ND, cluster_N, k), generator)
+        before_N, (cluster_N, _) = cluster_N, nearest_centre(x_ND, centres_KD)
+        if torch.equal(before_N, cluster_N):
+            break
+    return cluster_N, centres_KD
+
+
+def plus_plus(x_ND: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """k rows (k, D), each drawn with probability proportional to its squared distance from those drawn before."""
+    distance_N = torch.ones_like(x_ND[:, 0])
+    centres: list[Tensor] = []
+    for _ in range(k):
+        weights_N = distance_N + torch.finfo(x_ND.dtype).tiny  # where all rows are alike, any will do
+        centres.append(x_ND[torch.multinomial(weights_N, 1, generator=generator)])
+        new_N = (x_ND - centres[-1]).square().sum(1)
+        distance_N = new_N if len(centres) == 1 else torch.minimum(distance_N, new_N)
+    return torch.cat(centres)
+
+
+def nearest_centre(x_ND: Tensor, centres_KD: Tensor) -> tuple[Tensor, Tensor]:
+    """The index (N,) of the nearest centre of each row, and its squared distance (N,)."""
+    found = [torch.cdist(x_BD, centres_KD).min(1) for x_BD in x_ND.split(BLOCK)]
+    return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]).square()
+
+
+def _means(x_ND: Tensor, cluster_N: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The mean (k, D) of the rows of each cluster (0 if it has none), and their number (k,)."""
+    sum_KD, count_K = x_ND.new_zeros(k, x_ND.shape[1]), x_ND.new_zeros(k)
+    sum_KD.index_add_(0, cluster_N, x_ND)
+    count_K.index_add_(0, cluster_N, torch.ones_like(x_ND[:, 0]))
+    return sum_KD / count_K.clamp(min=1)[:, None], count_K
+
+
+def _refill(centres_KD: Tensor, count_K: Tensor, generator: torch.Generator) -> Tensor:
+    """Centres without rows become neighbours of others'."""
+    donor_K = torch.multinomial(count_K, len(count_K), replacement=True, generator=generator)
+    noise_KD = torch.empty_like(centres_KD).normal_(generator=generator)
+    return torch.where((count_K > 0)[:, None], centres_KD, centres_KD[donor_K] + 1e-4 * noise_KD)

@@ -1,0 +1,104 @@
+"""Principal components of rows that come batch by batch, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+EXACT = 4096
+"""Most columns whose covariance is accumulated whole (128 MiB); its eigenvectors take some seconds."""
+
+SPARE = 256
+"""Directions that are kept between batches beside those asked for, where there are more columns. Ours."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """The mean and the first K principal components of rows in P columns, those of largest variance first.
+
+    Each direction has length 1; its entry of largest magnitude is positive. Variances are unbiased.
+    """
+
+    mean_P: Tensor
+    directions_KP: Tensor
+    variances_K: Tensor
+
+    def project(self, x_NP: Tensor) -> Tensor:
+        """The coordinates (N, K) of rows, in the precision of the components."""
+        return (x_NP.to(self.mean_P.dtype) - self.mean_P) @ self.directions_KP.T
+
+    def whiten(self, x_NP: Tensor, least: float = 1e-8) -> Tensor:
+        """The coordinates (N, K) of rows scaled to variance 1; a variance is taken to be `least` or more."""
+        return self.project(x_NP) * self.variances_K.clamp(min=least).rsqrt()
+
+
+def principal_components(batches: Iterable[Tensor], count: int) -> Components:
+    """The first `count` components of all rows (B, P), in one pass.
+
+    Exact up to 4,096 columns. Beyond, where a covariance would not be affordable (64 x 64 x 3 pixels: 1.2 GB), each
+    batch is merged into the largest count + 256 directions of what came before (Ross et al. 2008).
+    """
+    moments: _Exact | _Truncated | None = None
+    for x_BP in batches:
+        x_BP = x_BP.double()
+        if moments is None:
+            moments = _Exact(x_BP) if x_BP.shape[1] <= EXACT else _Truncated(x_BP, count + SPARE)
+        moments.add(x_BP)
+    if moments is None or count > min(moments.rows, len(moments.mean_P)):
+        raise ValueError(f"there are no {count} principal components: there must be as many rows, and columns")
+    scatter_K, directions_KP = moments.largest(count)
+    largest_K1 = directions_KP.gather(1, directions_KP.abs().argmax(1, keepdim=True))
+    return Components(moments.mean_P, directions_KP * largest_K1.sign(), scatter_K / max(1, moments.rows - 1))
+
+
+class _Exact:
+    """Sum and sum of products of all rows, about the first batch's mean."""
+
+    def __init__(self, first_BP: Tensor) -> None:
+        P = first_BP.shape[1]
+        self.rows = 0
+        self.shift_P = first_BP.mean(0)
+        self.sum_P, self.products_PP = first_BP.new_zeros(P), first_BP.new_zeros(P, P)
+
+    def add(self, x_BP: Tensor) -> None:
+        x_BP = x_BP - self.shift_P
+        self.rows += len(x_BP)
+        self.sum_P += x_BP.sum(0)
+        self.products_PP.addmm_(x_BP.T, x_BP)
+
+    @property
+    def mean_P(self) -> Tensor:
+        return self.shift_P + self.sum_P / self.rows
+
+    def largest(self, count: int) -> tuple[Tensor, Tensor]:
+        """The largest eigenvalues (K,) of the scatter matrix, and their directions (K, P)."""
+        scatter_PP = self.products_PP - torch.outer(self.sum_P, self.sum_P) / self.rows
+        values_P, vectors_PP = torch.linalg.eigh(scatter_PP)
+        return values_P.flip(0)[:count].clamp(min=0), vectors_PP.T.flip(0)[:count]
+
+
+class _Truncated:
+    """A few rows (K, P) with nearly the scatter matrix of all: their directions, scaled by its singular values."""
+
+    def __init__(self, first_BP: Tensor, keep: int) -> None:
+        self.rows, self.keep = 0, keep
+        self.mean_P = first_BP.new_zeros(first_BP.shape[1])
+        self.kept_KP = first_BP[:0]
+
+    def add(self, x_BP: Tensor) -> None:
+        B, mean_P = len(x_BP), x_BP.mean(0)
+        between_1P = (self.rows * B / (self.rows + B)) ** 0.5 * (mean_P - self.mean_P)[None]
+        self.mean_P = (self.rows * self.mean_P + B * mean_P) / (self.rows + B)
+        self.rows += B
+        self.kept_KP = torch.cat([self.kept_KP, x_BP - mean_P, between_1P])
+        values_K, directions_KP = self.largest(self.keep)
+        self.kept_KP = values_K.sqrt()[:, None] * directions_KP
+
+    def largest(self, count: int) -> tuple[Tensor, Tensor]:
+        """As of `_Exact`, by way of the products of the kept rows, which are fewer than the columns."""
+        values_K, vectors_KK = torch.linalg.eigh(self.kept_KP @ self.kept_KP.T)
+        values_K, vectors_KK = values_K.flip(0)[:count].clamp(min=0), vectors_KK.flip(1)[:, :count]
+        return values_K, torch.nn.functional.normalize(vectors_KK.T @ self.kept_KP, dim=1)

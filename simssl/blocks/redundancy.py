@@ -1,0 +1,27 @@
+"""Penalties on the second moments of a batch, which keep a representation from collapsing (Bardes et al. 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def variance_hinge(z_BD: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """mean_d relu(1 - sqrt(var_d + epsilon)), var_d unbiased: 0-d; 0 where every column has a deviation of 1.
+
+    Source: Bardes et al. 2022, eq. 1. In the precision of its input.
+    """
+    return (1 - (z_BD.var(0) + epsilon).sqrt()).relu().mean()
+
+
+def covariance_penalty(z_BD: Tensor) -> Tensor:
+    """1/D sum_{d != e} cov_de^2, with cov over B - 1: 0-d; 0 where no two columns are correlated.
+
+    Source: Bardes et al. 2022, eq. 3 and 4. In the precision of its input, under autocast too.
+    """
+    B, D = z_BD.shape
+    centred_BD = z_BD - z_BD.mean(0)
+    with torch.autocast(z_BD.device.type, enabled=False):
+        covariance_DD = centred_BD.T @ centred_BD / (B - 1)
+    diagonal_DD = torch.eye(D, dtype=torch.bool, device=z_BD.device)
+    return covariance_DD.masked_fill(diagonal_DD, 0).square().sum() / D

@@ -1,0 +1,71 @@
+"""Batch norm over parts of the batch, so that one device behaves as several do (as in MoCo's code for CIFAR-10)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SplitBatchNorm(_BatchNorm):
+    """Batch norm of (N, C, ...) that in training normalises each of `splits` equal, contiguous parts by itself.
+
+    The running statistics follow the mean over all parts, of their means and of their unbiased variances.
+    """
+
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, splits: int, norm: _BatchNorm) -> None:
+        """In the place of `norm`: its settings, weights and running statistics."""
+        if norm.momentum is None or norm.running_mean is None:
+            raise ValueError("a batch norm without a momentum or running statistics cannot be split")
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        self.splits = splits
+        self.to(norm.running_mean).train(norm.training).load_state_dict(norm.state_dict())
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"batch norm takes (N, C, ...), not {input.ndim} dimensions")
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        if len(input) % self.splits:
+            raise ValueError(f"{len(input)} images do not split into {self.splits} equal parts")
+        return self._normalise_parts(input)
+
+    def _normalise_parts(self, x_NC: Tensor) -> Tensor:
+        """The parts side by side, as channels of one batch: each has statistics of its own."""
+        S, C = self.splits, self.num_features
+        mean_SC, variance_SC = self.running_mean.repeat(S), self.running_var.repeat(S)
+        weight_SC, bias_SC = (self.weight.repeat(S), self.bias.repeat(S)) if self.affine else (None, None)
+        parts = x_NC.unflatten(0, (S, -1)).transpose(0, 1).flatten(1, 2)
+        y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
+        with torch.no_grad():
+            self.running_mean.copy_(mean_SC.view(S, C).mean(0))
+            self.running_var.copy_(variance_SC.view(S, C).mean(0))
+            self.num_batches_tracked.add_(1)
+        return y.unflatten(1, (S, C)).transpose(0, 1).flatten(0, 1)
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Whether any part of the module is batch norm."""
+    return any(isinstance(part, _BatchNorm) for part in module.modules())
+
+
+def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
+    """The module with a SplitBatchNorm in the place of every BatchNorm1d and BatchNorm2d (in place, but for itself).
+
+    ValueError if it has batch norm of another kind.
+    """
+    if isinstance(module, _BatchNorm):
+        if type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d):
+            raise ValueError(f"batch norm of the kind {type(module).__name__} cannot be split")
+        return SplitBatchNorm(splits, module)
+    for name, child in module.named_children():
+        setattr(module, name, split_batch_norm(child, splits))
+    return module

@@ -1,0 +1,57 @@
+"""Teacher networks: a copy that follows its student as an exponential moving average."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Teacher(nn.Module):
+    """An exponential moving average of a student network, without gradients, which starts as its copy.
+
+    Parameters and floating-point buffers (running statistics) move; other buffers are copied. They move by
+    `update` alone: in training, the teacher's batch norm normalises by the batch's statistics, as the student's
+    does, and leaves the running ones as they are.
+    """
+
+    def __init__(self, student: nn.Module) -> None:
+        super().__init__()
+        self._student = (student,)  # a tuple, so that it is no submodule and its weights are not saved twice
+        self.network = copy.deepcopy(student).requires_grad_(False)
+        for module in self.network.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = 0.0
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """What the student would return with the averaged weights."""
+        y: Tensor = self.network(x)
+        return y
+
+    @torch.no_grad()
+    def update(self, momentum: float | Tensor) -> None:
+        """Become momentum * teacher + (1 - momentum) * student; a tensor is 0-d and on the device."""
+        pairs = list(zip(_state(self.network), _state(self._student[0]), strict=True))
+        moving = [(teacher, student) for teacher, student in pairs if teacher.is_floating_point()]
+        difference = torch._foreach_sub([student for _, student in moving], [teacher for teacher, _ in moving])
+        torch._foreach_mul_(difference, 1 - momentum)
+        torch._foreach_add_([teacher for teacher, _ in moving], difference)
+        for teacher, student in pairs:
+            if not teacher.is_floating_point():
+                teacher.copy_(student)
+
+
+def _state(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
+def cosine_momentum(base: float, progress: Tensor) -> Tensor:
+    """A momentum that rises from `base` to 1 along a half cosine (Grill et al. 2020), 0-d as `progress` in [0, 1].
+
+    1 - (1 - base) (cos(pi progress) + 1) / 2.
+    """
+    return 1 - (1 - base) * ((math.pi * progress).cos() + 1) / 2

@@ -1,0 +1,6 @@
+"""Random views of a batch, drawn and applied on the device: each view of each image has its own draws."""
+
+from simssl.training.views.operation import Draws
+from simssl.training.views.pipeline import Views
+
+__all__ = ["Draws", "Views"]

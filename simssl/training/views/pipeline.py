@@ -1,0 +1,135 @@
+"""The views of an experiment: its operations, one after the other, on every view of a batch at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from simssl.api import Shape
+from simssl.errors import UserError
+from simssl.experiment import settings
+from simssl.experiment.settings import ViewSettings
+from simssl.training.views.blur import Blur
+from simssl.training.views.colour import Grey, Jitter
+from simssl.training.views.geometry import Geometry
+from simssl.training.views.operation import Draws, Operation
+from simssl.training.views.resample import resize
+
+CACHE = 400_000
+"""Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache."""
+
+
+class Views:
+    """The views of an experiment, for images of one shape; UserError if the settings do not fit it."""
+
+    def __init__(self, settings: ViewSettings, image_shape: Shape) -> None:
+        channels, *source = image_shape
+        height, width = (settings.size or length for length in source)
+        self.threshold = settings.finish.threshold
+        self.shape: Shape = (channels, height, width)
+        """Of every view, and of every image that is encoded, reconstructed or measured."""
+        _check_channels(settings, channels)
+        self.operations = _operations(settings, image_shape, self.shape)
+
+    @property
+    def random(self) -> bool:
+        """Whether two views of an image can differ."""
+        return any(operation.random for operation in self.operations)
+
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        """The parameters of `count` views, each (count, ...), on the generator's device."""
+        draws: Draws = {}
+        for operation in self.operations:
+            draws |= operation.draw(count, generator)
+        return draws
+
+    def apply(self, images_MCHW: Tensor, draws: Draws) -> Tensor:
+        """The views (M, *shape) in [0, 1] of uint8 images, one by one, as drawn."""
+        size = len(images_MCHW) if images_MCHW.is_cuda else max(1, CACHE // math.prod(images_MCHW.shape[1:]))
+        if len(images_MCHW) <= size:
+            return self._apply(images_MCHW, draws)
+        parts = [slice(start, start + size) for start in range(0, len(images_MCHW), size)]
+        return torch.cat([self._apply(images_MCHW[part], {n: v[part] for n, v in draws.items()}) for part in parts])
+
+    def _apply(self, images_MCHW: Tensor, draws: Draws) -> Tensor:
+        x_MCHW = images_MCHW.float().div_(255)
+        for operation in self.operations:
+            x_MCHW = operation.apply(x_MCHW, draws)
+        return self._finish(x_MCHW)
+
+    def _finish(self, x: Tensor) -> Tensor:
+        """In place; rounding can have left [0, 1] by the last bit."""
+        return x.clamp_(0, 1) if self.threshold is None else (x > self.threshold).to(x.dtype)
+
+    def plain(self, images_MCHW: Tensor) -> Tensor:
+        """Un-augmented images (M, *shape) in [0, 1], finished."""
+        _, height, width = self.shape
+        return self._finish(resize(images_MCHW.float().div_(255), (height, width)))
+
+    def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
+        """Un-augmented images in [0, 1], finished, batch by batch on the device."""
+        return (self.plain(images_BCHW.to(device)) for images_BCHW in images_NCHW.split(size))
+
+    def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+        """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
+        if "plain" not in kinds:
+            return self.random_views(images_BCHW, len(kinds), generator)[0]
+        plain_BCHW, J = self.plain(images_BCHW), kinds.count("random")
+        random = iter(self.random_views(images_BCHW, J, generator)[0].unbind(1) if J else ())
+        return torch.stack([next(random) if kind == "random" else plain_BCHW for kind in kinds], dim=1)
+
+    def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
+        """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
+        draws = self.draw(len(images_BCHW) * J, generator)
+        x_MCHW = self.apply(images_BCHW.repeat_interleave(J, dim=0), draws)
+        return x_MCHW.unflatten(0, (len(images_BCHW), J)), draws
+
+    def style(self, draws: Draws) -> dict[str, Tensor]:
+        """What an observer could read off the views (M,), float32: crop and flips in the view as seen, the factors
+        of the jitter (the order of its operations is none), grey (0 or 1) and the blur's sigma."""
+        style: Draws = {}
+        for operation in self.operations:
+            style |= operation.style(draws)
+        return style
+
+
+def _operations(views: ViewSettings, source: Shape, target: Shape) -> list[Operation]:
+    """What the settings ask for, in the order in which it is done."""
+    operations: list[Operation] = []
+    if views.crop or views.horizontal_flip or views.vertical_flip or source != target:
+        operations.append(Geometry(views, source[1:], target[1:]))
+    if views.jitter:
+        operations.append(Jitter(views.jitter))
+    if views.grey:
+        operations.append(Grey(views.grey))
+    if views.blur:
+        operations.append(Blur(views.blur, _kernel(views.blur, *target[1:])))
+    return operations
+
+
+def _check_channels(views: ViewSettings, channels: int) -> None:
+    """UserError if an operation on colours meets images that have none."""
+    jitter = views.jitter
+    of_colour = {
+        "views.jitter.saturation": jitter and jitter.saturation,
+        "views.jitter.hue": jitter and jitter.hue,
+        "views.grey": views.grey,
+    }
+    asked = [name for name, value in of_colour.items() if value]
+    if asked and channels != 3:
+        raise UserError(f"{asked[0]} is for images of 3 colours, and these have {channels} channel(s); leave it out")
+    if jitter and channels not in (1, 3):
+        raise UserError(f"views.jitter is for images of 1 or 3 channels, and these have {channels}; leave it out")
+
+
+def _kernel(blur: settings.Blur, height: int, width: int) -> int:
+    """The side of the blur's kernel: as the settings say, or SimCLR's tenth of the height, made odd."""
+    kernel = blur.kernel or 2 * (height // 10 // 2) + 1
+    if kernel == 1:
+        raise UserError(f"views.blur.kernel is missing: a tenth of views of {height} pixels is too small for one")
+    if kernel // 2 >= min(height, width):
+        raise UserError(f"views.blur.kernel is {kernel}, too large for views of {height} x {width} pixels")
+    return kernel

@@ -1,0 +1,146 @@
+"""Optimisers and clipping: LARS against scalars, the settings of the others, exact resumption of each."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer
+from simssl.testing.fixtures import tiny_assembly
+from simssl.testing.host_sync import refuse_host_synchronisation
+from simssl.training.folder import RunFolder
+from simssl.training.optimize import build_optimizer, clip_gradient
+from simssl.training.train import Trainer
+
+ALL: list[Optimizer] = [
+    Adam(lr=0.01, weight_decay=0.1),
+    AdamW(name="adamw", lr=0.01),
+    SGD(name="sgd", lr=0.01, nesterov=True, weight_decay=0.1),
+    LARS(name="lars", lr=0.5, weight_decay=0.1),
+]
+each = pytest.mark.parametrize("settings", ALL, ids=lambda settings: settings.name)
+
+
+def trainer(folder: Path, settings: Optimizer, **more: object) -> Trainer:
+    assembly = tiny_assembly()
+    training = assembly.experiment.training.model_copy(update={"optimizer": settings, **more})
+    object.__setattr__(assembly.experiment, "training", training)
+    return Trainer(assembly, RunFolder(folder))
+
+
+Matrix = list[list[float]]
+
+
+def scalar_lars(
+    weights: list[Matrix], gradients: list[list[Matrix]], adapted: list[bool], lrs: list[float], m: float, d: float
+) -> list[Matrix]:
+    """The weights after one step for each of the learning rates, number by number, after You et al., section 4."""
+    trust = 1e-3
+    velocity = [[[0.0 for _ in row] for row in w] for w in weights]
+    for lr, step in zip(lrs, gradients, strict=True):
+        for w, g, v, is_adapted in zip(weights, step, velocity, adapted, strict=True):
+            decay = d if is_adapted else 0.0
+            squares_w = sum(x * x for row in w for x in row)
+            squares_u = sum((g[i][j] + decay * w[i][j]) ** 2 for i, row in enumerate(w) for j in range(len(row)))
+            local = 1.0
+            if is_adapted and squares_w > 0 and squares_u > 0:
+                local = trust * math.sqrt(squares_w) / math.sqrt(squares_u)
+            for i, row in enumerate(w):
+                for j in range(len(row)):
+                    v[i][j] = m * v[i][j] + local * (g[i][j] + decay * row[j])
+                    row[j] -= lr * v[i][j]
+    return weights
+
+
+def test_lars_equals_the_scalar_reference() -> None:
+    """A matrix, a bias, a matrix of zeros, one without a gradient; the learning rate changes between steps."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    start = [draw(3, 4), draw(1, 4), torch.zeros(2, 3, dtype=torch.float64), draw(2, 2)]
+    gradients = [[draw(3, 4), draw(1, 4), draw(2, 3), torch.zeros(2, 2, dtype=torch.float64)] for _ in range(4)]
+    lrs, adapted = [0.5, 2.0, 1.0, 0.1], [True, False, True, True]
+    expected = scalar_lars(
+        [w.tolist() for w in start], [[g.tolist() for g in step] for step in gradients], adapted, lrs, 0.9, 0.05
+    )
+    weights = [nn.Parameter(w.clone().flatten() if not a else w.clone()) for w, a in zip(start, adapted, strict=True)]
+    alone = nn.Parameter(torch.ones(2, 2))
+    settings = LARS(name="lars", lr=1.0, momentum=0.9, weight_decay=0.05)
+    optimizer = build_optimizer(settings, [{"params": [*weights, alone]}])
+    for lr, step in zip(lrs, gradients, strict=True):
+        for weight, gradient in zip(weights, step, strict=True):
+            weight.grad = gradient.view_as(weight)
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.step()
+    for weight, numbers in zip(weights, expected, strict=True):
+        torch.testing.assert_close(weight.detach(), torch.tensor(numbers, dtype=torch.float64).view_as(weight))
+    assert torch.equal(alone, torch.ones(2, 2))
+
+
+def test_a_step_of_lars_is_as_long_as_the_trust_coefficient_says_however_large_the_gradient() -> None:
+    for scale in (1e-3, 1.0, 1e6):
+        weight = nn.Parameter(torch.full((4, 4), 2.0))
+        weight.grad = scale * torch.ones(4, 4)
+        build_optimizer(LARS(name="lars", lr=1.0), [{"params": [weight]}]).step()
+        assert (2.0 - weight.detach()).norm().item() == pytest.approx(1e-3 * 8.0, rel=1e-3)
+
+
+@each
+def test_the_optimiser_has_every_setting(settings: Optimizer) -> None:
+    optimizer = build_optimizer(settings, [{"params": [nn.Parameter(torch.ones(2, 2))]}])
+    assert type(optimizer).__name__ == type(settings).__name__
+    assert optimizer.defaults.items() >= settings.model_dump(exclude={"name"}).items()
+    if settings.name != "lars":
+        assert optimizer.defaults["fused"]
+
+
+@each
+def test_resumption_is_bit_equal(settings: Optimizer, tmp_path: Path) -> None:
+    def go_on(folder: str, steps: int) -> Trainer:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        found = trainer(tmp_path / folder, settings, gradient_clip=0.5)
+        found.restore()
+        while found.step < steps:
+            found.train_step()
+        return found
+
+    start = go_on("new", 0).objective.state_dict()
+    whole = go_on("whole", 8)
+    go_on("parts", 3).save()
+    resumed = go_on("parts", 8)
+    for name, value in whole.objective.state_dict().items():
+        assert torch.equal(value, resumed.objective.state_dict()[name]), name
+        assert not torch.equal(value, start[name]), f"{name} was not trained"
+
+
+@each
+def test_the_host_never_waits_for_a_step(settings: Optimizer, tmp_path: Path) -> None:
+    found = trainer(tmp_path, settings, gradient_clip=0.5)
+    with refuse_host_synchronisation():
+        found.train_step()
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_stays() -> None:
+    weights = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2, 2))]
+    optimizer = build_optimizer(SGD(name="sgd", lr=1.0), [{"params": [w]} for w in weights])
+    for norm, expected in ((None, 5.0), (10.0, 5.0), (2.0, 2.0)):
+        weights[0].grad, weights[1].grad = torch.tensor([3.0, 0, 0]), torch.tensor([[0, 4.0], [0, 0]])
+        clip_gradient(optimizer, norm)
+        found = torch.cat([w.grad.flatten() for w in weights if w.grad is not None])
+        assert found.norm().item() == pytest.approx(expected, rel=1e-5)
+        assert (found[0] / found.norm()).item() == pytest.approx(0.6)
+
+
+def test_the_clip_reaches_every_step(tmp_path: Path) -> None:
+    """Without momentum and at a learning rate of 1, a step is as long as its gradient."""
+    found = trainer(tmp_path, SGD(name="sgd", lr=1.0, momentum=0.0), gradient_clip=0.125)
+    before = nn.utils.parameters_to_vector(found.objective.parameters()).detach().clone()
+    found.train_step()
+    moved = nn.utils.parameters_to_vector(found.objective.parameters()).detach() - before
+    assert moved.norm().item() == pytest.approx(0.125, rel=1e-3)

@@ -1,0 +1,159 @@
+"""What a step computes in, and what is said where the device cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+from torch import Tensor, nn
+
+from simssl.api import Backbone, Shape, Terms
+from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_assembly, tiny_experiment
+from simssl.training.assemble import Assembly, assemble
+from simssl.training.folder import RunFolder
+from simssl.training.precision import allow_tf32
+from simssl.training.train import Trainer
+
+
+def flags() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
+class Watching(TinyObjective):
+    """Notes, on the way forwards and on the way back, whether TF32 is allowed and what autocast says."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.forwards = (flags(), torch.is_autocast_enabled("cpu"))
+        terms = super().forward(x_BJCHW, index_B, generator)
+        terms.loss["kl"].register_hook(self._note)
+        return terms
+
+    def _note(self, gradient: Tensor) -> None:
+        self.backwards = (flags(), torch.is_autocast_enabled("cpu"))
+
+
+def trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watching) -> Trainer:
+    found = Trainer(tiny_assembly(objective), RunFolder(folder))
+    found.settings = found.settings.model_copy(update={"precision": precision})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("precision", "tf32", "autocast"),
+    [("float32", False, False), ("tf32", True, False), ("bfloat16", False, True)],
+)
+def test_a_step_is_in_its_precision_and_nothing_after_it(
+    precision: str, tf32: bool, autocast: bool, tmp_path: Path
+) -> None:
+    found = trainer(tmp_path, precision)
+    found.train_step()
+    assert found.objective.forwards == ((tf32, tf32), autocast)
+    assert found.objective.backwards == ((tf32, tf32), False)
+    assert flags() == (False, False)
+    assert not torch.is_autocast_enabled("cpu")
+
+
+class Failing(TinyObjective):
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        raise RuntimeError("out of memory")
+
+
+def test_a_step_that_fails_leaves_no_tf32_behind(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer(tmp_path, "tf32", Failing).train_step()
+    assert flags() == (False, False)
+
+
+def test_assembling_forbids_what_was_allowed_before() -> None:
+    allow_tf32(True)
+    tiny_assembly()
+    assert flags() == (False, False)
+
+
+def test_tf32_on_a_cpu_is_float32_and_says_so_once(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    said = "training.precision is tf32, which only CUDA has: on the CPU it is float32"
+    training = {"views": 600, "batch_views": 60}
+    results, weights = [], []
+    for precision in ("tf32", "float32"):
+        file = small(name=precision, training={**training, "precision": precision}, grid={"seed": [0, 1]})
+        results.append(simssl("run", file, "--device", "cpu"))
+        checkpoint = next(Path("runs").glob(f"{precision}/simvae-seed0-*/checkpoint.pt"))
+        weights.append(torch.load(checkpoint, weights_only=True)["objective"])
+    assert [result.exit_code for result in results] == [0, 0]
+    assert [result.stderr.count(said) for result in results] == [1, 0]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+class Convolutions(Backbone):
+    """One convolution each way."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        channels, height, width = shape
+        size = 6 * (height // 2) * (width // 2)
+        return nn.Sequential(
+            nn.Conv2d(channels, 6, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(size, outputs)
+        )
+
+    def decoder(self, shape: Shape, inputs: int) -> nn.Module:
+        channels, height, width = shape
+        size = (6, height // 2, width // 2)
+        return nn.Sequential(
+            nn.Linear(inputs, 6 * size[1] * size[2]),
+            nn.Unflatten(1, size),
+            nn.ConvTranspose2d(6, channels, 2, stride=2),
+        )
+
+
+def convolutional(channels_last: bool) -> Assembly:
+    experiment = tiny_experiment()
+    training = experiment.training.model_copy(update={"channels_last": channels_last})
+    object.__setattr__(experiment, "training", training)
+    data = TinyDataset(TinyDataset.Params()).load(Path(), lambda label, done, total: None)
+    return assemble(experiment, StubRegistry(backbone=Convolutions), data, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def test_channels_last_is_a_layout_and_nothing_else(tmp_path: Path) -> None:
+    trained = []
+    for channels_last in (False, True):
+        found = Trainer(convolutional(channels_last), RunFolder(tmp_path))
+        for _ in range(3):
+            found.train_step()
+        trained.append(found.objective)
+    kernels = [p for p in trained[1].parameters() if p.ndim == 4]
+    assert kernels
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    for name, value in trained[0].state_dict().items():
+        torch.testing.assert_close(trained[1].state_dict()[name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_channels_last_resumes_bit_equal_and_keeps_its_layout(tmp_path: Path) -> None:
+    def go_on(folder: str, steps: int) -> Trainer:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        found = Trainer(convolutional(True), RunFolder(tmp_path / folder))
+        found.restore()
+        while found.step < steps:
+            found.train_step()
+        return found
+
+    whole = go_on("whole", 6)
+    go_on("parts", 2).save()
+    resumed = go_on("parts", 6)
+    for name, value in whole.objective.state_dict().items():
+        assert torch.equal(value, resumed.objective.state_dict()[name]), name
+        assert value.stride() == resumed.objective.state_dict()[name].stride()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_rounds_in_tf32_and_not_in_float32() -> None:
+    from simssl.training.precision import step_in
+
+    a = torch.rand(512, 512, device="cuda")
+    exact = (a.double() @ a.double()).float()
+    errors = {}
+    for precision in ("float32", "tf32"):
+        with step_in(precision):
+            errors[precision] = ((a @ a) / exact - 1).abs().max().item()
+    assert errors["float32"] < 1e-5 < errors["tf32"] < 1e-2
