@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
@@ -26,3 +27,18 @@ def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
             layer.register_parameter("bias", None)
             modules.insert(-1, nn.BatchNorm1d(layer.out_features))
     return nn.Sequential(*modules[:-1])
+
+
+def in_float32(layer: nn.Module, z_BD: Tensor) -> Tensor:
+    """What a last layer makes of representations, in float32 under autocast too: logits are part of the loss."""
+    with torch.autocast(z_BD.device.type, enabled=False):
+        logits: Tensor = layer(z_BD.float())
+    return logits
+
+
+def require_two_images(images_per_step: int) -> None:
+    """ValueError if a loss that compares images with each other would have nothing to compare."""
+    if images_per_step == 1:
+        raise ValueError(
+            "it compares images with each other, and a step has only one; make training.batch_views larger"
+        )

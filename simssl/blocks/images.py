@@ -89,9 +89,11 @@ def square(image: Image.Image, size: int, crop: float = 1.0) -> Image.Image:
     return image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
 
 
-def cache_folder(root: Path) -> Path:
-    """Where the caches of the data below `root` lie: $SIMSSL_CACHE, or `simssl-cache` in it."""
-    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache")
+def cache_file(root: Path, source: Source) -> Path:
+    """Where what is decoded of a source lies: in $SIMSSL_CACHE, or `simssl-cache` below the data's `root`."""
+    place = source.folder.resolve()
+    identity = hashlib.sha256(repr((str(place), source.crop)).encode()).hexdigest()[:8]
+    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache") / f"{place.name}-{source.size}-{identity}"
 
 
 def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str]:

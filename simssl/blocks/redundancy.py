@@ -17,11 +17,10 @@ def variance_hinge(z_BD: Tensor, epsilon: float = 1e-4) -> Tensor:
 def covariance_penalty(z_BD: Tensor) -> Tensor:
     """1/D sum_{d != e} cov_de^2, with cov over B - 1: 0-d; 0 where no two columns are correlated.
 
-    Source: Bardes et al. 2022, eq. 3 and 4. In the precision of its input, under autocast too.
+    Source: Bardes et al. 2022, eq. 3 and 4. The products are taken in float64, which neither autocast nor TF32 rounds.
     """
     B, D = z_BD.shape
-    centred_BD = z_BD - z_BD.mean(0)
-    with torch.autocast(z_BD.device.type, enabled=False):
-        covariance_DD = centred_BD.T @ centred_BD / (B - 1)
+    centred_BD = (z_BD - z_BD.mean(0)).double()
+    covariance_DD = (centred_BD.T @ centred_BD / (B - 1)).to(z_BD.dtype)
     diagonal_DD = torch.eye(D, dtype=torch.bool, device=z_BD.device)
     return covariance_DD.masked_fill(diagonal_DD, 0).square().sum() / D

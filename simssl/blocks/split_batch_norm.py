@@ -46,8 +46,8 @@ class SplitBatchNorm(_BatchNorm):
         parts = x_NC.unflatten(0, (S, -1)).transpose(0, 1).flatten(1, 2)
         y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
         with torch.no_grad():
-            self.running_mean.copy_(mean_SC.view(S, C).mean(0))
-            self.running_var.copy_(variance_SC.view(S, C).mean(0))
+            self.running_mean.add_((mean_SC.view(S, C) - self.running_mean).mean(0))
+            self.running_var.add_((variance_SC.view(S, C) - self.running_var).mean(0))
             self.num_batches_tracked.add_(1)
         return y.unflatten(1, (S, C)).transpose(0, 1).flatten(0, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from simssl.blocks.heads import mlp
+from simssl.blocks.heads import in_float32, mlp
 
 
 def test_activations_keep_their_scale() -> None:
@@ -24,3 +24,11 @@ def test_shapes_and_no_layer_at_all() -> None:
     assert [type(module) for module in mlp((10, 4, 4))] == [nn.Linear, nn.ReLU, nn.Linear]
     x = torch.randn(2, 10)
     assert torch.equal(mlp((10,))(x), x)
+
+
+def test_last_logits_are_float32_under_autocast() -> None:
+    layer, z = nn.Linear(3, 5), torch.randn(4, 3)
+    expected = layer(z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(in_float32(layer, z), expected)
+        assert not torch.equal(layer(z).float(), expected)

@@ -105,3 +105,12 @@ def test_whether_there_is_batch_norm() -> None:
     assert has_batch_norm(network())
     assert has_batch_norm(split_batch_norm(network(), 2))
     assert not has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.GroupNorm(1, 2)))
+
+
+def test_without_momentum_the_running_statistics_stay_bit_for_bit() -> None:
+    """As in a teacher, whose statistics follow its student's alone."""
+    norm = SplitBatchNorm(6, nn.BatchNorm1d(50, momentum=0.0))
+    before = [buffer.normal_().abs_().clone() for buffer in (norm.running_mean, norm.running_var)]
+    norm.train()(torch.randn(24, 50))
+    assert torch.equal(norm.running_mean, before[0])
+    assert torch.equal(norm.running_var, before[1])

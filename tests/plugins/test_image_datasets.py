@@ -461,6 +461,15 @@ def test_the_cache_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "data/simssl-cache").exists()
 
 
+def test_folders_and_crops_have_caches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIMSSL_CACHE", str(tmp_path / "scratch"))
+    for root, crop in (("a", 178), ("b", 178), ("a", 100), ("b", 178)):
+        if not (tmp_path / root).exists():
+            CELEBA.example(tmp_path / root)
+        CELEBA(CELEBA.Params(crop=crop)).load(tmp_path / root, lambda label, done, total: None)
+    assert len(list((tmp_path / "scratch").iterdir())) == 3
+
+
 def test_a_batch_of_mapped_images_reads_only_its_own(tmp_path: Path) -> None:
     """The trainer's images are the mapped ones, not a copy of them."""
     from simssl.testing.fixtures import StubRegistry, tiny_experiment

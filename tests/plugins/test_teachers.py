@@ -315,9 +315,10 @@ def test_byol_where_the_prediction_is_orthogonal() -> None:
     assert the_loss(objective, views()).item() == pytest.approx(2.0, abs=1e-9)
 
 
-def test_byol_needs_a_batch() -> None:
-    with pytest.raises(ValueError, match="needs two images a step"):
-        build("byol", images=1)
+@pytest.mark.parametrize("name", ["byol", "simclr", "infonce", "vicreg"])
+def test_what_compares_images_needs_two(name: str) -> None:
+    with pytest.raises(ValueError, match="compares images with each other, and a step has only one"):
+        build(name, images=1)
 
 
 @pytest.mark.parametrize("name", ["byol", "dino"])

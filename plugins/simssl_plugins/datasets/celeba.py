@@ -13,7 +13,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import Source, cache_folder, pixels
+from simssl.blocks.images import Source, cache_file, pixels
 
 WIDTH = 178
 """Of the official pictures; one of another width is cropped in proportion."""
@@ -54,8 +54,7 @@ class CelebA(Dataset):
         _require_images(folder / IMAGES, names)
         targets = _targets(*_attributes(folder / ATTRIBUTES, names))
         source = Source(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
-        cache = cache_folder(root) / f"celeba-{self.params.size}-{self.params.crop}"
-        images_N3SS, digest = pixels(cache, source, progress)
+        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
         trained, validated = int((part_N < TEST).sum()), int((part_N == VALID).sum())
         train, test = (
             Split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import Source, cache_folder, pixels
+from simssl.blocks.images import Source, cache_file, pixels
 from simssl.blocks.splits import held_out
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -50,16 +49,12 @@ class ImageFolder(Dataset):
             raise ValueError(f"{folder} has {len(train_N)} training and {len(test_N)} test images; both need one")
         order_N = torch.cat([train_N, test_N])
         source = Source(folder, [names[i] for i in order_N.tolist()], self.params.size)
-        images_N3SS, digest = pixels(self._cache(root, folder), source, progress)
+        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
         splits = (
             Split(images_N3SS[span], _targets(labels_N, classes, order_N[span]), digest=f"{digest} {span}")
             for span in (slice(len(train_N)), slice(len(train_N), None))
         )
         return Data.of(*splits)
-
-    def _cache(self, root: Path, folder: Path) -> Path:
-        place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-        return cache_folder(root) / f"{folder.resolve().name}-{place}-{self.params.size}"
 
     @classmethod
     def example(cls, root: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.heads import mlp
+from simssl.blocks.heads import mlp, require_two_images
 from simssl.blocks.teacher import Teacher, cosine_momentum
 
 
@@ -29,18 +29,17 @@ class Byol(Objective):
 
     class Params(simssl.Params):
         head: tuple[Annotated[int, Field(ge=1)], ...] = Field((4096, 256), min_length=1)
-        "Widths of the projector behind the representation, batch norm between them. Source: Grill et al. 2020, 3.2."
+        "Widths of the projector behind the representation, batch norm between them. Source: Grill et al. 2020."
         predictor: tuple[Annotated[int, Field(ge=1)], ...] = (4096,)
-        "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020, section 3.2."
+        "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020, section 3.2."
+        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
 
     views = ("random", "random")
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
-        if context.images_per_step < 2:
-            raise ValueError("the heads' batch norm needs two images a step or more; make training.batch_views larger")
+        require_two_images(context.images_per_step)
         self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
         self.predictor = mlp((params.head[-1], *params.predictor, params.head[-1]), batch_norm=True)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
+from simssl.blocks.heads import in_float32
 from simssl.blocks.kmeans import kmeans
 from simssl.blocks.pca import principal_components
 
@@ -57,7 +58,7 @@ class DeepCluster(Objective):
         return self.classifier.parameters()
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        logits_BK = self.classifier(self.encoder(x_BJCHW[:, 0])).float()
+        logits_BK = in_float32(self.classifier, self.encoder(x_BJCHW[:, 0]))
         return Terms(loss={"cross_entropy": F.cross_entropy(logits_BK, self.cluster_N[index_B])})
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:

@@ -11,7 +11,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
 from simssl.blocks.contrast import info_nce
-from simssl.blocks.heads import mlp
+from simssl.blocks.heads import mlp, require_two_images
 from simssl.training.distributed import gather
 
 
@@ -34,6 +34,7 @@ class InfoNce(Objective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
+        require_two_images(context.images_per_step)
         self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
 

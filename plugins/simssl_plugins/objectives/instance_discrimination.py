@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
 from simssl.blocks.contrast import contrast_with_negatives
+from simssl.blocks.heads import in_float32
 from simssl.training.distributed import gather
 
 
@@ -56,7 +57,7 @@ class InstanceDiscrimination(Objective):
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_BD = self.encoder(x_BJCHW[:, 0])
         if self.classifier is not None:
-            return Terms(loss={"cross_entropy": F.cross_entropy(self.classifier(z_BD).float(), index_B)})
+            return Terms(loss={"cross_entropy": F.cross_entropy(in_float32(self.classifier, z_BD), index_B)})
         z_BD = F.normalize(z_BD.float(), dim=1)
         self.seen = gather(index_B), gather(z_BD.detach())
         return Terms(loss={"cross_entropy": self._against_bank(z_BD, index_B, generator)})

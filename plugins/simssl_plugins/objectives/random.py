@@ -21,7 +21,8 @@ class Random(Objective):
 
     class Params(simssl.Params):
         calibrate: bool = True
-        "Give batch norm the training images' statistics, averaged over batches, in one pass; nothing without it. Ours."
+        """Give batch norm the training images' statistics, averaged over batches, in one pass; nothing without it.
+        Pretrained weights have statistics of their own: set it to false for them. Ours."""
 
     trained = False
 

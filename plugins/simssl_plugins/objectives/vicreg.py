@@ -16,7 +16,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.heads import mlp
+from simssl.blocks.heads import mlp, require_two_images
 from simssl.blocks.redundancy import covariance_penalty, variance_hinge
 from simssl.training.distributed import gather
 
@@ -25,7 +25,8 @@ class VicReg(Objective):
     """VICReg: two views of an image meet, and the batch is kept from collapsing by its variances and covariances.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
-    it as layer `projection`. A step needs two images or more.
+    it as layer `projection`. Both views pass the networks as one batch, and the head has no batch norm (theirs pass
+    one by one, and it has).
     """
 
     class Params(simssl.Params):
@@ -42,6 +43,7 @@ class VicReg(Objective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
+        require_two_images(context.images_per_step)
         self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
 
