@@ -6,47 +6,14 @@ import math
 
 import pytest
 import torch
+from references import REGISTRY, assert_same_gradient, build, loss, views
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from simssl.api import Context, Objective, Terms
-from simssl.registry import Registry
-from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone
+from simssl.api import Objective
+from simssl.testing.fixtures import LATENT_DIM
 
-REGISTRY = Registry(builtins_only=True)
-
-
-def build(name: str, **params: object) -> Objective:
-    plugin = REGISTRY.load("objective", name)
-    backbone = TinyBackbone(None)
-    torch.manual_seed(0)
-    context = Context(
-        image_shape=SHAPE,
-        latent_dim=LATENT_DIM,
-        num_images=96,
-        images_per_step=6,
-        steps=10,
-        binary=True,
-        encoder=lambda outputs: backbone.encoder(SHAPE, outputs),
-        decoder=lambda inputs: backbone.decoder(SHAPE, inputs),
-    )
-    objective: Objective = plugin(plugin.Params(**params), context).double()
-    return objective
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the objectives' `.float()` from rounding, so that references can be compared in float64."""
-    monkeypatch.setattr(Tensor, "float", Tensor.double)
-
-
-def views(B: int, J: int) -> Tensor:
-    return torch.rand(B, J, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
-
-
-def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
-    terms: Terms = objective(x_BJCHW, torch.arange(len(x_BJCHW)), torch.Generator().manual_seed(seed))
-    return terms
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def samples(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> tuple[Tensor, Tensor, Tensor]:
@@ -106,16 +73,6 @@ def test_simvae_against_loops(params: dict[str, object], gamma2: float | None) -
     found = sum(loss(objective, x).loss.values())
     torch.testing.assert_close(found, total / (B * J))
     assert_same_gradient(objective, found, total / (B * J))
-
-
-def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:
-    parameters = list(objective.parameters())
-    for found, expected in zip(
-        torch.autograd.grad(ours, parameters, retain_graph=True),
-        torch.autograd.grad(reference, parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(found, expected)
 
 
 def test_simvae_of_one_view_is_the_vae() -> None:

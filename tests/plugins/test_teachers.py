@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import references
 import torch
+from references import REGISTRY
 from torch import Tensor, nn
 
-from simssl.api import Context, Objective, Shape
+from simssl.api import Shape
 from simssl.blocks.split_batch_norm import SplitBatchNorm, has_batch_norm
 from simssl.experiment.params import Params
 from simssl.experiment.settings import Training
-from simssl.registry import Registry
-from simssl.testing.fixtures import LATENT_DIM, SHAPE, StubRegistry, TinyBackbone, TinyDataset, tiny_experiment
+from simssl.testing.fixtures import SHAPE, StubRegistry, TinyBackbone, TinyDataset, tiny_experiment
 from simssl.training.assemble import assemble
 from simssl.training.folder import RunFolder
 from simssl.training.train import Trainer
 
-REGISTRY = Registry(builtins_only=True)
+pytestmark = pytest.mark.usefixtures("float64")
 METHODS = ("moco", "byol", "dino")
 GENERATOR = torch.Generator().manual_seed(3)
 
@@ -38,27 +39,7 @@ class NormBackbone(TinyBackbone):
 
 
 def build(name: str, images: int = 6, norm: bool = False, **params: object) -> Any:
-    plugin = REGISTRY.load("objective", name)
-    backbone = (NormBackbone if norm else TinyBackbone)(None)
-    torch.manual_seed(0)
-    context = Context(
-        image_shape=SHAPE,
-        latent_dim=LATENT_DIM,
-        num_images=96,
-        images_per_step=images,
-        steps=10,
-        binary=True,
-        encoder=lambda outputs: backbone.encoder(SHAPE, outputs),
-        decoder=lambda inputs: backbone.decoder(SHAPE, inputs),
-    )
-    objective: Objective = plugin(plugin.Params(**params), context).double()
-    return objective
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the objectives' `.float()` from rounding, so that references can be compared in float64."""
-    monkeypatch.setattr(Tensor, "float", Tensor.double)
+    return references.build(name, images, NormBackbone if norm else TinyBackbone, **params)
 
 
 def views(B: int = 6) -> Tensor:

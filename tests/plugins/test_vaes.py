@@ -9,55 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from references import REGISTRY, assert_same_gradient, build, loss, views
 from torch import Tensor
 
-from simssl.api import Context, Objective, Terms
-from simssl.registry import Registry
-from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone
+from simssl.api import Objective
+from simssl.testing.fixtures import LATENT_DIM, SHAPE
 
-REGISTRY = Registry(builtins_only=True)
-
-
-def build(name: str, **params: object) -> Objective:
-    plugin, backbone = REGISTRY.load("objective", name), TinyBackbone(None)
-    torch.manual_seed(0)
-    context = Context(
-        image_shape=SHAPE,
-        latent_dim=LATENT_DIM,
-        num_images=96,
-        images_per_step=8,
-        steps=10,
-        binary=True,
-        encoder=lambda outputs: backbone.encoder(SHAPE, outputs),
-        decoder=lambda inputs: backbone.decoder(SHAPE, inputs),
-    )
-    objective: Objective = plugin(plugin.Params(**params), context).double()
-    return objective
-
-
-@pytest.fixture(autouse=True)
-def float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the objectives' `.float()` from rounding, so that references can be compared in float64."""
-    monkeypatch.setattr(Tensor, "float", Tensor.double)
-
-
-def views(B: int, J: int) -> Tensor:
-    return torch.rand(B, J, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
-
-
-def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
-    terms: Terms = objective(x_BJCHW, torch.arange(len(x_BJCHW)), torch.Generator().manual_seed(seed))
-    return terms
-
-
-def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:
-    parameters = list(objective.parameters())
-    for found, expected in zip(
-        torch.autograd.grad(ours, parameters, retain_graph=True),
-        torch.autograd.grad(reference, parameters),
-        strict=True,
-    ):
-        torch.testing.assert_close(found, expected)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def slow_elbo(objective: Objective, x: Tensor, noise_D: Tensor, sigma2_x: float | None) -> tuple[Any, Any]:

@@ -1,0 +1,51 @@
+"""Built-in objectives on tiny networks in float64, for tests against independent slow references."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simssl.api import Context, Objective, Terms
+from simssl.registry import Registry
+from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone
+
+REGISTRY = Registry(builtins_only=True)
+IMAGES = 96
+
+
+def build(name: str, images_per_step: int = 8, backbone: type[TinyBackbone] = TinyBackbone, **params: object) -> Any:
+    plugin, built = REGISTRY.load("objective", name), backbone(None)
+    torch.manual_seed(0)
+    context = Context(
+        image_shape=SHAPE,
+        latent_dim=LATENT_DIM,
+        num_images=IMAGES,
+        images_per_step=images_per_step,
+        steps=10,
+        binary=True,
+        encoder=lambda outputs: built.encoder(SHAPE, outputs),
+        decoder=lambda inputs: built.decoder(SHAPE, inputs),
+    )
+    objective: Objective = plugin(plugin.Params(**params), context).double()
+    return objective
+
+
+def views(B: int, J: int) -> Tensor:
+    return torch.rand(B, J, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
+
+
+def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
+    terms: Terms = objective(x_BJCHW, torch.arange(len(x_BJCHW)), torch.Generator().manual_seed(seed))
+    return terms
+
+
+def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:
+    parameters = list(objective.parameters())
+    for found, expected in zip(
+        torch.autograd.grad(ours, parameters, retain_graph=True),
+        torch.autograd.grad(reference, parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
