@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simssl.blocks.messages import reason
+
 FILES = {
     True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -39,16 +41,15 @@ def load(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 def _explained(error: Exception, folder: Path, train: bool) -> Exception:
     """What is missing, or which of the files cannot be read."""
-    reason = " ".join((str(error) or type(error).__name__).split())
     absent = [name for names in FILES.values() for name in names if not (folder / name).is_file()]
     if absent:
         return FileNotFoundError(
             f"{folder} has no {', '.join(absent)}, which could be neither unpacked from there nor downloaded "
-            f"({reason}); put them there, or name the folder above {folder.parent.name} with --data"
+            f"({reason(error)}); put them there, or name the folder above {folder.parent.name} with --data"
         )
     if isinstance(error, OSError):
-        return ValueError(f"{folder} cannot be read ({reason})")
-    return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason}); get them again")
+        return ValueError(f"{folder} cannot be read ({reason(error)})")
+    return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason(error)}); get them again")
 
 
 def write_example(dataset: Any, root: Path, images: int = 40) -> None:

@@ -22,6 +22,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from simssl.blocks.messages import reason
+
 VERSION = 1
 """Of what is done to an image here; another one makes every cache anew."""
 HEADER = 4096
@@ -69,8 +71,7 @@ def read(path: Path, at_least: int = 0) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no image that can be read; take it away") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
-        reason = " ".join((str(error) or type(error).__name__).split())
-        raise ValueError(f"{path} cannot be read ({reason}); mend it or take it away") from error
+        raise ValueError(f"{path} cannot be read ({reason(error)}); mend it or take it away") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

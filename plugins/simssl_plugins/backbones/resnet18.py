@@ -53,7 +53,7 @@ class Resnet18(Backbone):
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
         stem = self._stem(shape)
-        network = self._pretrained(shape, outputs) if self.params.pretrained else _create(shape, outputs)
+        network = _pretrained(stem, shape, outputs) if self.params.pretrained else _create(shape, outputs)
         if stem.kernel == 3:
             network.conv1 = _he(nn.Conv2d(shape[0], WIDTHS[0], 3, stem.stride, 1, bias=False))
         if not stem.pool:
@@ -74,21 +74,20 @@ class Resnet18(Backbone):
         )
         return STEMS[name]
 
-    def _pretrained(self, shape: Shape, outputs: int) -> Any:
-        """ValueError if the weights mean nothing for this stem or these channels, or cannot be had."""
-        stem = self._stem(shape)
-        if stem != STEMS["imagenet"]:
-            raise ValueError(f"the pretrained weights have a 7 x 7 stem, not this one ({stem}); set 'stem: imagenet'")
-        if shape[0] not in (1, 3):
-            raise ValueError(f"the pretrained weights are for images of 1 or 3 channels, not {shape[0]}")
-        try:
-            return _create(shape, outputs, pretrained=True)
-        except Exception as error:  # whatever the hub raises
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(
-                f"the pretrained weights cannot be had ({reason}); connect to the network once, "
-                "or leave out 'pretrained'"
-            ) from error
+
+def _pretrained(stem: Stem, shape: Shape, outputs: int) -> Any:
+    """ValueError if the weights mean nothing for this stem or these channels, or cannot be had."""
+    if stem != STEMS["imagenet"]:
+        raise ValueError(f"the pretrained weights have a 7 x 7 stem, not this one ({stem}); set 'stem: imagenet'")
+    if shape[0] not in (1, 3):
+        raise ValueError(f"the pretrained weights are for images of 1 or 3 channels, not {shape[0]}")
+    try:
+        return _create(shape, outputs, pretrained=True)
+    except Exception as error:  # whatever the hub raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"the pretrained weights cannot be had ({reason}); connect to the network once, or leave out 'pretrained'"
+        ) from error
 
 
 def _create(shape: Shape, outputs: int, pretrained: bool = False) -> Any:

@@ -12,6 +12,7 @@ from torchvision.datasets import CIFAR10
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.blocks.messages import reason
 
 FOLDER = "cifar-10-batches-py"
 TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
@@ -49,10 +50,9 @@ def _download(root: Path) -> None:
     try:
         CIFAR10(str(root), download=True)
     except Exception as error:
-        reason = " ".join((str(error) or type(error).__name__).split())
         raise FileNotFoundError(
             f"{root / FOLDER} has no {', '.join(_missing(root))}, which could be neither unpacked from "
-            f"{CIFAR10.filename} there nor downloaded ({reason}); put {CIFAR10.filename} into {root}, or name "
+            f"{CIFAR10.filename} there nor downloaded ({reason(error)}); put {CIFAR10.filename} into {root}, or name "
             f"the folder above {FOLDER} with --data"
         ) from error
 
@@ -71,8 +71,7 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         labels_N = np.array(content["labels"], dtype=np.int64)
         return content["data"].reshape(len(labels_N), 3, 32, 32), labels_N
     except Exception as error:
-        reason = " ".join((str(error) or type(error).__name__).split())
-        raise ValueError(f"{path} is damaged ({reason}); get it again") from error
+        raise ValueError(f"{path} is damaged ({reason(error)}); get it again") from error
 
 
 class _Arrays(pickle.Unpickler):
