@@ -165,14 +165,16 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
         ctx.exit(1)
 
 
-def _print_table(folders: list[Path], format_: str = "table", against: str | None = None) -> list[str]:
+def _print_table(
+    folders: list[Path], format_: str = "table", against: str | None = None, relative_to: str | None = None
+) -> list[str]:
     """Print the runs' table; return a sentence for each run that cannot be read."""
     from simssl.measurement import formats, report
     from simssl.measurement.runs import load_all
 
     runs, unreadable = load_all(folders)
     if runs:
-        click.echo(formats.FORMATS[format_](report.tabulate(runs, against)))
+        click.echo(formats.FORMATS[format_](report.tabulate(runs, against, relative_to)))
     for sentence in unreadable:
         _echo(sentence)
     return unreadable
@@ -217,6 +219,7 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
 @cli.command("report")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
+@click.option("--relative-to", metavar="METHOD", help="Each difference from this row, seed by seed, below the numbers.")
 @click.option(
     "--format",
     "format_",
@@ -226,14 +229,16 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     help="csv and json hold every number, the others each evaluator's summary.",
 )
 @click.pass_context
-def report_(ctx: click.Context, runs: tuple[Path, ...], against: str | None, format_: str) -> None:
+def report_(
+    ctx: click.Context, runs: tuple[Path, ...], against: str | None, relative_to: str | None, format_: str
+) -> None:
     """Print one table of many runs.
 
     RUNS are their folders, or folders around them.
     """
     from simssl.measurement.runs import find
 
-    if _print_table(find(runs), format_, against):
+    if _print_table(find(runs), format_, against, relative_to):
         ctx.exit(1)
 
 

@@ -8,6 +8,7 @@ import json
 import math
 from typing import Any
 
+from simssl.measurement.estimate import Estimate
 from simssl.measurement.report import Cell, Row, Table
 
 ABSENT = "\N{EN DASH}"
@@ -24,18 +25,26 @@ def _decimals_as(value: float, like: str) -> str:
 
 
 def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
-    """The mean with its standard error (and its number of runs, if the row has more); below it the published
-    value with the difference."""
+    """The mean with its standard error; below it the published value with ours minus it, and, in brackets, the
+    difference from the row that the table is relative to."""
     if cell is None:
         return [ABSENT]
-    mean = number(cell.mean, unit)
-    lines = [mean if cell.stderr is None else f"{mean}±{_decimals_as(cell.stderr, mean)}"]
-    if cell.n != runs:
-        lines[0] += f" (n={cell.n})"
+    lines = [_estimate(cell.ours, unit, runs)]
     if cell.published:
-        difference = f"{cell.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        difference = f"{cell.ours.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
         lines.append(f"{cell.published.source}: {number(cell.published.value, unit)}, {difference}")
+    if cell.difference:
+        sign = "+" if cell.difference.mean >= 0 else ""
+        lines.append(f"({sign}{_estimate(cell.difference, unit, runs)})")
     return lines
+
+
+def _estimate(estimate: Estimate, unit: str, runs: int) -> str:
+    """The mean with its standard error, and its number of runs if that is not the row's."""
+    text = number(estimate.mean, unit)
+    if estimate.stderr is not None:
+        text += f"±{_decimals_as(estimate.stderr, text)}"
+    return text if estimate.n == runs else f"{text} (n={estimate.n})"
 
 
 def headings(table: Table) -> list[str]:
@@ -60,9 +69,9 @@ def _numbers(table: Table, row: Row) -> list[list[str]]:
 def caption(table: Table) -> str:
     """What stands in the cells."""
     counts = {row.runs for row in table.rows}
-    if counts == {1}:
-        return "one run each"
-    return f"mean±standard error over {f'{counts.pop()} runs each' if len(counts) == 1 else 'the runs'}"
+    runs = f"{counts.pop()} runs each" if len(counts) == 1 else "the runs"
+    text = "one run each" if runs == "1 runs each" else f"mean±standard error over {runs}"
+    return f"{text}; in brackets the difference from {table.relative_to}, seed by seed" if table.relative_to else text
 
 
 def terminal(table: Table) -> str:
@@ -123,9 +132,9 @@ def records(table: Table) -> list[dict[str, Any]]:
             "method": row.label,
             "key": column.key,
             "remark": column.remark.strip(),
-            "mean": cell.mean,
-            "stderr": cell.stderr,
-            "runs": cell.n,
+            "mean": cell.ours.mean,
+            "stderr": cell.ours.stderr,
+            "runs": cell.ours.n,
             "unit": column.unit,
             "better": column.better,
             "selected_on": column.protocol.get("selected_on"),
@@ -133,6 +142,9 @@ def records(table: Table) -> list[dict[str, Any]]:
             "published_stderr": cell.published.stderr if cell.published else None,
             "published_selected_on": cell.published.selected_on if cell.published else None,
             "source": cell.published.source if cell.published else None,
+            "relative_to": table.relative_to if cell.difference else None,
+            "difference": cell.difference.mean if cell.difference else None,
+            "difference_stderr": cell.difference.stderr if cell.difference else None,
         }
         for row in table.rows
         for column, cell in row.cells.items()

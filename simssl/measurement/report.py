@@ -7,24 +7,27 @@ protocols in different columns: nothing is merged in silence.
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from simssl.errors import UserError
+from simssl.measurement.estimate import Estimate, difference
 from simssl.measurement.published import Published, read_published
 from simssl.measurement.runs import SETTINGS, Run, once
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The mean over `n` runs and its standard error (None for a single run)."""
+    """What the runs of a row found, by seed; beside it a published value, and the difference from another row."""
 
-    mean: float
-    stderr: float | None
-    n: int
+    by_seed: Mapping[int, float]
     published: Published | None = None
+    difference: Estimate | None = None
+
+    @property
+    def ours(self) -> Estimate:
+        return Estimate.of(list(self.by_seed.values()))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     notes: Sequence[str]
+    relative_to: str | None = None
+    """The label of the row that differences are taken from."""
 
     @property
     def summary(self) -> list[Column]:
@@ -81,8 +86,12 @@ class Table:
 # --- the table -------------------------------------------------------------------------------------------
 
 
-def tabulate(runs: Sequence[Run], against: str | None = None) -> Table:
-    """One row for each setting, in the order of the runs."""
+def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str | None = None) -> Table:
+    """One row for each setting, in the order of the runs.
+
+    `against` names a published table; `relative_to` the row of each experiment from which the differences of the
+    others are taken. UserError if there is no such row.
+    """
     published = read_published(against) if against else {}
     runs, copies = once(runs)
     groups: dict[str, list[Run]] = {}
@@ -91,7 +100,10 @@ def tabulate(runs: Sequence[Run], against: str | None = None) -> Table:
     columns = _columns(runs)
     labels = _labels([group[0] for group in groups.values()])
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    return Table(list(columns.values()), rows, [*_notes(runs), *copies, *_unlike(rows)])
+    notes = [*_notes(runs), *copies, *_unlike(rows)]
+    if relative_to is not None:
+        rows = _relative(rows, relative_to)
+    return Table(list(columns.values()), rows, notes, relative_to)
 
 
 def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,16 +159,31 @@ def _row(
     names = settings["dataset"]["name"], settings["objective"]["name"]
     cells = {}
     for identity, column in columns.items():
-        values = [
-            run.metrics[column.key]["value"]
+        by_seed = {
+            run.settings["seed"]: run.metrics[column.key]["value"]
             for run in group
             if "value" in run.metrics.get(column.key, {}) and _identity(column.key, run.metrics[column.key]) == identity
-        ]
-        if values:
-            stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-            reference = published.get((*names, column.published_key))
-            cells[column] = Cell(statistics.fmean(values), stderr, len(values), reference)
+        }
+        if by_seed:
+            cells[column] = Cell(by_seed, published.get((*names, column.published_key)))
     return Row(settings["name"], label, len(group), cells)
+
+
+def _relative(rows: Sequence[Row], label: str) -> list[Row]:
+    """The rows with their differences from the one of that label in their experiment."""
+    bases = {row.experiment: row for row in rows if row.label == label}
+    if not bases:
+        raise UserError(f"no row is called '{label}'; there are: {', '.join(dict.fromkeys(r.label for r in rows))}")
+    related = []
+    for row in rows:
+        base = bases.get(row.experiment)
+        if base is not None and base is not row:
+            both = row.cells.keys() & base.cells.keys()
+            found = {c: difference(row.cells[c].by_seed, base.cells[c].by_seed) for c in both}
+            cells = {column: replace(cell, difference=found.get(column)) for column, cell in row.cells.items()}
+            row = replace(row, cells=cells)
+        related.append(row)
+    return related
 
 
 def _labels(groups: Sequence[Run]) -> list[str]:

@@ -63,9 +63,9 @@ def test_mean_and_standard_error_over_seeds(run: Callable[..., Path]) -> None:
     found = table(*runs)
     (row,), (column,) = found.rows, found.columns
     cell = row.cells[column]
-    assert (row.label, row.runs, cell.n) == ("simvae", 3, 3)
-    assert cell.mean == pytest.approx(statistics.mean(values))
-    assert cell.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
+    assert (row.label, row.runs, cell.ours.n) == ("simvae", 3, 3)
+    assert cell.ours.mean == pytest.approx(statistics.mean(values))
+    assert cell.ours.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
     assert formats.cell_text(cell, "fraction", runs=3) == ["0.930±0.021"]
 
 
@@ -91,7 +91,7 @@ def test_other_protocols_are_other_columns(run: Callable[..., Path]) -> None:
         run("b", {KNN: metric(0.2, data="abc", evaluator={"k": 9})}, seed=1),
     )
     assert [column.title for column in found.columns] == [f"{KNN} [k 5]", f"{KNN} [k 9]"]
-    assert [cell.n for cell in found.rows[0].cells.values()] == [1, 1]
+    assert [cell.ours.n for cell in found.rows[0].cells.values()] == [1, 1]
 
 
 def test_a_selection_on_test_is_labelled(run: Callable[..., Path]) -> None:
@@ -223,7 +223,7 @@ def test_copies_lose_nothing_and_their_differences_are_told(run: Callable[..., P
         run("c", {KNN: metric(0.6)}),
     ]
     found = table(*copies)
-    assert [cell.mean for cell in found.rows[0].cells.values()] == [0.5, 0.3]
+    assert [cell.ours.mean for cell in found.rows[0].cells.values()] == [0.5, 0.3]
     assert found.notes == [
         "2 of the runs are copies of others, and counted once",
         f"{KNN}: copies of a run differ, and the first is shown",
@@ -249,6 +249,31 @@ def test_a_mean_over_fewer_runs_says_so(run: Callable[..., Path]) -> None:
     text = formats.terminal(table(*runs))
     assert "0.050±0.050 (n=2)" in text
     assert "0.300 (n=1)" in text
+
+
+def test_differences_from_a_row_are_taken_seed_by_seed(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
+    """Seeds move both methods alike, so their difference has a smaller standard error than either."""
+    values = {"simvae": [0.90, 0.94, 0.99], "vae": [0.89, 0.92, 0.96], "simclr": [0.95, 0.97]}
+    for name, found in values.items():
+        for seed, value in enumerate(found):
+            run(f"{name}{seed}", {KNN: metric(value)}, objective={"name": name}, seed=seed)
+    run("other", {KNN: metric(0.5)}, name="another", objective={"name": "vae"})
+    records = json.loads(simssl("report", "runs", "--relative-to", "simvae", "--format", "json").stdout)["metrics"]
+    of = {(r["experiment"], r["method"]): (r["difference"], r["difference_stderr"]) for r in records}
+    assert of["e", "simvae"] == of["another", "vae"] == (None, None)
+    assert of["e", "vae"] == pytest.approx((-0.02, statistics.stdev([0.01, 0.02, 0.03]) / 3**0.5))
+    assert of["e", "simclr"] == pytest.approx((0.04, 0.01))
+    text = simssl("report", "runs", "--relative-to", "simvae").stdout
+    assert "(\N{MINUS SIGN}0.020±0.006)" in text
+    assert "(+0.040±0.010)" in text
+    assert "in brackets the difference from simvae, seed by seed" in text
+
+
+def test_no_row_to_take_differences_from_is_said(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
+    run("a", {KNN: metric(0.5)})
+    result = simssl("report", "runs", "--relative-to", "simclr")
+    assert result.exit_code == 2
+    assert "no row is called 'simclr'; there are: simvae" in result.stderr
 
 
 DAMAGED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def _knn_module() -> Any:
     import importlib
 
     return importlib.import_module(REGISTRY.find("evaluator", "knn").module)
+
+
+def test_the_mean_over_targets_is_its_summary() -> None:
+    subject = oracle(labelled())
+    splits = []
+    for split in (subject.data.train, subject.data.test):
+        target = split.targets["class"]
+        splits.append(replace(split, targets={"class": target, "noise": replace(target, values=target.values.roll(1))}))
+    subject.data = Data.of(*splits)
+    found = evaluator("mlp_probe", lr=1e-2, epochs=60, mean=True).run(subject).metrics
+    assert list(found) == ["accuracy", "class/accuracy", "noise/accuracy"]
+    parts = [found["class/accuracy"].value, found["noise/accuracy"].value]
+    assert parts[0] != parts[1]
+    assert found["accuracy"].value == pytest.approx(sum(parts) / 2)
 
 
 def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:

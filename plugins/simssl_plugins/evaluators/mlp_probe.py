@@ -23,6 +23,8 @@ class MlpProbe(Evaluator):
     class Params(simssl.Params):
         targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
         "Targets of the data set to predict; all that have classes if empty."
+        mean: bool = False
+        "Give the mean over the targets too, which a table shows instead of them."
         epochs: int = Field(200, ge=1)
         "Most passes over the training images. Source: the paper, 200."
         batch: int = Field(64, ge=1)
@@ -59,6 +61,9 @@ class MlpProbe(Evaluator):
             )
             for m, name in enumerate(names)
         }
+        if self.params.mean:
+            mean = sum(metric.value for metric in metrics.values()) / len(metrics)
+            metrics = {"accuracy": Metric(mean, "fraction", "higher"), **metrics}
         return Result(metrics, protocol=self._protocol(subject.data))
 
     def _protocol(self, data: Data) -> dict[str, str]:

@@ -1,0 +1,29 @@
+"""A mean with its standard error, over seeds, and the difference of two methods seed by seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean over `n` runs and its standard error (None for a single run)."""
+
+    mean: float
+    stderr: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+        return cls(statistics.fmean(values), stderr, len(values))
+
+
+def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
+    """The mean of ours minus theirs over the seeds that both have, with the standard error of these paired
+    differences; None if they share no seed."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    return Estimate.of([ours[seed] - theirs[seed] for seed in seeds]) if seeds else None
