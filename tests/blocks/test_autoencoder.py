@@ -57,3 +57,16 @@ def test_a_sample_is_inferred_drawn_and_decoded() -> None:
     log_likelihood = Gaussian(0.1).log_prob(x, model.decode(sample.z_BD))
     torch.testing.assert_close(sample.reconstruction, -log_likelihood.sum() / 6)
     torch.testing.assert_close(sample.kl, kl_standard(mean, log_variance).sum() / 6)
+
+
+def test_an_outlier_among_the_posteriors_does_not_take_over_the_loss() -> None:
+    """One image whose log variance is far out has a bounded divergence and a bounded gradient; others keep theirs."""
+    raw = torch.tensor([[0.0, -6.0], [0.0, -1.0], [0.0, 0.0], [0.0, 30.0]], requires_grad=True)
+    model = GaussianAutoencoder(lambda outputs: nn.Identity(), lambda inputs: nn.Identity(), 1)
+    _, log_variance = model.infer(raw)
+    assert torch.equal(log_variance[:3], raw[:3, 1:])
+    divergence = kl_standard(torch.zeros(4, 1), log_variance)
+    assert divergence[3] < 100
+    divergence.sum().backward()
+    assert raw.grad is not None
+    assert raw.grad[3, 1].abs() < 1
