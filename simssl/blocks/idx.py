@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from simssl.blocks.downloads import without_leftovers
 from simssl.blocks.messages import reason
 
 FILES = {
@@ -26,13 +26,10 @@ def load(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     is damaged.
     """
     folder = root / dataset.__name__ / "raw"
-    new = [path for path in (folder, folder.parent, root) if not path.exists()]
     try:
-        split = dataset(str(root), train=train, download=True)
+        with without_leftovers(folder, folder.parent, root):  # torchvision makes them before it downloads
+            split = dataset(str(root), train=train, download=True)
     except Exception as error:
-        for path in new:  # torchvision makes them before it downloads
-            with suppress(OSError):
-                path.rmdir()
         raise _explained(error, folder, train) from error
     if len(split.data) != len(split.targets):
         raise ValueError(f"{folder} has {len(split.data)} images and {len(split.targets)} labels")

@@ -109,6 +109,13 @@ def test_zero_weights_know_no_image_from_another() -> None:
     assert instance_loss(objective, views(4, 1)).item() == pytest.approx(math.log(IMAGES))
 
 
+def test_what_belongs_to_the_bank_is_refused_without_one() -> None:
+    plugin = REGISTRY.load("objective", "instance_discrimination")
+    with pytest.raises(ValueError, match="'momentum' is the memory bank's: leave it out, or"):
+        plugin.Params(momentum=0.9)
+    assert plugin.Params(**plugin.Params().model_dump()).variant == "parametric"
+
+
 def slow_bank_loss(objective: Objective, x: Tensor, negatives: int, temperature: float, seed: int = 7) -> Tensor:
     drawn = torch.randint(IMAGES, (negatives,), generator=torch.Generator().manual_seed(seed)).tolist()
     bank, total = objective.bank_ND, torch.zeros((), dtype=torch.float64)

@@ -72,6 +72,17 @@ def test_cifar10_says_what_to_put_where(
     assert "Traceback" not in result.stderr
 
 
+def test_a_download_of_cifar10_that_fails_leaves_no_folder(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    result = simssl("run", small(dataset={"name": "cifar10"}), "--data", "nowhere")
+    assert result.exit_code == 2
+    assert "nowhere/cifar-10-batches-py has no data_batch_1" in result.stderr
+    assert not Path("nowhere").exists()
+
+
 class Harm:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return os.system, ("touch harmed",)

@@ -12,6 +12,7 @@ from torchvision.datasets import CIFAR10
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.blocks.downloads import without_leftovers
 from simssl.blocks.messages import reason
 
 FOLDER = "cifar-10-batches-py"
@@ -48,7 +49,8 @@ def _missing(root: Path) -> list[str]:
 def _download(root: Path) -> None:
     """FileNotFoundError says what to put where if torchvision can neither unpack nor download it."""
     try:
-        CIFAR10(str(root), download=True)
+        with without_leftovers(root):  # torchvision makes it before it downloads
+            CIFAR10(str(root), download=True)
     except Exception as error:
         raise FileNotFoundError(
             f"{root / FOLDER} has no {', '.join(_missing(root))}, which could be neither unpacked from "

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import simssl
@@ -37,6 +37,13 @@ class InstanceDiscrimination(Objective):
         "Of the memory bank: divides the cosines. Source: the code of Wu et al. 2018 for CIFAR-10."
         momentum: float = Field(0.5, ge=0, lt=1)
         "Of the memory bank: the old entry's share in the new one. Source: the code of Wu et al. 2018."
+
+        @model_validator(mode="after")
+        def _of_the_bank_alone(self) -> InstanceDiscrimination.Params:
+            for name in ("negatives", "temperature", "momentum"):
+                if self.variant == "parametric" and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"'{name}' is the memory bank's: leave it out, or set 'variant: memory_bank'")
+            return self
 
     views = ("random",)
     bank_ND: Tensor
