@@ -259,6 +259,9 @@ def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small
     metrics = json.loads((run / "metrics.json").read_text())["metrics"]
     nll = squared.sum() / 0.02 / len(x) + 32 * torch.log(torch.tensor(0.02 * torch.pi)).item()
     assert metrics["reconstruction/mse"]["value"] == pytest.approx(squared.mean().item(), rel=1e-4)
+    mean = (data.train.images.double() / 255).mean(0)
+    of_mean = (x - mean).square().mean().item()
+    assert metrics["reconstruction/R2"]["value"] == pytest.approx(1 - squared.mean().item() / of_mean, rel=1e-4)
     assert metrics["reconstruction/nll"]["value"] == pytest.approx(nll.item(), rel=1e-3)
     assert metrics["reconstruction/nll"]["unit"] == "nats/image"
     picture = Image.open(run / "images" / "reconstruction-test.png")
