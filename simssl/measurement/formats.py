@@ -14,14 +14,16 @@ from simssl.measurement.report import Cell, Row, Table
 ABSENT = "\N{EN DASH}"
 
 
-def number(value: float, unit: str) -> str:
-    """Three decimals for what lies between 0 and 1 by nature, else three significant digits."""
-    decimals = 3 if unit in ("fraction", "R2") else max(0, 2 - math.floor(math.log10(abs(value) or 1)))
-    return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _decimals_as(value: float, like: str) -> str:
-    return f"{value:.{len(like.partition('.')[2])}f}"
+def number(value: float, unit: str, stderr: float | None = None) -> str:
+    """Three decimals for what lies between 0 and 1 by nature; else two digits of the standard error, or three of
+    the value where there is none."""
+    if unit in ("fraction", "R2"):
+        decimals = 3
+    else:
+        digits, of = (2, stderr) if stderr else (3, value)
+        decimals = max(0, digits - 1 - math.floor(math.log10(abs(of) or 1)))
+    text = f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return text if stderr is None else f"{text}±{stderr:.{decimals}f}"
 
 
 def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
@@ -41,10 +43,8 @@ def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
 
 def _estimate(estimate: Estimate, unit: str, runs: int) -> str:
     """The mean with its standard error, and its number of runs if that is not the row's."""
-    text = number(estimate.mean, unit)
-    if estimate.stderr is not None:
-        text += f"±{_decimals_as(estimate.stderr, text)}"
-    return text if estimate.n == runs else f"{text} (n={estimate.n})"
+    text = number(estimate.mean, unit, estimate.stderr)
+    return text if estimate.n == runs else f"{text}, n={estimate.n}"
 
 
 def headings(table: Table) -> list[str]:

@@ -66,6 +66,22 @@ class Row:
     label: str
     runs: int
     cells: Mapping[Column, Cell]
+    settings: Mapping[str, Any]
+
+    @property
+    def names(self) -> set[str]:
+        """What a user may call it."""
+        return {self.label, self.settings["objective"]["name"]}
+
+    @property
+    def circumstances(self) -> list[Any]:
+        """What two methods must share to be compared: all but the objective and how it is optimised."""
+        budget = [self.settings["training"].get(key) for key in ("views", "epochs")]
+        return [
+            self.experiment,
+            *(self.settings[key] for key in ("dataset", "views", "backbone", "latent_dim")),
+            budget,
+        ]
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str]
     relative_to: str | None = None
-    """The label of the row that differences are taken from."""
+    """The method that differences are taken from."""
 
     @property
     def summary(self) -> list[Column]:
@@ -89,8 +105,8 @@ class Table:
 def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str | None = None) -> Table:
     """One row for each setting, in the order of the runs.
 
-    `against` names a published table; `relative_to` the row of each experiment from which the differences of the
-    others are taken. UserError if there is no such row.
+    `against` names a published table; `relative_to` the method from which the others' differences are taken, where
+    experiment, data, views, networks and budget are the same. UserError if there is no such row.
     """
     published = read_published(against) if against else {}
     runs, copies = once(runs)
@@ -102,7 +118,8 @@ def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str |
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
     notes = [*_notes(runs), *copies, *_unlike(rows)]
     if relative_to is not None:
-        rows = _relative(rows, relative_to)
+        rows, unrelated = _relative(rows, relative_to)
+        notes += unrelated
     return Table(list(columns.values()), rows, notes, relative_to)
 
 
@@ -166,24 +183,29 @@ def _row(
         }
         if by_seed:
             cells[column] = Cell(by_seed, published.get((*names, column.published_key)))
-    return Row(settings["name"], label, len(group), cells)
+    return Row(settings["name"], label, len(group), cells, settings)
 
 
-def _relative(rows: Sequence[Row], label: str) -> list[Row]:
-    """The rows with their differences from the one of that label in their experiment."""
-    bases = {row.experiment: row for row in rows if row.label == label}
-    if not bases:
-        raise UserError(f"no row is called '{label}'; there are: {', '.join(dict.fromkeys(r.label for r in rows))}")
-    related = []
+def _relative(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
+    """The rows with their differences from the one of that label, or objective, in the same circumstances."""
+    if not any(method in row.names for row in rows):
+        raise UserError(f"no row is called '{method}'; there are: {', '.join(dict.fromkeys(r.label for r in rows))}")
+    related, notes = [], []
     for row in rows:
-        base = bases.get(row.experiment)
-        if base is not None and base is not row:
-            both = row.cells.keys() & base.cells.keys()
-            found = {c: difference(row.cells[c].by_seed, base.cells[c].by_seed) for c in both}
-            cells = {column: replace(cell, difference=found.get(column)) for column, cell in row.cells.items()}
-            row = replace(row, cells=cells)
+        bases = [base for base in rows if method in base.names and base.circumstances == row.circumstances]
+        if len(bases) == 1 and row is not bases[0]:
+            row = _minus(row, bases[0])
+        elif len(bases) != 1:
+            found = "several rows of {} share" if bases else "no row of {} shares"
+            notes.append(f"{row.label}: no difference, since {found.format(method)} its data, views and budget")
         related.append(row)
-    return related
+    return related, notes
+
+
+def _minus(row: Row, base: Row) -> Row:
+    both = row.cells.keys() & base.cells.keys()
+    found = {column: difference(row.cells[column].by_seed, base.cells[column].by_seed) for column in both}
+    return replace(row, cells={c: replace(cell, difference=found.get(c)) for c, cell in row.cells.items()})
 
 
 def _labels(groups: Sequence[Run]) -> list[str]:

@@ -247,8 +247,8 @@ def test_a_mean_over_fewer_runs_says_so(run: Callable[..., Path]) -> None:
     metrics = [{KNN: metric(0.0)}, {KNN: metric(0.1)}, {"style_probe/R2": metric(0.3)}]
     runs = [run(f"s{i}", found, seed=i) for i, found in enumerate(metrics)]
     text = formats.terminal(table(*runs))
-    assert "0.050±0.050 (n=2)" in text
-    assert "0.300 (n=1)" in text
+    assert "0.050±0.050, n=2" in text
+    assert "0.300, n=1" in text
 
 
 def test_differences_from_a_row_are_taken_seed_by_seed(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
@@ -267,6 +267,31 @@ def test_differences_from_a_row_are_taken_seed_by_seed(simssl: Callable[..., Res
     assert "(\N{MINUS SIGN}0.020±0.006)" in text
     assert "(+0.040±0.010)" in text
     assert "in brackets the difference from simvae, seed by seed" in text
+
+
+def test_differences_are_taken_at_equal_budgets_alone(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
+    """A short and a long run of the same file lie in one folder; each method is compared with its like."""
+    for views, vae, simvae in ((1000, 0.1, 0.3), (2000, 0.2, 0.7)):
+        run(f"v{views}", {KNN: metric(vae)}, objective={"name": "vae"}, training={"views": views, "lr": 1})
+        run(f"s{views}", {KNN: metric(simvae)}, training={"views": views, "lr": 2})
+    run("alone", {KNN: metric(0.2)}, objective={"name": "simclr"}, training={"views": 3000})
+    text = simssl("report", "runs", "--relative-to", "vae").stdout
+    assert "(+0.200)" in text
+    assert "(+0.500)" in text
+    assert "simclr: no difference, since no row of vae shares its data, views and budget" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "shown"),
+    [
+        (1234.5, 0.4, "1234.50±0.40"),
+        (0.00012, 34.5, "0±34"),
+        (0.01153, 0.00012, "0.01153±0.00012"),
+        (7552.3, None, "7552"),
+    ],
+)
+def test_a_standard_error_decides_how_many_digits_are_shown(value: float, stderr: float | None, shown: str) -> None:
+    assert formats.number(value, "nats/image", stderr) == shown
 
 
 def test_no_row_to_take_differences_from_is_said(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:
