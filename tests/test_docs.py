@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import shlex
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from click.testing import Result
 
 from simssl import hookspecs
+from simssl.experiment.config import load
 from simssl.experiment.model import Core
 from simssl.registry import KINDS, Registry
 from simssl.testing import CHECKS
@@ -70,6 +72,30 @@ def test_commands_are_commands(page: Path, simssl: Callable[..., Result]) -> Non
                 text = simssl(words[1], "--help").stdout
                 assert text, line
                 assert all(re.search(rf"(^|[\s,]){re.escape(option)}\b", text) for option in options), line
+
+
+def test_experiments_in_the_pages_are_right(tmp_path: Path) -> None:
+    found = 0
+    for page in PAGES:
+        for block in re.findall(r"^```yaml\n(name: .*?)^```", page.read_text(), re.M | re.S):
+            file = tmp_path / "experiment.yaml"
+            file.write_text(block)
+            assert load(file, Registry(builtins_only=True)), page.name
+            found += 1
+    assert found > 1
+
+
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("source", [*PAGES, *EXPERIMENTS], ids=lambda path: path.name)
+def test_runs_that_are_suggested_can_be_pasted(source: Path) -> None:
+    """Every `simssl run experiments/...`, in a page or in the head of an experiment, is right with its options."""
+    for line in source.read_text().splitlines():
+        if found := re.fullmatch(r"#? *(simssl run experiments/.*)", line):
+            _, _, file, *options = shlex.split(found[1], comments=True)
+            overrides = [value for option, value in itertools.pairwise(options) if option == "-s"]
+            assert load(ROOT / file, Registry(builtins_only=True), overrides), line
 
 
 def test_experiment_page_names_every_key() -> None:
