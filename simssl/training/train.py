@@ -137,6 +137,7 @@ class Trainer:
     def _draw_order(self) -> Tensor:
         n = len(self.images_NCHW)
         assert self.optimizer is not None
+        self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
         forget(self.optimizer, self.objective.restarted_parameters())
         if weights_N is None:

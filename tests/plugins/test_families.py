@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from references import IMAGES, REGISTRY, assert_same_gradient, build, loss, view
 from torch import Tensor
 
 from simssl.api import Objective
+from simssl.blocks.kmeans import kmeans
 from simssl.testing.checks import CHECKS, Check
 from simssl.testing.fixtures import LATENT_DIM, tiny_assembly
 from simssl.training.folder import RunFolder
@@ -157,11 +159,11 @@ def test_a_collapsed_bank_knows_no_image_from_another() -> None:
 
 
 def test_the_bank_begins_as_what_the_encoder_makes_of_the_images() -> None:
-    """Once: later epochs find what it remembers. The parametric variant asks for no representation."""
-    z = torch.randn(IMAGES, LATENT_DIM, generator=seeded()).double()
+    """About their mean. Once: later epochs find what it remembers. The parametric variant asks for none of this."""
+    z = torch.randn(IMAGES, LATENT_DIM, generator=seeded()).double() + 3
     objective = build("instance_discrimination", variant="memory_bank")
     objective.before_epoch(0, lambda: z, seeded())
-    torch.testing.assert_close(objective.bank_ND, torch.stack([unit(row) for row in z]))
+    torch.testing.assert_close(objective.bank_ND, torch.stack([unit(row - z.mean(0)) for row in z]))
     for epoch, other in ((1, objective), (0, build("instance_discrimination"))):
         assert other.before_epoch(epoch, lambda: pytest.fail("encoded all images"), seeded()) is None
 
@@ -179,6 +181,20 @@ def test_the_bank_remembers_after_the_step() -> None:
         torch.testing.assert_close(objective.bank_ND[own], expected)
     others = [n for n in range(IMAGES) if n not in INDEX.tolist()]
     assert torch.equal(objective.bank_ND[others], before[others])
+
+
+def test_the_bank_remembers_what_every_process_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a second process's rows gathered: the next four images, with the opposite representations."""
+    objective, x = build("instance_discrimination", variant="memory_bank"), views(4, 1)
+    before, others = objective.bank_ND.clone(), INDEX + 1
+    module = importlib.import_module(type(objective).__module__)
+    monkeypatch.setattr(module, "gather", lambda t: torch.cat([t, -t if t.is_floating_point() else t + 1]))
+    instance_loss(objective, x)
+    objective.after_step(torch.tensor(0.5))
+    for i, (own, other) in enumerate(zip(INDEX.tolist(), others.tolist(), strict=True)):
+        z = unit(objective.posterior(x[i]).mean[0])
+        torch.testing.assert_close(objective.bank_ND[own], unit(before[own] + z))
+        torch.testing.assert_close(objective.bank_ND[other], unit(before[other] - z))
 
 
 def test_momentum_is_the_old_entrys_share() -> None:
@@ -257,6 +273,28 @@ def test_clusters_ignore_the_scale_of_a_direction() -> None:
     assert len(pairs) < 12  # the same up to names and a few rows; 36 if they had nothing to do with one another
 
 
+def test_what_k_means_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of length 1, and as many rounds as the parameter says."""
+    objective, given = build("deep_cluster", k=4, iterations=7), []
+
+    def spy(x_ND: Tensor, k: int, generator: torch.Generator, iterations: int) -> tuple[Tensor, Tensor]:
+        given.append((x_ND.norm(dim=1), k, iterations))
+        return kmeans(x_ND, k, generator, iterations)
+
+    monkeypatch.setattr(importlib.import_module(type(objective).__module__), "kmeans", spy)
+    objective.before_epoch(1, lambda: blobs()[0], seeded(1))
+    ((lengths, k, iterations),) = given
+    torch.testing.assert_close(lengths, torch.ones(96).double())
+    assert (k, iterations) == (4, 7)
+
+
+def test_fewer_images_than_latent_dimensions_are_clustered() -> None:
+    objective = build("deep_cluster", k=4)
+    wide = torch.randn(96, 200, dtype=torch.float64, generator=seeded())
+    weights = objective.before_epoch(1, lambda: wide, seeded(1))
+    assert weights.sum().item() == pytest.approx(4)
+
+
 def test_a_collapsed_encoder_does_not_stop_the_run() -> None:
     objective = build("deep_cluster", k=4)
     weights = objective.before_epoch(1, lambda: torch.ones(96, 4), seeded())
@@ -316,19 +354,3 @@ def test_resumed_over_several_epochs_bit_for_bit(
     moments = [found.optimizer.state_dict()["state"] for found in (whole, resumed)]
     for key, state in moments[0].items():
         assert all(torch.equal(value, moments[1][key][name]) for name, value in state.items())
-
-
-# --- all of them -----------------------------------------------------------------------------------------
-
-TRAINED = ["beta_vae", "cr_vae", "vicreg", "infonce", "instance_discrimination", "deep_cluster", "memory_bank"]
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_losses_are_float32_under_autocast(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # in float32
-    found = trainer(memory_bank() if name == "memory_bank" else REGISTRY.load("objective", name), tmp_path)
-    found.settings = found.settings.model_copy(update={"precision": "bfloat16"})
-    x_BJCHW = found.assembly.views.batch(found.images_NCHW[:6], found.objective.views, found.generator)
-    terms = found._descend(x_BJCHW, torch.arange(6))
-    assert {(value.dtype, value.isfinite().item()) for value in terms.loss.values()} == {(torch.float32, True)}
-    go_on(found, 20)  # RunError if a term is not finite

@@ -120,6 +120,7 @@ def test_simclr_representation_is_the_encoders_output() -> None:
     ("params", "message"),
     [
         ({"psi": "uniform", "gamma2": 1.0}, "no variance"),
+        ({"psi": "uniform", "J": 1}, "take a J of 2 or more"),
         ({"J": 1, "sigma2": 1.5}, "would not be positive"),
         ({"likelihood": "bernoulli", "sigma2_x": 0.1}, "no variance"),
     ],

@@ -13,7 +13,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from simssl.api import Context, Objective
+from simssl.experiment.settings import ViewSettings
 from simssl.registry import Registry
+from simssl.training.views import Views
 
 SHAPE = (2, 3, 3)
 GENERATOR = torch.Generator()
@@ -106,6 +108,13 @@ def test_batch_norm_of_the_random_encoder_knows_the_training_images() -> None:
     objective.fit(iter(x.split(25)), GENERATOR)
     halves = torch.stack([half.var((0, 2, 3)) for half in x.split(25)])
     torch.testing.assert_close(objective.encoder[0].running_var, halves.mean(0))
+
+
+def test_a_few_images_over_a_full_batch_count_no_more_than_others() -> None:
+    """1,001 images come as 501 and 500, not as 1,000 and 1: a batch counts as one, however small."""
+    views = Views(ViewSettings(), (1, 8, 8))
+    batches = views.plain_batches(torch.zeros(1001, 1, 8, 8, dtype=torch.uint8), torch.device("cpu"))
+    assert [len(batch) for batch in batches] == [501, 500]
 
 
 def test_uncalibrated_statistics_are_those_of_initialisation() -> None:

@@ -398,6 +398,15 @@ def test_dino_centre_is_the_average_of_the_teachers_logits() -> None:
         torch.testing.assert_close(objective.centre, torch.tensor(expected, dtype=torch.float64))
 
 
+def test_dino_centre_is_that_of_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = build("dino", centre_momentum=0.0, **FEW)
+    monkeypatch.setattr(importlib.import_module(type(objective).__module__), "gather", lambda t: torch.cat([t, 3 * t]))
+    terms(objective, views())
+    alone = objective.teacher(views().flatten(0, 1)).mean(0)
+    objective.after_step(torch.full((), 0.0))
+    torch.testing.assert_close(objective.centre, 2 * alone)
+
+
 # --- all three -------------------------------------------------------------------------------------------
 
 
@@ -415,31 +424,6 @@ def test_dino_offers_the_teachers_representation_too() -> None:
     disturb(objective.teacher)
     torch.testing.assert_close(objective.layers(x)["teacher"], objective.teacher.network[0](x))
     assert not torch.allclose(objective.layers(x)["teacher"], objective.posterior(x).mean)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_autocast_rounds_networks_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With networks that autocast cannot touch, the loss is bit for bit the same."""
-    monkeypatch.undo()
-
-    class Exact(nn.Module):
-        def __init__(self, module: nn.Module) -> None:
-            super().__init__()
-            self.module = module
-
-        def forward(self, x: Tensor) -> Tensor:
-            with torch.autocast("cpu", enabled=False):
-                return self.module(x)  # type: ignore[no-any-return]
-
-    objective, x = build(name).float(), views().float()
-    for part in {"encoder", "head", "predictor"} & set(objective._modules):
-        setattr(objective, part, Exact(getattr(objective, part)))
-    network = objective.teacher.network
-    objective.teacher.network = nn.Sequential(Exact(network[:2]), *network[2:])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rounded = the_loss(objective, x)
-    assert rounded.dtype == torch.float32
-    assert torch.equal(rounded, the_loss(objective, x))
 
 
 @pytest.mark.parametrize("name", METHODS)

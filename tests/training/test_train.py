@@ -330,3 +330,13 @@ def test_cuda_trains_measures_and_resumes(
         assert simssl("run", file, "--device", "cuda", "--runs", runs).exit_code == 0
         texts.append(next(Path(runs).rglob("metrics.json")).read_text())
     assert texts[0] == texts[1]
+
+
+def test_a_diverged_run_is_stopped_before_its_representations_are_clustered(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    """The next reading of the terms would come later than the next epoch."""
+    training = {"epochs": 5, "batch_views": 60, "log_every": 1000, "optimizer": {"name": "sgd", "lr": 1e30}}
+    result = simssl("run", small(objective={"name": "deep_cluster", "k": 4}, training=training))
+    assert result.exit_code == 1
+    assert "the loss term 'cross_entropy' is not finite at step" in result.stderr

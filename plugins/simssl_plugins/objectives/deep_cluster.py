@@ -47,8 +47,8 @@ class DeepCluster(Objective):
     @torch.no_grad()
     def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor:
         z_ND = encode_all()
-        whitened_ND = principal_components(z_ND.split(1000), z_ND.shape[1]).whiten(z_ND)
-        cluster_N, _ = kmeans(F.normalize(whitened_ND, dim=1), self.params.k, generator, self.params.iterations)
+        whitened_NK = principal_components(z_ND.split(1000), min(z_ND.shape)).whiten(z_ND)
+        cluster_N, _ = kmeans(F.normalize(whitened_NK, dim=1), self.params.k, generator, self.params.iterations)
         self.cluster_N.copy_(cluster_N)
         for parameter in self.restarted_parameters():
             parameter.zero_()

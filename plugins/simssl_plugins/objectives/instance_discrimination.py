@@ -25,12 +25,14 @@ class InstanceDiscrimination(Objective):
     """Instance discrimination: one view of an image tells which image of the training split it is.
 
     The loss works on the representation itself, without a head between. The bank begins as the representations of
-    the untrained encoder (ours: from a random bank, as theirs, the first pass would learn random targets).
+    the untrained encoder about their mean (ours: from a random bank, as theirs, the first pass would learn random
+    targets; and not centred, those of an untrained network with batch norm are nearly one).
     """
 
     class Params(simssl.Params):
         variant: Literal["parametric", "memory_bank"] = "parametric"
-        "A learned weight for every image, or the memory of its last representations."
+        """A learned weight for every image (Dosovitskiy et al. 2014), or the memory of its last representations
+        (Wu et al. 2018). Source: the paper, section 4.3, has the parametric one."""
         negatives: int = Field(4096, ge=1)
         "Of the memory bank: entries drawn in each step, for all its images. Source: Wu et al. 2018, for each image."
         temperature: float = Field(0.1, gt=0)
@@ -59,7 +61,8 @@ class InstanceDiscrimination(Objective):
     @torch.no_grad()
     def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> None:
         if self.classifier is None and epoch == 0:
-            self.bank_ND.copy_(F.normalize(encode_all(), dim=1))
+            z_ND = encode_all()
+            self.bank_ND.copy_(F.normalize(z_ND - z_ND.mean(0), dim=1))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_BD = self.encoder(x_BJCHW[:, 0])

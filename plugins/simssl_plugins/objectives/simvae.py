@@ -42,6 +42,8 @@ class SimVae(Objective):
 
         @model_validator(mode="after")
         def _variance_of_psi(self) -> SimVae.Params:
+            if self.psi == "uniform" and self.J == 1:
+                raise ValueError("under a uniform psi a single view has no prior: take a J of 2 or more")
             if self.psi == "uniform" and self.gamma2 is not None:
                 raise ValueError("a uniform psi has no variance: leave out 'gamma2'")
             if self.psi == "gaussian" and self.gamma2 is None and self.sigma2 >= self.J:

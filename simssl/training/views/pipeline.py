@@ -70,8 +70,9 @@ class Views:
         return self._finish(resize(images_MCHW.float().div_(255), (height, width)))
 
     def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
-        """Un-augmented images in [0, 1], finished, batch by batch on the device."""
-        return (self.plain(images_BCHW.to(device)) for images_BCHW in images_NCHW.split(size))
+        """Un-augmented images in [0, 1], finished, on the device, in batches as equal as can be of at most `size`."""
+        parts = math.ceil(len(images_NCHW) / size)
+        return (self.plain(images_BCHW.to(device)) for images_BCHW in images_NCHW.tensor_split(parts))
 
     def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
