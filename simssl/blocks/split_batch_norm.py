@@ -64,7 +64,8 @@ def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
     """
     if isinstance(module, _BatchNorm):
         if type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d):
-            raise ValueError(f"batch norm of the kind {type(module).__name__} cannot be split")
+            kind = type(module).__name__
+            raise ValueError(f"batch norm of the kind {kind} cannot be split; set 'batch_norm_splits: 1'")
         return SplitBatchNorm(splits, module)
     for name, child in module.named_children():
         setattr(module, name, split_batch_norm(child, splits))

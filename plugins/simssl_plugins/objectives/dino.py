@@ -24,7 +24,8 @@ from simssl.training.distributed import gather
 class Dino(Objective):
     """DINO: the student's soft classes of one view match a slowly following teacher's, sharpened and centred.
 
-    Head: the MLP of `head`, its output divided by its length, and K prototypes of length 1. The representation is
+    Head: the MLP of `head` (ReLU where theirs has GELU), its output divided by its length, and K prototypes of length
+    1, which learn from the first step (theirs wait for an epoch). The representation is
     the output of the student's encoder, as for every method (the paper measures the teacher's); evaluators can ask
     for the teacher's as layer `teacher` and for the MLP's output as layer `projection`.
     """

@@ -34,7 +34,8 @@ class MoCo(Objective):
 
     class Params(simssl.Params):
         queue: int = Field(4096, ge=1)
-        "Keys that are remembered. Source: He et al. 2020, the authors' code for CIFAR-10."
+        """Keys that are remembered; with fewer images than that, an image's own old keys are among its negatives.
+        Source: He et al. 2020, the authors' code for CIFAR-10."""
         momentum: float = Field(0.99, ge=0, le=1)
         "Of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
         temperature: float = Field(0.1, gt=0)
