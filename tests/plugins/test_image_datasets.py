@@ -354,6 +354,28 @@ def test_nested_folders_belong_to_their_class_or_to_none(tmp_path: Path) -> None
     assert len(plain.train) == 20
 
 
+def test_linked_folders_are_classes_and_a_link_back_up_ends(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", cats=10)
+    photos(tmp_path / "disk", dogs=10)
+    (tmp_path / "photos/dogs").symlink_to(tmp_path / "disk/dogs")
+    (tmp_path / "photos/cats/again").symlink_to("..")
+    (tmp_path / "disk/dogs/cats").symlink_to(tmp_path / "photos/cats")
+    data = load(PHOTOS, tmp_path, path="photos")
+    assert data.train.targets["class"].classes == ("cats", "dogs")
+    assert data.test is not None
+    assert (data.train.targets["class"].values.bincount() + data.test.targets["class"].values.bincount()).tolist() == [
+        10,
+        20,
+    ]
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    photos(tmp_path, photos=10)
+    (tmp_path / "photos/round").symlink_to("round")
+    with pytest.raises(ValueError, match=r"photos/round cannot be read \(.*symbolic links\); mend it or"):
+        load(PHOTOS, tmp_path, path="photos")
+
+
 def mixed(root: Path) -> None:
     """The photos of a user: mixed sizes, grey and CMYK, one lying on its side, a text and hidden files among them."""
     PHOTOS.example(root)

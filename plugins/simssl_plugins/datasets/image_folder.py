@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -76,11 +77,8 @@ class ImageFolder(Dataset):
 
 def _find(folder: Path, below: str) -> list[str]:
     """The images' names as seen from the folder, in a fixed order; how many other files there are is told."""
-    files: list[str] = []
-    for place, folders, names in os.walk(folder / below, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        where = Path(place).relative_to(folder)
-        files += [(where / name).as_posix() for name in names if not name.startswith(".")]
+    top = str(folder / below)
+    files = [Path(file).relative_to(folder).as_posix() for file in _files(top, frozenset((os.path.realpath(top),)))]
     images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if others := sorted(set(files) - set(images)):
         said = f"{folder}: {len(others):,} files that are no images by their names are left out, {others[0]} first"
@@ -88,8 +86,19 @@ def _find(folder: Path, below: str) -> list[str]:
     return images
 
 
-def _raise(error: OSError) -> None:
-    raise ValueError(f"{error.filename} cannot be read ({error.strerror})") from error
+def _files(place: str, passed: frozenset[str]) -> Iterator[str]:
+    """All files below that are not hidden, through links too, unless they lead back to a folder that is `passed`."""
+    try:
+        with os.scandir(place) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+        folders = {entry.path for entry in seen if entry.is_dir()}
+    except OSError as error:
+        raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
+    for entry in seen:
+        if entry.path not in folders:
+            yield entry.path
+        elif (real := os.path.realpath(entry.path)) not in passed:
+            yield from _files(entry.path, passed | {real})
 
 
 def _classes(names: list[str], folder: Path, depth: int) -> tuple[Tensor | None, tuple[str, ...]]:
