@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -318,11 +319,61 @@ def test_folders_train_and_test_are_the_splits(tmp_path: Path) -> None:
     assert grey(data.test) == [180, 181, 120]
     assert data.test is not None
     assert data.test.targets["class"].values.tolist() == [0, 0, 1]
-    moved = tmp_path / "photos/test/c"
-    moved.mkdir()
-    (tmp_path / "photos/train/b/01.png").rename(moved / "01.png")
-    other = load(PHOTOS, tmp_path, path="photos")
-    assert (len(other.train), other.train.targets["class"].classes) == (4, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_folder_val_is_the_official_validation_split_inside_train(name: str, tmp_path: Path) -> None:
+    photos(tmp_path / "photos", **{"Train__a": 3, "Train__b": 2, f"{name}__b": 2, "TEST__a": 1})
+    data = load(PHOTOS, tmp_path, path="photos")
+    assert grey(data.train) == [0, 1, 2, 60, 61, 120, 121]
+    assert data.train.targets["class"].values.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert data.validation is not None
+    assert data.validation.tolist() == [5, 6]
+    assert grey(data.test) == [180]
+
+
+def test_evaluators_select_on_a_users_validation_images(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    photos(Path("data/photos"), train__a=12, train__b=12, val__a=4, val__b=4, test__a=3, test__b=3)
+    result = simssl("run", small(**(PHOTO_RUN | {"evaluators": [{"name": "knn", "k": [1, 2, 3]}]})))
+    assert result.exit_code == 0, result.stderr
+    (run,) = Path("runs/small").iterdir()
+    selection = json.loads((run / "metrics.json").read_text())["metrics"]["knn/class/accuracy"]["protocol"]["selection"]
+    assert selection == "k on the official validation split, part of train; then all of train votes"
+
+
+@pytest.mark.parametrize("others", [{"val__a": 4, "val__b": 4}, {}])
+def test_without_a_folder_test_a_tenth_of_train_is_for_test(
+    others: dict[str, int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where there are no split folders; the validation images stay what they are."""
+    caplog.set_level("INFO", "simssl")
+    photos(tmp_path / "photos", train__a=10, train__b=10, **others)
+    data = load(PHOTOS, tmp_path, path="photos")
+    assert data.test is not None
+    assert data.test.targets["class"].values.tolist() == [0, 1]
+    assert len(data.train) == 18 + sum(others.values())
+    assert max(grey(data.test)) < 70
+    assert (data.validation is None) == (not others)
+    assert caplog.messages == [f"{tmp_path}/photos has no folder test: the last tenth of train is the test split"]
+
+
+def test_a_class_may_be_called_as_a_split(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", plane=10, train=10, test__a=10)
+    (tmp_path / "photos/test").rename(tmp_path / "photos/car")
+    assert load(PHOTOS, tmp_path, path="photos").train.targets["class"].classes == ("car", "plane", "train")
+
+
+def test_what_lies_beside_the_split_folders_is_said_to_be_left_out(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    photos(Path("data/photos"), train__a=20, test__a=3, extra=2)
+    (Path("data/photos") / "labels.csv").write_text("a,b")
+    (Path("data/photos") / ".DS_Store").write_text("hidden")
+    result = simssl("run", small(**PHOTO_RUN))
+    assert result.exit_code == 0, result.stderr
+    assert "data/photos: left out, beside the folders test, train: extra, labels.csv\n" in result.stderr
 
 
 def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:
@@ -454,6 +505,23 @@ def loose(folder: Path) -> str:
     return "data/photos has images beside the folders of its classes, loose.png first; move them into one, or set"
 
 
+def unknown_class(folder: Path) -> str:
+    shutil.rmtree(folder)
+    photos(folder, train__cats=3, val__cats=1, val__dogs=2, test__cats=2)
+    return "data/photos/val/dogs is a class that data/photos/train lacks; add it there, take it away, or set 'labels: f"
+
+
+def split_twice(folder: Path) -> str:
+    photos(folder, Train__a=2, val__a=2, Valid__a=2)
+    return "data/photos has both Valid and val, which are one split; keep one of them"
+
+
+def split_without_train(folder: Path) -> str:
+    for old, new in (("dark", "val"), ("bright", "Test")):
+        (folder / old).rename(folder / new)
+    return "data/photos has Test and val and no folder train; put the training images there"
+
+
 def gone(folder: Path) -> str:
     folder.rename("elsewhere")
     return "data/photos is no folder; 'path' is seen from --data, or absolute"
@@ -471,7 +539,13 @@ def dangling(folder: Path) -> str:
     return "No such file or directory: 'data/photos/dark/link.jpg'"
 
 
-@pytest.mark.parametrize("harm", [truncated, text_called_image, empty, cut_png, loose, gone, only_text, dangling])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(truncated, text_called_image, empty, cut_png, loose, gone, only_text, dangling),
+        *(unknown_class, split_twice, split_without_train),
+    ],
+)
 def test_the_file_at_fault_is_named_in_one_sentence(
     harm: Callable[[Path], str], simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
 from PIL import Image
 from pydantic import Field
-from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
 from simssl.blocks.images import Source, cache_file, pixels
+from simssl.blocks.messages import listed
 from simssl.blocks.splits import held_out
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-SPLITS = ("train", "test")
+SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+"""The splits by the names of their folders, in small letters."""
 
 
 class ImageFolder(Dataset):
     """The images below a folder, upright as their EXIF says, in RGB, as squares of `size` pixels.
 
-    Its folders are the classes (target `class`), with all that lies in them; without folders, or with
-    `labels: false`, there is no target. Where it has the folders `train` and `test`, these are the splits, each as
-    above; else the last tenth of a fixed permutation, stratified by class, is the test split. Files that are hidden,
-    or no images by their names, are left out. The images are decoded once into a cache, anew when a file changes.
+    Its folders are the classes (target `class`), with all that lies in them, links followed; without folders, or
+    with `labels: false`, there is no target. A folder `train` alone, or beside `test` or `val` (or `valid`, or
+    `validation`), makes these the splits, each as above; validation images are part of the training split, and
+    evaluators select on them. Without `test` the last tenth of a fixed permutation of the training images,
+    stratified by class, is the test split. Files that are hidden, or no images by their names, are left out. The
+    images are decoded once into a cache, anew when a file changes.
     """
 
     class Params(simssl.Params):
@@ -42,20 +45,22 @@ class ImageFolder(Dataset):
         folder = root / self.params.path
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
-        official = all((folder / split).is_dir() for split in SPLITS)
-        names = [name for split in (SPLITS if official else (".",)) for name in _find(folder, split)]
-        labels_N, classes = _classes(names, folder, depth=int(official)) if self.params.labels else (None, ())
-        train_N, test_N = _split(names, labels_N, official)
-        if not len(train_N) or not len(test_N):
-            raise ValueError(f"{folder} has {len(train_N)} training and {len(test_N)} test images; both need one")
-        order_N = torch.cat([train_N, test_N])
-        source = Source(folder, [names[i] for i in order_N.tolist()], self.params.size)
+        places = _places(folder)
+        found = {split: _find(folder, place) for split, place in places.items()}
+        class_of = _classes(folder, places, found) if self.params.labels else {}
+        train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
+        if "test" not in found:
+            train, test = _parted(train, class_of)
+        if not train or not test:
+            raise ValueError(f"{folder} has {len(train)} training and {len(test)} test images; both need one")
+        source = Source(folder, [*train, *validation, *test], self.params.size)
         images_N3SS, digest = pixels(cache_file(root, source), source, progress)
+        trained = len(train) + len(validation)
         splits = (
-            Split(images_N3SS[span], _targets(labels_N, classes, order_N[span]), digest=f"{digest} {span}")
-            for span in (slice(len(train_N)), slice(len(train_N), None))
+            Split(images_N3SS[span], _targets(source.names[span], class_of), digest=f"{digest} {span}")
+            for span in (slice(trained), slice(trained, None))
         )
-        return Data.of(*splits)
+        return Data.of(*splits, validation=torch.arange(len(train), trained) if validation else None)
 
     @classmethod
     def example(cls, root: Path) -> None:
@@ -75,59 +80,94 @@ class ImageFolder(Dataset):
         (root / "photos" / "notes.txt").write_text("where they were taken\n")
 
 
+def _places(folder: Path) -> dict[str, str]:
+    """The folder of each split, or of all images where there are no such folders; what lies beside them is told."""
+    entries = _entries(str(folder))
+    folders = [name for name, is_folder in entries.items() if is_folder]
+    named = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
+    places = {split: name for name, split in named.items()}
+    if len(places) < 2 and (len(named) < len(folders) or "train" not in places):
+        return {"train": "."}
+    if double := [name for name, split in named.items() if places[split] != name]:
+        kept = places[named[double[0]]]
+        raise ValueError(f"{folder} has both {double[0]} and {kept}, which are one split; keep one of them")
+    if "train" not in places:
+        raise ValueError(f"{folder} has {' and '.join(named)} and no folder train; put the training images there")
+    if others := [name for name in entries if name not in named]:
+        _say(f"{folder}: left out, beside the folders {', '.join(named)}: {listed(others)}")
+    if "test" not in places:
+        _say(f"{folder} has no folder test: the last tenth of {places['train']} is the test split")
+    return places
+
+
+def _entries(place: str) -> dict[str, bool]:
+    """What lies in a folder and is not hidden, in order, and whether it is a folder, or a link to one."""
+    try:
+        with os.scandir(place) as entries:
+            is_folder = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
+    except OSError as error:
+        raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
+    return dict(sorted(is_folder.items()))
+
+
+def _say(sentence: str) -> None:
+    logging.getLogger("simssl").info(sentence)
+
+
 def _find(folder: Path, below: str) -> list[str]:
     """The images' names as seen from the folder, in a fixed order; how many other files there are is told."""
     top = str(folder / below)
     files = [Path(file).relative_to(folder).as_posix() for file in _files(top, frozenset((os.path.realpath(top),)))]
     images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if others := sorted(set(files) - set(images)):
-        said = f"{folder}: {len(others):,} files that are no images by their names are left out, {others[0]} first"
-        logging.getLogger("simssl").info(said)
+        _say(f"{folder}: {len(others):,} files that are no images by their names are left out, {others[0]} first")
     return images
 
 
 def _files(place: str, passed: frozenset[str]) -> Iterator[str]:
     """All files below that are not hidden, through links too, unless they lead back to a folder that is `passed`."""
-    try:
-        with os.scandir(place) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = {entry.path for entry in seen if entry.is_dir()}
-    except OSError as error:
-        raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
-    for entry in seen:
-        if entry.path not in folders:
-            yield entry.path
-        elif (real := os.path.realpath(entry.path)) not in passed:
-            yield from _files(entry.path, passed | {real})
+    for name, is_folder in _entries(place).items():
+        path = os.path.join(place, name)
+        if not is_folder:
+            yield path
+        elif (real := os.path.realpath(path)) not in passed:
+            yield from _files(path, passed | {real})
 
 
-def _classes(names: list[str], folder: Path, depth: int) -> tuple[Tensor | None, tuple[str, ...]]:
-    """The labels (N,) and classes, by the folder at this depth; none if every image lies above."""
-    parts = [PurePosixPath(name).parts for name in names]
-    loose = [name for name, part in zip(names, parts, strict=True) if len(part) == depth + 1]
-    if len(loose) == len(names):
-        return None, ()
+def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) -> dict[str, str]:
+    """The class of each image by name: the folder that it lies in below its split's; none if there are no folders."""
+    depth = int(places["train"] != ".")
+    parts = {name: PurePosixPath(name).parts for names in found.values() for name in names}
+    loose = [name for name, part in parts.items() if len(part) == depth + 1]
+    if len(loose) == len(parts):
+        return {}
     if loose:
         raise ValueError(
             f"{folder} has images beside the folders of its classes, {loose[0]} first; move them into one, or set "
             "'labels: false'"
         )
-    classes = tuple(sorted({part[depth] for part in parts}))
-    return torch.tensor([classes.index(part[depth]) for part in parts]), classes
+    trained = {parts[name][depth] for name in found["train"]}
+    if foreign := [part for part in parts.values() if part[depth] not in trained]:
+        raise ValueError(
+            f"{folder.joinpath(*foreign[0][:2])} is a class that {folder / places['train']} lacks; add it there, take "
+            "it away, or set 'labels: false'"
+        )
+    return {name: part[depth] for name, part in parts.items()}
 
 
-def _split(names: list[str], labels_N: Tensor | None, official: bool) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the test images, each in the order of the names."""
-    if official:
-        index_N = torch.arange(len(names))
-        trained_N = torch.tensor([name.startswith(f"{SPLITS[0]}/") for name in names], dtype=torch.bool)
-        return index_N[trained_N], index_N[~trained_N]
-    train_N, test_N = held_out(torch.zeros(len(names)) if labels_N is None else labels_N)
-    return train_N.sort().values, test_N.sort().values
+def _parted(names: list[str], class_of: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The training and the test images of those that no folder parts, each in the order of the names."""
+    targets = _targets(names, class_of)
+    fit_N, held_N = held_out(targets["class"].values if targets else torch.zeros(len(names)))
+    return [names[i] for i in fit_N.sort().values], [names[i] for i in held_N.sort().values]
 
 
-def _targets(labels_N: Tensor | None, classes: tuple[str, ...], index_N: Tensor) -> dict[str, Target]:
-    return {} if labels_N is None else {"class": Target(labels_N[index_N], classes, "content")}
+def _targets(names: Sequence[str], class_of: dict[str, str]) -> dict[str, Target]:
+    if not class_of:
+        return {}
+    classes = tuple(sorted(set(class_of.values())))
+    number = {name: i for i, name in enumerate(classes)}
+    return {"class": Target(torch.tensor([number[class_of[name]] for name in names]), classes, "content")}
 
 
 @simssl.hookimpl
