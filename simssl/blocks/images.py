@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,9 +54,18 @@ class Source:
     def key(self) -> str:
         digest = hashlib.sha256(repr((VERSION, self.size, self.crop)).encode())
         for name in self.names:
-            stat = os.stat(os.path.join(self.folder, name))
+            stat = _stat(os.path.join(self.folder, name))
             digest.update(repr((name, stat.st_size, stat.st_mtime_ns)).encode())
         return digest.hexdigest()
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is a link to nothing, or gone; take it away") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); mend it or take it away") from error
 
 
 def read(path: Path, at_least: int = 0) -> Image.Image:
@@ -70,6 +80,8 @@ def read(path: Path, at_least: int = 0) -> Image.Image:
             return _rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no image that can be read; take it away") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} has more than 179 million pixels; shrink it or take it away") from error
     except Exception as error:  # Pillow's decoders raise what they like on a damaged file
         raise ValueError(f"{path} cannot be read ({reason(error)}); mend it or take it away") from error
 
@@ -101,7 +113,7 @@ def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str
     """The decoded images (N, 3, size, size), memory-mapped, and the digest of their content.
 
     They are decoded where the cache is missing, damaged or of other files; it is written whole or not at all, by
-    one process while others wait. ValueError names a file that is no image, OSError a folder that cannot be written.
+    one process while others wait. ValueError names a file that is no image, or a folder that cannot be written.
     """
     key = source.key
     found = _open(cache, key)
@@ -129,7 +141,8 @@ def _build(cache: Path, key: str, source: Source, progress: Progress) -> tuple[T
     digest = hashlib.sha256()
     part = cache.with_name(cache.name + ".part")
     try:
-        with part.open("wb") as file:
+        with part.open("wb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, which name no file: an image is read, or it is an error
             file.seek(HEADER)
             for image_3SS in _decoded(source, progress):
                 digest.update(content := image_3SS.tobytes())
@@ -158,7 +171,7 @@ def _decoded(source: Source, progress: Progress) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _writing(cache: Path) -> Iterator[None]:
-    """Hold the cache's folder; OSError says what to do where it cannot be written."""
+    """Hold the cache's folder; ValueError says what to do where it cannot be written."""
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(cache.parent, os.O_RDONLY)
@@ -168,7 +181,7 @@ def _writing(cache: Path) -> Iterator[None]:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise OSError(
+        raise ValueError(
             f"the decoded images cannot be written to {cache.parent} ({error.strerror}); make room there, or name "
             "another folder in $SIMSSL_CACHE"
         ) from error

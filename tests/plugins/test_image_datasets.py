@@ -249,26 +249,71 @@ def edit(file: str, old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
+def binary(file: str) -> Callable[[Path], None]:
+    return lambda root: void((root / file).write_bytes(b"PK\x03\x04\xff\xfe"))
+
+
+def folder_instead(file: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        (root / file).unlink()
+        (root / file).mkdir()
+
+    return change
+
+
+def packed_under_the_folders_name(root: Path) -> None:
+    shutil.rmtree(root / "celeba/img_align_celeba")
+    (root / "celeba/img_align_celeba").write_bytes(b"PK")
+
+
+def only_tests(root: Path) -> None:
+    (root / PARTITION).write_text((root / PARTITION).read_text().replace(" 0\n", " 2\n"))
+
+
+def void(_: object) -> None:
+    return
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (edit(PARTITION, "000002.jpg 0", "000002.jpg 7"), "list_eval_partition.txt, line 2, is not a file's name and"),
-        (edit(PARTITION, "000002.jpg 0", "000002.jpg"), "list_eval_partition.txt, line 2, is not a file's name and"),
-        (edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg"), "list_attr_celeba.txt is damaged"),
-        (edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg x"), "list_attr_celeba.txt is damaged"),
-        (edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg 0"), "does not say 1 or -1 for each of its 40 attributes"),
+        (edit(PARTITION, "000002.jpg 0", "\n000002.jpg"), "list_eval_partition.txt, line 3, is not a file's name and"),
+        (only_tests, "data/celeba/list_eval_partition.txt lists no training image; get the file again"),
+        (binary(PARTITION), "data/celeba/list_eval_partition.txt is no text; get it again"),
+        (binary(ATTRIBUTES), "data/celeba/list_attr_celeba.txt is no text; get it again"),
+        (folder_instead(PARTITION), "data/celeba/list_eval_partition.txt is a folder; put the file of that name there"),
+        (
+            packed_under_the_folders_name,
+            "data/celeba/img_align_celeba is no folder; move it away, and unpack img_align_celeba.zip there",
+        ),
+        (
+            edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg"),
+            "list_attr_celeba.txt, line 4, has 39 values for the 40 attributes; get the file again",
+        ),
+        (
+            edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg x"),
+            "list_attr_celeba.txt, line 4, has 'x' where 1 or -1 is wanted; get the file again",
+        ),
+        (edit(ATTRIBUTES, "000002.jpg -1", "000002.jpg 0"), "line 4, has '0' where 1 or -1 is wanted"),
         (
             edit(ATTRIBUTES, "000003.jpg", "000033.jpg"),
-            "has no line for 1 images of list_eval_partition.txt, 000003.jpg",
+            "list_attr_celeba.txt has no line for 1 of the 12 images that list_eval_partition.txt lists, 000003.jpg "
+            "first; get the file again",
         ),
         (edit(ATTRIBUTES, "Gray_Hair", "Grey_Hair"), "has no attribute Gray_Hair in its second line"),
     ],
 )
-def test_a_damaged_list_of_celeba_is_named(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
-    CELEBA.example(tmp_path)
-    damage(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        load(CELEBA, tmp_path)
+def test_a_damaged_list_of_celeba_is_named(
+    damage: Callable[[Path], None], message: str, simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    CELEBA.example(Path("data"))
+    damage(Path("data"))
+    result = simssl("run", small(dataset={"name": "celeba"}))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("dataset 'celeba': data/celeba")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_celeba_takes_the_images_that_the_partition_lists(tmp_path: Path) -> None:
@@ -449,7 +494,7 @@ def test_a_folder_of_photos_runs(simssl: Callable[..., Result], small: Callable[
     file = small(**PHOTO_RUN)
     first = simssl("run", file)
     assert first.exit_code == 0, first.stderr
-    said = "data/photos: 2 files that are no images by their names are left out, dark/list.csv first"
+    said = "data/photos: left out, no image by its name: dark/list.csv, notes.txt\n"
     assert first.stderr.count(said) == 1
     assert "decoding data/photos: 12/12" in first.stderr
     assert simssl("run", file, "--fresh").stderr.count("decoding") == 0
@@ -531,19 +576,37 @@ def only_text(folder: Path) -> str:
     folder.rename("elsewhere")
     folder.mkdir()
     (folder / "notes.txt").write_text("nothing here")
-    return "data/photos has 0 training and 0 test images; both need one"
+    return "data/photos has no images; read are names that end in ."
+
+
+def one_image(folder: Path) -> str:
+    shutil.rmtree(folder)
+    photos(folder, a=1)
+    return "data/photos has one image; at least two are needed, one to train and one to test on"
+
+
+def no_test_image(folder: Path) -> str:
+    shutil.rmtree(folder)
+    photos(folder, train__a=2, test__a=0)
+    (folder / "test/a/00.HEIC").write_bytes(b"as an iPhone takes them")
+    return "data/photos/test has no images; read are names that end in"
+
+
+def huge(folder: Path) -> str:
+    (folder / "dark/huge.pgm").write_bytes(b"P5 20000 10000 255\n")
+    return "data/photos/dark/huge.pgm has more than 179 million pixels; shrink it or take it away"
 
 
 def dangling(folder: Path) -> str:
     (folder / "dark/link.jpg").symlink_to("nowhere.jpg")
-    return "No such file or directory: 'data/photos/dark/link.jpg'"
+    return "data/photos/dark/link.jpg is a link to nothing, or gone; take it away"
 
 
 @pytest.mark.parametrize(
     "harm",
     [
         *(truncated, text_called_image, empty, cut_png, loose, gone, only_text, dangling),
-        *(unknown_class, split_twice, split_without_train),
+        *(unknown_class, split_twice, split_without_train, one_image, no_test_image, huge),
     ],
 )
 def test_the_file_at_fault_is_named_in_one_sentence(
@@ -559,6 +622,27 @@ def test_the_file_at_fault_is_named_in_one_sentence(
     assert "Traceback" not in result.stderr
     assert not list(Path("data").glob("simssl-cache/*"))
     assert not Path("runs").exists()
+
+
+def test_a_large_photo_is_read_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    photos(tmp_path, photos=5)
+    Image.new("L", (12_000, 9_000)).save(tmp_path / "photos/wide.jpg")
+    load(PHOTOS, tmp_path, path="photos")
+    assert not [str(warning.message) for warning in recwarn]
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_one_sentence(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PHOTOS.example(Path("data"))
+    Path("file").write_text("in the way")
+    monkeypatch.setenv("SIMSSL_CACHE", "file/cache")
+    result = simssl("run", small(**PHOTO_RUN))
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "dataset 'image_folder': the decoded images cannot be written to file/cache (Not a directory); make room "
+        "there, or name another folder in $SIMSSL_CACHE"
+    )
 
 
 def test_the_cache_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

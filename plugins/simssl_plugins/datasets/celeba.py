@@ -14,6 +14,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
 from simssl.blocks.images import Source, cache_file, pixels
+from simssl.blocks.messages import listed
 
 WIDTH = 178
 """Of the official pictures; one of another width is cropped in proportion."""
@@ -82,7 +83,9 @@ class CelebA(Dataset):
 
 
 def _require(folder: Path) -> None:
-    """FileNotFoundError says what is missing and how to get it."""
+    """FileNotFoundError says what is missing and how to get it, ValueError what is a file and should be a folder."""
+    if (folder / IMAGES).is_file():
+        raise ValueError(f"{folder / IMAGES} is no folder; move it away, and unpack {IMAGES}.zip there")
     absent = [name for name in (IMAGES, ATTRIBUTES, PARTITION) if not (folder / name).exists()]
     if not absent:
         return
@@ -104,35 +107,55 @@ def _require_images(folder: Path, names: list[str]) -> None:
         )
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text; get it again") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder; put the file of that name there instead") from error
+
+
 def _partition(path: Path) -> tuple[list[str], np.ndarray]:
     """The images' names and parts (N,): training, validation and test images, each in the file's order."""
-    rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2 or row[1] not in ("0", "1", "2"):
+    rows = []
+    for number, line in enumerate(_lines(path), 1):
+        row = line.split()
+        if row and (len(row) != 2 or row[1] not in ("0", "1", "2")):
             raise ValueError(f"{path}, line {number}, is not a file's name and 0, 1 or 2; get the file again")
+        if row:
+            rows.append(row)
     part_N = np.array([int(part) for _, part in rows])
     if not (part_N == TRAIN).any():
-        raise ValueError(f"{path} lists no training image")
+        raise ValueError(f"{path} lists no training image; get the file again")
     order_N = np.argsort(part_N, kind="stable")
     return [rows[i][0] for i in order_N], part_N[order_N]
 
 
 def _attributes(path: Path, names: list[str]) -> tuple[list[str], Tensor]:
     """The attributes' names, and those of the images of these names (A, N), 0 or 1."""
-    lines = path.read_text().splitlines()
+    lines = _lines(path)
     attributes = lines[1].split() if len(lines) > 1 else []
-    rows = dict(line.split(maxsplit=1) for line in lines[2:] if " " in line.strip())
-    if absent := [name for name in names if name not in rows]:
-        raise ValueError(f"{path} has no line for {len(absent):,} images of {PARTITION}, {absent[0]} first")
-    try:
-        signs_NA = np.loadtxt([rows[name] for name in names], dtype=np.int8, ndmin=2)
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); get the file again") from error
-    if signs_NA.shape[1] != len(attributes) or not np.isin(signs_NA, (-1, 1)).all():
-        raise ValueError(f"{path} does not say 1 or -1 for each of its {len(attributes)} attributes; get it again")
     if unknown := set(OFFICIAL) - set(attributes):
-        raise ValueError(f"{path} has no attribute {', '.join(sorted(unknown))} in its second line; get it again")
-    return attributes, torch.from_numpy((signs_NA.T > 0).astype(np.int64))
+        raise ValueError(f"{path} has no attribute {listed(sorted(unknown))} in its second line; get it again")
+    rows = dict(_row(line, len(attributes), f"{path}, line {i}") for i, line in enumerate(lines[2:], 3) if line.strip())
+    if absent := [name for name in names if name not in rows]:
+        raise ValueError(
+            f"{path} has no line for {len(absent):,} of the {len(names):,} images that {PARTITION} lists, {absent[0]} "
+            "first; get the file again"
+        )
+    has_NA = np.frombuffer(b"".join(rows[name] for name in names), np.uint8).reshape(len(names), len(attributes))
+    return attributes, torch.from_numpy(has_NA.T.astype(np.int64))
+
+
+def _row(line: str, length: int, place: str) -> tuple[str, bytes]:
+    """An image's name and what it has, a byte of 0 or 1 for each attribute."""
+    name, *signs = line.split()
+    if len(signs) != length:
+        raise ValueError(f"{place}, has {len(signs)} values for the {length} attributes; get the file again")
+    if wrong := set(signs) - {"1", "-1"}:
+        raise ValueError(f"{place}, has '{min(wrong)}' where 1 or -1 is wanted; get the file again")
+    return name, bytes([sign == "1" for sign in signs])
 
 
 def _targets(attributes: list[str], has_AN: Tensor) -> dict[str, Target]:

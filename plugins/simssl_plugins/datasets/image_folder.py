@@ -50,9 +50,7 @@ class ImageFolder(Dataset):
         class_of = _classes(folder, places, found) if self.params.labels else {}
         train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
         if "test" not in found:
-            train, test = _parted(train, class_of)
-        if not train or not test:
-            raise ValueError(f"{folder} has {len(train)} training and {len(test)} test images; both need one")
+            train, test = _parted(folder / places["train"], train, class_of)
         source = Source(folder, [*train, *validation, *test], self.params.size)
         images_N3SS, digest = pixels(cache_file(root, source), source, progress)
         trained = len(train) + len(validation)
@@ -115,12 +113,14 @@ def _say(sentence: str) -> None:
 
 
 def _find(folder: Path, below: str) -> list[str]:
-    """The images' names as seen from the folder, in a fixed order; how many other files there are is told."""
+    """The images' names as seen from the folder, in a fixed order; what else there is is told."""
     top = str(folder / below)
     files = [Path(file).relative_to(folder).as_posix() for file in _files(top, frozenset((os.path.realpath(top),)))]
     images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if others := sorted(set(files) - set(images)):
-        _say(f"{folder}: {len(others):,} files that are no images by their names are left out, {others[0]} first")
+        _say(f"{folder}: left out, no image by its name: {listed(others)}")
+    if not images:
+        raise ValueError(f"{Path(top)} has no images; read are names that end in {', '.join(sorted(SUFFIXES))}")
     return images
 
 
@@ -155,8 +155,10 @@ def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) 
     return {name: part[depth] for name, part in parts.items()}
 
 
-def _parted(names: list[str], class_of: dict[str, str]) -> tuple[list[str], list[str]]:
+def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[list[str], list[str]]:
     """The training and the test images of those that no folder parts, each in the order of the names."""
+    if len(names) == 1:
+        raise ValueError(f"{folder} has one image; at least two are needed, one to train and one to test on")
     targets = _targets(names, class_of)
     fit_N, held_N = held_out(targets["class"].values if targets else torch.zeros(len(names)))
     return [names[i] for i in fit_N.sort().values], [names[i] for i in held_N.sort().values]
