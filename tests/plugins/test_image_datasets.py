@@ -279,6 +279,10 @@ def void(_: object) -> None:
     [
         (edit(PARTITION, "000002.jpg 0", "000002.jpg 7"), "list_eval_partition.txt, line 2, is not a file's name and"),
         (edit(PARTITION, "000002.jpg 0", "\n000002.jpg"), "list_eval_partition.txt, line 3, is not a file's name and"),
+        (
+            edit(PARTITION, "000002.jpg 0", "000002.jpg 0\n\n000001.jpg 2"),
+            "list_eval_partition.txt, line 4, lists 000001.jpg again; get the file again",
+        ),
         (only_tests, "data/celeba/list_eval_partition.txt lists no training image; get the file again"),
         (binary(PARTITION), "data/celeba/list_eval_partition.txt is no text; get it again"),
         (binary(ATTRIBUTES), "data/celeba/list_attr_celeba.txt is no text; get it again"),

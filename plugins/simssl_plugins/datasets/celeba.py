@@ -118,18 +118,20 @@ def _lines(path: Path) -> list[str]:
 
 def _partition(path: Path) -> tuple[list[str], np.ndarray]:
     """The images' names and parts (N,): training, validation and test images, each in the file's order."""
-    rows = []
+    parts: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
-        row = line.split()
-        if row and (len(row) != 2 or row[1] not in ("0", "1", "2")):
+        if not (row := line.split()):
+            continue
+        if len(row) != 2 or row[1] not in ("0", "1", "2"):
             raise ValueError(f"{path}, line {number}, is not a file's name and 0, 1 or 2; get the file again")
-        if row:
-            rows.append(row)
-    part_N = np.array([int(part) for _, part in rows])
+        if row[0] in parts:
+            raise ValueError(f"{path}, line {number}, lists {row[0]} again; get the file again")
+        parts[row[0]] = int(row[1])
+    part_N = np.array(list(parts.values()))
     if not (part_N == TRAIN).any():
         raise ValueError(f"{path} lists no training image; get the file again")
-    order_N = np.argsort(part_N, kind="stable")
-    return [rows[i][0] for i in order_N], part_N[order_N]
+    order_N, names = np.argsort(part_N, kind="stable"), list(parts)
+    return [names[i] for i in order_N], part_N[order_N]
 
 
 def _attributes(path: Path, names: list[str]) -> tuple[list[str], Tensor]:
