@@ -2,11 +2,13 @@
 
 A cache is one file: a header of JSON and the pixels (N, 3, size, size) after it. Its key is the digest of every
 source file's name, size and time of change, so that a second start reads no image and a changed file is noticed.
+The files in another order are another cache; those of files that have changed are removed.
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import math
@@ -17,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,12 +54,19 @@ class Source:
         return np.asarray(square(image, self.size, self.crop)).transpose(2, 0, 1)
 
     @property
-    def key(self) -> str:
-        digest = hashlib.sha256(repr((VERSION, self.size, self.crop)).encode())
-        for name in self.names:
-            stat = _stat(os.path.join(self.folder, name))
-            digest.update(repr((name, stat.st_size, stat.st_mtime_ns)).encode())
-        return digest.hexdigest()
+    def key(self) -> tuple[str, str]:
+        """Digests of the files, in whatever order, and of their order."""
+        stats = ((name, _stat(os.path.join(self.folder, name))) for name in self.names)
+        files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+        return _digest(VERSION, self.size, self.crop, files), self.order
+
+    @property
+    def order(self) -> str:
+        return _digest(list(self.names))
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()
 
 
 def _stat(path: str) -> os.stat_result:
@@ -103,10 +113,13 @@ def square(image: Image.Image, size: int, crop: float = 1.0) -> Image.Image:
 
 
 def cache_file(root: Path, source: Source) -> Path:
-    """Where what is decoded of a source lies: in $SIMSSL_CACHE, or `simssl-cache` below the data's `root`."""
+    """Where what is decoded of a source lies: in $SIMSSL_CACHE, or `simssl-cache` below the data's `root`.
+
+    Up to its last hyphen the name is the same for all orders of a folder's files.
+    """
     place = source.folder.resolve()
-    identity = hashlib.sha256(repr((str(place), source.crop)).encode()).hexdigest()[:8]
-    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache") / f"{place.name}-{source.size}-{identity}"
+    name = f"{place.name}-{source.size}-{_digest(str(place), source.crop)[:8]}-{source.order[:8]}"
+    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache") / name
 
 
 def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str]:
@@ -123,23 +136,32 @@ def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str
     return found
 
 
-def _open(cache: Path, key: str) -> tuple[Tensor, str] | None:
+def _open(cache: Path, key: tuple[str, str]) -> tuple[Tensor, str] | None:
     """What is cached under this key, if it is whole."""
+    header = _header(cache)
     try:
-        with cache.open("rb") as file:
-            header = json.loads(file.read(HEADER))
         shape, digest = tuple(header["shape"]), str(header["digest"])
-        if header["key"] != key or cache.stat().st_size != HEADER + math.prod(shape):
+        if header["key"] != list(key) or cache.stat().st_size != HEADER + math.prod(shape):
             return None
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError):
         return None
     mapped = np.memmap(cache, np.uint8, mode="c", offset=HEADER, shape=shape)
     return torch.from_numpy(mapped), digest
 
 
-def _build(cache: Path, key: str, source: Source, progress: Progress) -> tuple[Tensor, str]:
+def _header(cache: Path) -> dict[str, Any]:
+    """Empty if the file is no cache."""
+    try:
+        with cache.open("rb") as file:
+            header = json.loads(file.read(HEADER))
+    except (OSError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def _build(cache: Path, key: tuple[str, str], source: Source, progress: Progress) -> tuple[Tensor, str]:
     digest = hashlib.sha256()
-    part = cache.with_name(cache.name + ".part")
+    part = cache.with_name(_family(cache) + ".part")
     try:
         with part.open("wb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, which name no file: an image is read, or it is an error
@@ -155,9 +177,22 @@ def _build(cache: Path, key: str, source: Source, progress: Progress) -> tuple[T
         part.replace(cache)
     finally:
         part.unlink(missing_ok=True)
+    _drop_outdated(cache, key)
     found = _open(cache, key)
     assert found is not None
     return found
+
+
+def _family(cache: Path) -> str:
+    return cache.name.rsplit("-", 1)[0]
+
+
+def _drop_outdated(cache: Path, key: tuple[str, str]) -> None:
+    """Remove the caches of the same folder, in whatever order, whose files were others."""
+    for other in cache.parent.glob(f"{glob.escape(_family(cache))}*"):
+        cached = _header(other).get("key")
+        if cached and cached[0] != key[0]:
+            other.unlink()
 
 
 def _decoded(source: Source, progress: Progress) -> Iterator[np.ndarray]:

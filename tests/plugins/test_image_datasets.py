@@ -665,6 +665,27 @@ def test_folders_and_crops_have_caches_of_their_own(tmp_path: Path, monkeypatch:
     assert len(list((tmp_path / "scratch").iterdir())) == 3
 
 
+def test_labels_or_none_have_caches_of_their_own_until_a_file_changes(tmp_path: Path) -> None:
+    photos(tmp_path / "photos", a=9, b=11)
+    (tmp_path / "simssl-cache").mkdir()
+    (tmp_path / "simssl-cache/photos-of-mine").write_text("not ours")
+
+    def decodes(labels: bool, size: int = 8) -> bool:
+        reports: list[object] = []
+        plugin = PHOTOS(PHOTOS.Params(path="photos", size=size, labels=labels))
+        plugin.load(tmp_path, lambda *report: reports.append(report))
+        return bool(reports)
+
+    assert [decodes(labels) for labels in (True, False, True, False)] == [True, True, False, False]
+    assert decodes(True, size=16)
+    assert len(list((tmp_path / "simssl-cache").iterdir())) == 1 + 3
+    Image.new("RGB", (40, 40)).save(tmp_path / "photos/a/more.png")
+    assert decodes(True)
+    assert len(list((tmp_path / "simssl-cache").iterdir())) == 1 + 2
+    assert decodes(False)
+    assert not decodes(True)
+
+
 def test_a_batch_of_mapped_images_reads_only_its_own(tmp_path: Path) -> None:
     """The trainer's images are the mapped ones, not a copy of them."""
     from simssl.testing.fixtures import StubRegistry, tiny_experiment
