@@ -82,11 +82,11 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
     """
     device = choose_device(place.device)
     unfinished = [fresh or not is_done(cell, place.folder(cell)) for cell in cells]
-    _check_all([cell for cell, open_ in zip(cells, unfinished, strict=True) if open_], place)
     outcomes = []
-    if sentence := shortfall(cells, device):
-        place.say(sentence)
     with Stop() as stop:
+        _check_all([cell for cell, open_ in zip(cells, unfinished, strict=True) if open_], place)
+        if sentence := shortfall(cells, device):
+            place.say(sentence)
         for number, (cell, open_) in enumerate(zip(cells, unfinished, strict=True), 1):
             folder = place.folder(cell)
             title = f"[{number}/{len(cells)}] {cell.objective.name}, seed {cell.seed}: {folder.path}"

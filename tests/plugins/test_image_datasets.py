@@ -6,6 +6,10 @@ import json
 import os
 import pickle
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -684,6 +688,27 @@ def test_labels_or_none_have_caches_of_their_own_until_a_file_changes(tmp_path: 
     assert len(list((tmp_path / "simssl-cache").iterdir())) == 1 + 2
     assert decodes(False)
     assert not decodes(True)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_images_are_decoded_leaves_nothing(
+    signum: signal.Signals, code: int, small: Callable[..., Path], tmp_path: Path
+) -> None:
+    photos(tmp_path / "data", photos=1)
+    noise = np.random.RandomState(0).randint(0, 256, (1500, 1500, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png", compress_level=1)
+    for i in range(400):
+        os.link(tmp_path / "noise.png", tmp_path / f"data/photos/{i}.png")
+    command = [sys.executable, "-m", "simssl", "run", small(**PHOTO_RUN)]
+    started = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("data/simssl-cache/*.part")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    started.send_signal(signum)
+    _, error = started.communicate(timeout=60)
+    assert started.returncode == code, error
+    assert "interrupted" in error
+    assert not list(tmp_path.glob("data/simssl-cache/*"))
 
 
 def test_a_batch_of_mapped_images_reads_only_its_own(tmp_path: Path) -> None:
