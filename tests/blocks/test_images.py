@@ -14,7 +14,8 @@ from PIL import Image
 from torchvision.transforms import functional as TF
 
 from simssl.blocks import images
-from simssl.blocks.images import Source, pixels, read, square
+from simssl.blocks.image_cache import HEADER, pixels
+from simssl.blocks.images import Source, read, square
 
 NOISE = np.random.RandomState(0).randint(0, 256, (6, 40, 60, 3), dtype=np.uint8)
 
@@ -174,7 +175,7 @@ def test_what_a_killed_process_left_is_no_cache(tmp_path: Path) -> None:
     (tmp_path / "cache.part").write_bytes(bytes(10_000_000))
     found, _ = pixels(tmp_path / "cache", source, silent)
     assert found.any()
-    assert (tmp_path / "cache").stat().st_size == images.HEADER + found.numel()
+    assert (tmp_path / "cache").stat().st_size == HEADER + found.numel()
     assert not (tmp_path / "cache.part").exists()
 
 

@@ -13,7 +13,8 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import Source, cache_file, pixels
+from simssl.blocks.image_cache import cache_file, pixels
+from simssl.blocks.images import Source
 from simssl.blocks.messages import listed
 from simssl.blocks.splits import held_out
 
