@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from simssl.blocks.messages import reason
+from simssl.blocks.messages import listed, reason
 
 VERSION = 1
 """Of what is done to an image here; another one makes every cache anew."""
@@ -40,27 +41,36 @@ class Source:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Digests of the files, in whatever order, and of their order."""
-        stats = ((name, _stat(os.path.join(self.folder, name))) for name in self.names)
-        files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-        return digest_of(VERSION, self.size, self.crop, files), self.order
+        """Digests of the files, in whatever order, and of their order; ValueError names those that are not there."""
+        files, faults = [], {}
+        for name in self.names:
+            path = os.path.join(self.folder, name)
+            try:
+                stat = os.stat(path)
+                files.append((name, stat.st_size, stat.st_mtime_ns))
+            except FileNotFoundError:
+                faults[name] = f"{path} is a link to nothing, or gone; take it away"
+            except OSError as error:
+                faults[name] = f"{path} cannot be read ({error.strerror}); mend it or take it away"
+        self.refuse(faults)
+        return digest_of(VERSION, self.size, self.crop, sorted(files)), self.order
 
     @property
     def order(self) -> str:
         return digest_of(list(self.names))
 
+    def refuse(self, faults: Mapping[str, str]) -> None:
+        """ValueError says how many images are at fault and which, if any are."""
+        if len(faults) == 1:
+            raise ValueError(*faults.values())
+        if faults:
+            names = sorted(faults)
+            which = f"{listed(names)}; of the first: {faults[names[0]]}"
+            raise ValueError(f"{len(faults):,} images of {self.folder} cannot be read: {which}")
+
 
 def digest_of(*values: object) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()
-
-
-def _stat(path: str) -> os.stat_result:
-    try:
-        return os.stat(path)
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is a link to nothing, or gone; take it away") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}); mend it or take it away") from error
 
 
 def read(path: Path, at_least: int = 0) -> Image.Image:
@@ -98,9 +108,26 @@ def square(image: Image.Image, size: int, crop: float = 1.0) -> Image.Image:
 
 
 def decoded(source: Source, progress: Progress) -> Iterator[np.ndarray]:
-    """Every image in order; decoded in threads, for Pillow lets go of the interpreter."""
-    total = len(source.names)
+    """Every image in order; ValueError, after the last, names all that cannot be read.
+
+    They are decoded in threads, for Pillow lets go of the interpreter.
+    """
+    total, faults = len(source.names), {}
     with ThreadPoolExecutor() as pool:
         for start in range(0, total, BLOCK):
-            yield from pool.map(source.decode, source.names[start : start + BLOCK])
+            names = source.names[start : start + BLOCK]
+            for name, image in zip(names, pool.map(partial(_attempt, source), names), strict=True):
+                if isinstance(image, str):
+                    faults[name] = image
+                else:
+                    yield image
             progress(f"decoding {source.folder}", min(start + BLOCK, total), total)
+    source.refuse(faults)
+
+
+def _attempt(source: Source, name: str) -> np.ndarray | str:
+    """The image, or what is wrong with it."""
+    try:
+        return source.decode(name)
+    except ValueError as error:
+        return str(error)

@@ -553,6 +553,24 @@ def cut_png(folder: Path) -> str:
     return "data/photos/dark/grey.png cannot be read ("
 
 
+def many(folder: Path) -> str:
+    for i in range(5):
+        (folder / f"dark/{i}.jpg").write_text("not an image")
+    return (
+        "5 images of data/photos cannot be read: dark/0.jpg, dark/1.jpg, dark/2.jpg and 2 more; of the first: "
+        "data/photos/dark/0.jpg is no image that can be read; take it away"
+    )
+
+
+def many_dangling(folder: Path) -> str:
+    for i in range(2):
+        (folder / f"dark/{i}.jpg").symlink_to(f"/unmounted/{i}.jpg")
+    return (
+        "2 images of data/photos cannot be read: dark/0.jpg, dark/1.jpg; of the first: data/photos/dark/0.jpg is a "
+        "link to nothing, or gone; take it away"
+    )
+
+
 def loose(folder: Path) -> str:
     Image.new("RGB", (20, 20)).save(folder / "loose.png")
     return "data/photos has images beside the folders of its classes, loose.png first; move them into one, or set"
@@ -614,7 +632,8 @@ def dangling(folder: Path) -> str:
     "harm",
     [
         *(truncated, text_called_image, empty, cut_png, loose, gone, only_text, dangling),
-        *(unknown_class, split_twice, split_without_train, one_image, no_test_image, huge),
+        *(unknown_class, split_twice, split_without_train, one_image, no_test_image, huge, many),
+        many_dangling,
     ],
 )
 def test_the_file_at_fault_is_named_in_one_sentence(
