@@ -29,14 +29,19 @@ HEADER = 4096
 """Bytes before the pixels."""
 
 
+def cache_folder(root: Path) -> Path:
+    """$SIMSSL_CACHE, or `simssl-cache` below the data's `root`."""
+    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache")
+
+
 def cache_file(root: Path, source: Source) -> Path:
-    """Where what is decoded of a source lies: in $SIMSSL_CACHE, or `simssl-cache` below the data's `root`.
+    """Where what is decoded of a source lies in the cache's folder.
 
     Up to its last hyphen the name is the same for all orders of a folder's files.
     """
     place = source.folder.resolve()
     name = f"{place.name}-{source.size}-{digest_of(str(place), source.crop)[:8]}-{source.order[:8]}"
-    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache") / name
+    return cache_folder(root) / name
 
 
 def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str]:

@@ -688,6 +688,35 @@ def test_folders_and_crops_have_caches_of_their_own(tmp_path: Path, monkeypatch:
     assert len(list((tmp_path / "scratch").iterdir())) == 3
 
 
+def test_suffixes_of_jpeg_and_avif(tmp_path: Path) -> None:
+    photos(tmp_path, photos=3)
+    image = Image.new("RGB", (40, 40), (250, 250, 250))
+    image.save(tmp_path / "photos/a.jfif", "jpeg")
+    avif = ".avif" in Image.registered_extensions()
+    if avif:
+        image.save(tmp_path / "photos/b.AVIF")
+    data = load(PHOTOS, tmp_path, path="photos")
+    assert sum(level > 240 for level in grey(data.train) + grey(data.test)) == 1 + avif
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos(tmp_path / "home", photos=5)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert len(load(PHOTOS, tmp_path, path="~/photos").train) == 4
+
+
+@pytest.mark.parametrize(("labels", "above"), [(True, ""), (False, ""), (True, "train__")])
+def test_the_cache_below_the_folder_is_none_of_its_own(
+    labels: bool, above: str, simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    photos(Path("data"), **{f"{above}a": 6, f"{above}b": 6})
+    file = small(**(PHOTO_RUN | {"dataset": {"name": "image_folder", "path": ".", "labels": labels}}))
+    for _ in range(2):
+        result = simssl("run", file, "--fresh")
+        assert result.exit_code == 0, result.stderr
+        assert "left out" not in result.stderr
+
+
 def test_labels_or_none_have_caches_of_their_own_until_a_file_changes(tmp_path: Path) -> None:
     photos(tmp_path / "photos", a=9, b=11)
     (tmp_path / "simssl-cache").mkdir()

@@ -13,12 +13,15 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.image_cache import cache_file, pixels
+from simssl.blocks.image_cache import cache_file, cache_folder, pixels
 from simssl.blocks.images import Source
 from simssl.blocks.messages import listed
 from simssl.blocks.splits import held_out
 
-SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+SUFFIXES = Image.registered_extensions().keys() & {
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+}
+"""In small letters; not every Pillow reads AVIF."""
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """The splits by the names of their folders, in small letters."""
 
@@ -36,18 +39,19 @@ class ImageFolder(Dataset):
 
     class Params(simssl.Params):
         path: str = Field(examples=["photos"])
-        "The folder, as seen from the folder of the data sets (--data); or an absolute path."
+        "The folder, as seen from the folder of the data sets (--data); or an absolute path, which may begin with ~."
         size: int = Field(64, ge=8)
         "Side in pixels: the shorter side is resized to it, and the middle is kept. Ours: 64, as CelebA in the paper."
         labels: bool = True
         "Whether folders are classes; with false all images are taken, however deep they lie, without labels."
 
     def load(self, root: Path, progress: Progress) -> Data:
-        folder = root / self.params.path
+        folder = root / os.path.expanduser(self.params.path)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
-        places = _places(folder)
-        found = {split: _find(folder, place) for split, place in places.items()}
+        passed = frozenset(os.path.realpath(place) for place in (folder, cache_folder(root)))
+        places = _places(folder, passed)
+        found = {split: _find(folder, place, passed) for split, place in places.items()}
         class_of = _classes(folder, places, found) if self.params.labels else {}
         train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
         if "test" not in found:
@@ -79,14 +83,14 @@ class ImageFolder(Dataset):
         (root / "photos" / "notes.txt").write_text("where they were taken\n")
 
 
-def _places(folder: Path) -> dict[str, str]:
+def _places(folder: Path, passed: frozenset[str]) -> dict[str, str]:
     """The folder of each split, or of all images where there are no such folders; what lies beside them is told."""
-    entries = _entries(str(folder))
-    folders = [name for name, is_folder in entries.items() if is_folder]
+    entries = _entries(folder, passed)
+    folders = [name for name, real in entries.items() if real]
     named = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
     places = {split: name for name, split in named.items()}
     if len(places) < 2 and (len(named) < len(folders) or "train" not in places):
-        return {"train": "."}
+        return {"train": ""}
     if double := [name for name, split in named.items() if places[split] != name]:
         kept = places[named[double[0]]]
         raise ValueError(f"{folder} has both {double[0]} and {kept}, which are one split; keep one of them")
@@ -99,45 +103,48 @@ def _places(folder: Path) -> dict[str, str]:
     return places
 
 
-def _entries(place: str) -> dict[str, bool]:
-    """What lies in a folder and is not hidden, in order, and whether it is a folder, or a link to one."""
+def _entries(place: Path, passed: frozenset[str]) -> dict[str, str | None]:
+    """What lies in a folder, in order: of folders, or links to one, the real path, of files None.
+
+    What is hidden is left out, and so are folders that are `passed`: one that this one lies in, and the cache.
+    """
     try:
-        with os.scandir(place) as entries:
-            is_folder = {entry.name: entry.is_dir() for entry in entries if not entry.name.startswith(".")}
+        with os.scandir(place) as seen:
+            entries = sorted((entry.name, entry.is_dir()) for entry in seen if not entry.name.startswith("."))
     except OSError as error:
         raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
-    return dict(sorted(is_folder.items()))
+    real = {name: os.path.realpath(place / name) if is_folder else None for name, is_folder in entries}
+    return {name: path for name, path in real.items() if path not in passed}
 
 
 def _say(sentence: str) -> None:
     logging.getLogger("simssl").info(sentence)
 
 
-def _find(folder: Path, below: str) -> list[str]:
+def _find(folder: Path, below: str, passed: frozenset[str]) -> list[str]:
     """The images' names as seen from the folder, in a fixed order; what else there is is told."""
-    top = str(folder / below)
-    files = [Path(file).relative_to(folder).as_posix() for file in _files(top, frozenset((os.path.realpath(top),)))]
+    files = list(_files(folder, below, passed | {os.path.realpath(folder / below)}))
     images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
     if others := sorted(set(files) - set(images)):
         _say(f"{folder}: left out, no image by its name: {listed(others)}")
     if not images:
-        raise ValueError(f"{Path(top)} has no images; read are names that end in {', '.join(sorted(SUFFIXES))}")
+        raise ValueError(f"{folder / below} has no images; read are names that end in {', '.join(sorted(SUFFIXES))}")
     return images
 
 
-def _files(place: str, passed: frozenset[str]) -> Iterator[str]:
-    """All files below that are not hidden, through links too, unless they lead back to a folder that is `passed`."""
-    for name, is_folder in _entries(place).items():
-        path = os.path.join(place, name)
-        if not is_folder:
-            yield path
-        elif (real := os.path.realpath(path)) not in passed:
-            yield from _files(path, passed | {real})
+def _files(folder: Path, below: str, passed: frozenset[str]) -> Iterator[str]:
+    """The names of all files below, as seen from the folder, through links too."""
+    for name, real in _entries(folder / below, passed).items():
+        inner = os.path.join(below, name)
+        if real is None:
+            yield inner
+        else:
+            yield from _files(folder, inner, passed | {real})
 
 
 def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) -> dict[str, str]:
     """The class of each image by name: the folder that it lies in below its split's; none if there are no folders."""
-    depth = int(places["train"] != ".")
+    depth = 1 if places["train"] else 0
     parts = {name: PurePosixPath(name).parts for names in found.values() for name in names}
     loose = [name for name, part in parts.items() if len(part) == depth + 1]
     if len(loose) == len(parts):
@@ -162,7 +169,8 @@ def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[l
         raise ValueError(f"{folder} has one image; at least two are needed, one to train and one to test on")
     targets = _targets(names, class_of)
     fit_N, held_N = held_out(targets["class"].values if targets else torch.zeros(len(names)))
-    return [names[i] for i in fit_N.sort().values], [names[i] for i in held_N.sort().values]
+    train, test = ([names[i] for i in index_N.sort().values.tolist()] for index_N in (fit_N, held_N))
+    return train, test
 
 
 def _targets(names: Sequence[str], class_of: dict[str, str]) -> dict[str, Target]:
