@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,5 +17,7 @@ def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> li
         if (names or ()).count(name) > 1:
             raise ValueError(f"the target '{name}' is named twice")
         if name not in known:
-            raise ValueError(f"the data set has no class target '{name}'; it has {', '.join(known) or 'none'}")
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+            raise ValueError(f"the data set has no class target '{name}'; {hint}")
     return known if names is None else list(names)

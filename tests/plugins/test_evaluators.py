@@ -155,7 +155,7 @@ def test_unlabelled_images_do_not_count() -> None:
 def test_unknown_targets_are_refused_before_training(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
     result = simssl("run", small(evaluators=[{"name": "knn", "targets": ["clas"]}]))
     assert result.exit_code == 2
-    assert "evaluator 'knn': the data set has no class target 'clas'; it has class" in result.stderr
+    assert "evaluator 'knn': the data set has no class target 'clas'; did you mean 'class'?" in result.stderr
     assert not Path("runs").exists()
 
 

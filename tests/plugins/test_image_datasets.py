@@ -717,6 +717,16 @@ def test_the_cache_below_the_folder_is_none_of_its_own(
         assert "left out" not in result.stderr
 
 
+def test_a_misspelt_target_is_told_the_nearest(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    CELEBA.example(Path("data"))
+    evaluators = [{"name": "mlp_probe", "targets": ["Smilling"]}]
+    result = simssl(
+        "run", small(dataset={"name": "celeba"}, evaluators=evaluators, training={"views": 9, "batch_views": 3})
+    )
+    assert result.exit_code == 2
+    assert "the data set has no class target 'Smilling'; did you mean 'Smiling'?\n" in result.stderr
+
+
 def test_labels_or_none_have_caches_of_their_own_until_a_file_changes(tmp_path: Path) -> None:
     photos(tmp_path / "photos", a=9, b=11)
     (tmp_path / "simssl-cache").mkdir()
