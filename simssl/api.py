@@ -303,6 +303,9 @@ class Subject(Protocol):
         official validation images, or the last tenth of a fixed permutation of the training split, stratified by
         its first class target. Both come in that permutation's order."""
 
+    def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
+        """(B, D) of images in [0, 1], such as views; Skip if the method has no such layer."""
+
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """The posterior of images in [0, 1]."""
 

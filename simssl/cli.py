@@ -219,7 +219,9 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
 @cli.command("report")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
-@click.option("--relative-to", metavar="METHOD", help="Below each number its difference from this method, seed by seed.")
+@click.option(
+    "--relative-to", metavar="METHOD", help="Below each number its difference from this method, seed by seed."
+)
 @click.option(
     "--format",
     "format_",

@@ -37,9 +37,10 @@ class FrozenSubject:
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
         batches = self._assembly.views.plain_batches(self._split(split).images, self.device)
-        return torch.cat([self._layer(x_BCHW, layer).float().cpu() for x_BCHW in batches])
+        return torch.cat([self.encode(x_BCHW, layer).float().cpu() for x_BCHW in batches])
 
-    def _layer(self, x_BCHW: Tensor, layer: str) -> Tensor:
+    @torch.no_grad()
+    def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
         if layer == "representation":
             return self.posterior(x_BCHW).mean
         layers = self._objective.layers(x_BCHW)

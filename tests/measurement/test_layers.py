@@ -13,7 +13,14 @@ from click.testing import Result
 Command = Callable[..., Result]
 Write = Callable[..., Path]
 
-EVALUATORS = {"knn": {"name": "knn"}, "mlp_probe": {"name": "mlp_probe", "epochs": 2}}
+EVALUATORS = {
+    "knn": {"name": "knn"},
+    "mlp_probe": {"name": "mlp_probe", "epochs": 2},
+    "style_probe": {"name": "style_probe", "views": 2},
+}
+
+
+KEY = {"knn": "class/accuracy", "mlp_probe": "class/accuracy", "style_probe": "R2"}
 
 
 def metrics() -> dict[str, Any]:
@@ -27,12 +34,17 @@ def test_the_projection_beside_the_representation(name: str, simssl: Command, sm
     evaluators = [EVALUATORS[name], {**EVALUATORS[name], "as": "projected", "layer": "projection"}]
     result = simssl("run", small(objective={"name": "simclr", "head": [8, 3]}, evaluators=evaluators))
     assert result.exit_code == 0, result.stderr
-    representation, projection = metrics()[f"{name}/class/accuracy"], metrics()["projected/class/accuracy"]
+    representation, projection = metrics()[f"{name}/{KEY[name]}"], metrics()[f"projected/{KEY[name]}"]
     assert representation["protocol"]["layer"] == "representation"
     assert projection["protocol"]["layer"] == "projection"
     assert "projection" in projection["protocol"]["features"]
+
+
+def test_features_of_each_layer_are_cached_apart(simssl: Command, small: Write) -> None:
     import numpy as np
 
+    evaluators = [{"name": "knn"}, {"name": "knn", "as": "projected", "layer": "projection"}]
+    assert simssl("run", small(objective={"name": "simclr", "head": [8, 3]}, evaluators=evaluators)).exit_code == 0
     (run,) = Path("runs/small").iterdir()
     assert np.load(run / "features" / "projection-test.npy").shape == (360, 3)
     assert np.load(run / "features" / "representation-test.npy").shape == (360, 4)
@@ -44,7 +56,7 @@ def test_a_method_without_the_layer_is_skipped_with_the_reason(name: str, simssl
     result = simssl("run", small(objective={"name": "vae"}, evaluators=evaluators))
     assert result.exit_code == 0, result.stderr
     assert metrics()[name]["skipped"] == "vae has no layer 'projection'; it has representation"
-    assert "value" in metrics()["after/class/accuracy"]
+    assert "value" in metrics()[f"after/{KEY[name]}"]
 
 
 @pytest.mark.parametrize("label", [None, "knn_on_projection"])

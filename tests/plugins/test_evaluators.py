@@ -12,7 +12,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from simssl.api import Data, Evaluator, Posterior, Result, Split, Target
+from simssl.api import Data, Evaluator, Result, Split, Target
 from simssl.blocks.likelihood import Gaussian
 from simssl.blocks.splits import held_out
 from simssl.experiment.settings import Crop, ViewSettings
@@ -177,8 +177,8 @@ class Seeing(Known):
         self.drawn = self.views.style(draws)
         return x, {name: values.view(len(images), J) for name, values in self.drawn.items()}
 
-    def posterior(self, x: Tensor) -> Posterior:
-        return Posterior(self.represent(x, self.drawn))
+    def encode(self, x: Tensor, layer: str = "representation") -> Tensor:
+        return self.represent(x, self.drawn)
 
 
 def _parameters(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:

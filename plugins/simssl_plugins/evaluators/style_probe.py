@@ -39,6 +39,8 @@ class StyleProbe(Evaluator):
         "Most images that are taken of each split. Ours."
         epochs: int = Field(30, ge=1)
         "Most passes of the MLP over the training views. Ours."
+        layer: str = "representation"
+        "What is measured: the representation, or another layer that the method offers, such as projection."
 
     needs = frozenset({"test", "views"})
 
@@ -65,7 +67,8 @@ class StyleProbe(Evaluator):
         return {
             "split": "views of test images",
             "probe": "ridge regression, float64" if self.params.probe == "ridge" else "MLP D-256-256-P",
-            "features": "representation, standardised",
+            "layer": self.params.layer,
+            "features": f"{self.params.layer}, standardised",
             "selection": f"{chosen} of each parameter on views of {data.held_out}; then refitted on all",
         }
 
@@ -85,7 +88,7 @@ class StyleProbe(Evaluator):
         features, parameters = [], []
         for images_BCHW in images_NCHW.split(max(1, 1000 // self.params.views)):
             x_BJCHW, drawn = subject.draw_views(images_BCHW, self.params.views)
-            features.append(subject.posterior(x_BJCHW.flatten(0, 1)).mean)
+            features.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer))
             parameters.append(drawn)
         names = parameters[0]
         return torch.cat(features), {n: torch.cat([p[n].flatten() for p in parameters]) for n in names}
