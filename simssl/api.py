@@ -204,6 +204,8 @@ class Objective(nn.Module, ABC):
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
     A class attribute, or a property of `self.params` alone: it is asked before the networks are built."""
     likelihood: Likelihood | None = None
+    sigma2: float | None = None
+    """Variance of p(z | y), that of the views' latents around their image's mean, where the method's model has one."""
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__()
@@ -263,7 +265,8 @@ class Metric:
     unit: str
     better: Literal["higher", "lower"] | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
-    """How this number was made, beyond what the whole result's protocol says."""
+    """How this number was made, beyond what the whole result's protocol says. What was chosen or found on the way,
+    and differs from run to run, stands under "selected" and "found"."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +282,8 @@ class Result:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     evaluator: str = ""
     """The evaluator's name (or its `as`) in the experiment; filled in by the core."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that could not be measured, while the rest could: name -> reason."""
 
 
 class Skip(Exception):
@@ -293,6 +298,8 @@ class Subject(Protocol):
     generator: torch.Generator
     """Seeded from the run's seed and the evaluator's name; on the device."""
     likelihood: Likelihood | None
+    sigma2: float | None
+    """The objective's: variance of an image's views around their mean in the method's model, if it has one."""
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         """(N, D) of every un-augmented image; computed once and cached beside the run. Skip if the method has no
@@ -319,12 +326,13 @@ class Subject(Protocol):
         """J random views of each uint8 image, (B, J, C, H, W), and the drawn parameters, each (B, J)."""
 
     def new_decoder(self) -> nn.Module:
-        """An untrained decoder of the experiment's backbone, from the representation to logits."""
+        """An untrained decoder of the experiment's backbone, from the representation to logits; its initial weights
+        come from the generator."""
 
 
-NEEDS = frozenset({"labels", "test", "decoder", "variance", "views"})
-"""What an evaluator can need: labels of a class target; a test split; a method with a decoder of its own; one
-whose posterior has a variance; views that are drawn at random."""
+NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "variance", "views"})
+"""What an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or one
+without; one whose posterior has a variance; views that are drawn at random."""
 
 
 class Evaluator(_Plugin, ABC):

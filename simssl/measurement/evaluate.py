@@ -73,7 +73,7 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly:
         raise
     except Exception as error:
         raise RunError(f"evaluator '{choice.label}' failed: {one_line(error)}") from error
-    if not result.metrics:
+    if not result.metrics and not result.skipped:
         raise RunError(f"evaluator '{choice.label}' measured nothing: its Result has no metrics")
     return replace(result, evaluator=choice.label)
 
@@ -86,6 +86,7 @@ def why_skipped(evaluator: Evaluator, assembly: Assembly) -> str | None:
         "labels": None if any(t.classes for t in data.train.targets.values()) else "the data set has no labels",
         "views": None if assembly.views.random else "the views do not vary",
         "decoder": None if objective.decodes else f"{name} has no decoder",
+        "no_decoder": f"{name} has a decoder of its own" if objective.decodes else None,
         "variance": None if "variance" not in evaluator.needs or _has_variance(assembly) else f"{name} has no variance",
     }
     return next((reason for need in sorted(evaluator.needs) if (reason := lacks[need])), None)
@@ -99,7 +100,8 @@ def _has_variance(assembly: Assembly) -> bool:
 
 
 def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
-    """The entries of a result; RunError if a value is no finite number, or a protocol no JSON."""
+    """The entries of a result, skipped metrics among them; RunError if a value is no finite number, or a protocol no
+    JSON."""
     common = {"evaluator": choice.resolved, "data": data.fingerprint, **result.protocol}
     entries: dict[str, dict[str, Any]] = {
         f"{choice.label}/{name}": {
@@ -117,7 +119,11 @@ def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
             json.dumps(entry, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RunError(f"evaluator '{choice.label}': the protocol of {key} is not JSON ({error})") from error
-    return dict(entries)
+    skipped = {
+        f"{choice.label}/{name}": {"skipped": reason, "evaluator": choice.resolved}
+        for name, reason in result.skipped.items()
+    }
+    return {**entries, **skipped}
 
 
 def _save_picture(folder: RunFolder, name: str, picture_CHW: Tensor) -> None:

@@ -124,8 +124,8 @@ def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str |
 
 
 def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """How a number was made, without what was selected in making it."""
-    return {key: value for key, value in entry["protocol"].items() if key != "selected"}
+    """How a number was made, without what was selected or found in making it."""
+    return {key: value for key, value in entry["protocol"].items() if key not in ("selected", "found")}
 
 
 def _identity(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:

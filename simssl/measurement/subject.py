@@ -25,6 +25,7 @@ class FrozenSubject:
         self.data = assembly.data
         self.device = assembly.device
         self.likelihood: Likelihood | None = assembly.objective.likelihood
+        self.sigma2 = assembly.objective.sigma2
         seed = derive_seed(assembly.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
@@ -79,7 +80,10 @@ class FrozenSubject:
         return x_BJCHW, {name: values.view(B, J) for name, values in views.style(draws).items()}
 
     def new_decoder(self) -> nn.Module:
-        return self._assembly.new_decoder()
+        seed = int(torch.randint(2**62, (), generator=self.generator, device=self.device))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return self._assembly.new_decoder()
 
 
 def _write(file: Path, features_ND: Tensor) -> None:

@@ -360,3 +360,57 @@ def test_needing_a_variance() -> None:
 
     assert why_skipped(NeedsVariance(None), tiny_assembly()) is None
     assert why_skipped(NeedsVariance(None), tiny_assembly(Flat)) == "tiny has no variance"
+
+
+PARTLY = """
+    import simssl
+    from simssl.api import Evaluator, Metric, Result
+
+    class Partly(Evaluator):
+        class Params(simssl.Params):
+            measured: bool = False
+            "Whether the other metric is measured too."
+
+        def run(self, subject):
+            metrics = {"b": Metric(1.0, "1")} if self.params.measured else {}
+            return Result(metrics, protocol={"split": "test"}, skipped={"a": "its weights are not here"})
+
+    @simssl.hookimpl
+    def simssl_evaluator():
+        return Partly
+"""
+
+
+def test_single_metrics_may_be_skipped(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
+    """Even all of them: what else there is (a picture) is kept, and the run is done."""
+    package("partly-dist", "partly_evaluator", PARTLY, evaluator="partly")
+    evaluators = [{"name": "partly"}, {"name": "partly", "as": "more", "measured": True}]
+    result = simssl("run", small(evaluators=evaluators))
+    assert result.exit_code == 0, result.stderr
+    assert set(metrics()) == {"partly/a", "more/a", "more/b"}
+    assert metrics()["partly/a"]["skipped"] == "its weights are not here"
+    assert "partly/a: skipped, its weights are not here" in result.stdout
+    assert "is done already" in simssl("run", small(evaluators=evaluators)).stderr
+    changed = [{"name": "partly", "measured": True}, evaluators[1]]
+    assert simssl("run", small(evaluators=changed)).exit_code == 0
+    assert set(metrics()) == {"partly/a", "partly/b", "more/a", "more/b"}
+
+
+def test_a_new_decoder_comes_from_the_subjects_generator(tmp_path: Path) -> None:
+    import torch
+
+    from simssl.measurement.subject import FrozenSubject
+    from simssl.testing.fixtures import tiny_assembly
+    from simssl.training.folder import RunFolder
+
+    assembly, weights = tiny_assembly(), []
+    for default_seed in (0, 1):
+        torch.manual_seed(default_seed)
+        state = torch.get_rng_state()
+        subject = FrozenSubject(assembly, RunFolder(tmp_path), "decoder")
+        decoders = [torch.nn.utils.parameters_to_vector(subject.new_decoder().parameters()) for _ in range(2)]
+        assert torch.equal(state, torch.get_rng_state())
+        assert not torch.equal(*decoders)
+        weights += decoders
+    assert torch.equal(weights[0], weights[2])
+    assert torch.equal(weights[1], weights[3])

@@ -64,6 +64,7 @@ class SimVae(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.sigma2 = params.sigma2
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:

@@ -62,8 +62,9 @@ class ConsoleTracker(Tracker):
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         summary = {name: metric for name, metric in result.metrics.items() if "/" not in name} or result.metrics
-        values = "  ".join(f"{name} {metric.value:.4g}" for name, metric in summary.items())
-        self._print(f"{result.evaluator}: {values}")
+        values = [f"{name} {metric.value:.4g}" for name, metric in summary.items()]
+        values += [f"{name} skipped" for name in result.skipped if "/" not in name]
+        self._print(f"{result.evaluator}: {'  '.join(values)}")
 
     def ended(self, error: BaseException | None) -> None:
         self._stop_bar()
