@@ -17,10 +17,16 @@ EVALUATORS = {
     "knn": {"name": "knn"},
     "mlp_probe": {"name": "mlp_probe", "epochs": 2},
     "style_probe": {"name": "style_probe", "views": 2},
+    "collapse": {"name": "collapse", "views": 2},
 }
 
 
-KEY = {"knn": "class/accuracy", "mlp_probe": "class/accuracy", "style_probe": "R2"}
+KEY = {
+    "knn": "class/accuracy",
+    "mlp_probe": "class/accuracy",
+    "style_probe": "R2",
+    "collapse": "within_over_between",
+}
 
 
 def metrics() -> dict[str, Any]:

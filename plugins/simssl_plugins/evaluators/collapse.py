@@ -1,0 +1,132 @@
+"""Collapse: do the views of an image lie together, as the SSL Model predicts (Bizeul et al. 2024, section 4)?"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+import simssl
+from simssl.api import Evaluator, Metric, Result, Subject
+from simssl.blocks.gaussian import kl_standard
+from simssl.blocks.geometry import alignment, effective_rank, uniformity, variance_ratio, varies, within_and_between
+from simssl.blocks.pictures import bars
+
+ACTIVE = 0.01
+"""Least variance of an active unit's posterior mean. Source: Burda et al. 2016, section 5.2."""
+
+CONSTANT = "all images have the same representation"
+
+
+class Collapse(Evaluator):
+    """How far a method collapses the views of an image together, and the dimensions of the representation.
+
+    `within_over_between` is the variance within the views of an image over the variance between images, each an
+    unbiased estimate (one-way analysis of variance, its groups the images) and summed over the dimensions: 0 if all
+    views of an image have one representation. It is held at views * sqrt(images / 2), where images differ no more than
+    by chance. Per latent dimension it is in the picture, and under `found` in the protocol.
+
+    `effective_rank` is that of all test images (Roy & Vetterli 2007); `alignment` and `uniformity` are those of Wang &
+    Isola 2020, on representations of length 1. Where the posterior has a variance, `active_units` counts the
+    dimensions whose posterior mean varies over images by more than 0.01 (Burda et al. 2016), and `latents/kl` is
+    KL(q(z|x) || N(0, I)) per dimension.
+    """
+
+    class Params(simssl.Params):
+        views: int = Field(10, ge=2)
+        "Views that are drawn of each image. Ours: J of the paper's SimVAE."
+        images: int = Field(1000, ge=2)
+        "Most test images that are taken, at random. Ours: 10,000 views, as many as most test splits have images."
+        layer: str = "representation"
+        "What is measured: the representation, or another layer that the method offers, such as projection."
+
+    needs = frozenset({"test", "views"})
+
+    def run(self, subject: Subject) -> Result:
+        index_I = self._chosen(subject)
+        z_IJD, all_ND = self._views(subject, index_I), subject.features("test", self.params.layer)
+        metrics, charts, skipped = _spread(z_IJD)
+        metrics |= {
+            "alignment": Metric(alignment(z_IJD), "squared distance", "lower", {"alpha": 2}),
+            "uniformity": Metric(uniformity(z_IJD), "log potential", "lower", {"t": 2}),
+        }
+        if varies(all_ND):
+            of_all = {"images": "all of test, un-augmented"}
+            metrics["effective_rank"] = Metric(effective_rank(all_ND), "dimensions", "higher", of_all)
+        else:
+            skipped["effective_rank"] = CONSTANT
+        reason, posterior = self._posterior(subject, index_I)
+        if posterior is None:
+            skipped |= dict.fromkeys(("active_units", "latents/kl"), reason)
+        else:
+            of_units, charts["KL(q || N(0, I)) of each latent, nats"] = _units(*posterior)
+            metrics |= of_units
+        images = {"latents": bars(charts)} if charts else {}
+        return Result(metrics, images, self._protocol(len(index_I)), skipped=skipped)
+
+    def _protocol(self, images: int) -> dict[str, object]:
+        return {
+            "split": f"{self.params.views} views of each of {images} test images",
+            "layer": self.params.layer,
+            "features": f"{self.params.layer}, as it is (of length 1 for alignment and uniformity)",
+        }
+
+    def _chosen(self, subject: Subject) -> Tensor:
+        assert subject.data.test is not None
+        order_N = torch.randperm(len(subject.data.test), generator=subject.generator, device=subject.device)
+        return order_N[: self.params.images].sort().values.cpu()
+
+    def _views(self, subject: Subject, index_I: Tensor) -> Tensor:
+        """Representations (I, J, D) of the views of these test images."""
+        assert subject.data.test is not None
+        J, parts = self.params.views, []
+        for index_B in index_I.split(max(1, 1000 // J)):
+            x_BJCHW, _ = subject.draw_views(subject.data.test.images[index_B], J)
+            parts.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer).unflatten(0, (len(index_B), J)))
+        return torch.cat(parts)
+
+    def _posterior(self, subject: Subject, index_I: Tensor) -> tuple[str, tuple[Tensor, Tensor] | None]:
+        """Mean and variance (I, D) of these un-augmented test images; or why there are none."""
+        if self.params.layer != "representation":
+            return "it is measured on the representation alone", None
+        means, variances = [], []
+        for index_B in index_I.split(1000):
+            posterior = subject.posterior(subject.images("test", index_B))
+            if posterior.variance is None:
+                return "the posterior has no variance", None
+            means.append(posterior.mean)
+            variances.append(posterior.variance)
+        return "", (torch.cat(means).double(), torch.cat(variances).double())
+
+
+def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
+    """Of the views: the ratio of the variances, its chart, and why there is none."""
+    if not varies(z_IJD.flatten(0, 1)):
+        return {}, {}, {"within_over_between": CONSTANT}
+    within_D, between_D = within_and_between(z_IJD)
+    images, views = z_IJD.shape[:2]
+    ratio_D = variance_ratio(within_D, between_D, images, views)
+    ratio = variance_ratio(within_D.sum(), between_D.sum(), images, views)
+    total = Metric(float(ratio), "ratio of variances", None, {"found": {"per latent": _listed(ratio_D)}})
+    return {"within_over_between": total}, {"variance within / between images, of each latent": ratio_D}, {}
+
+
+def _units(mean_ID: Tensor, variance_ID: Tensor) -> tuple[dict[str, Metric], Tensor]:
+    """Of the posteriors: active units, KL per unit, and the KL of each (D,)."""
+    kl_D = kl_standard(mean_ID[..., None], variance_ID.log()[..., None]).mean(0)
+    active = int((mean_ID.var(0) > ACTIVE).sum())
+    images = {"images": "the same images, un-augmented"}
+    return {
+        "active_units": Metric(active, "units", "higher", {**images, "of": len(kl_D), "variance above": ACTIVE}),
+        "latents/kl": Metric(float(kl_D.mean()), "nats/unit", None, {**images, "found": {"per latent": _listed(kl_D)}}),
+    }, kl_D
+
+
+def _listed(values_D: Tensor) -> list[float | None]:
+    """With four digits; None for what is no number."""
+    return [float(f"{value:.4g}") if value == value else None for value in values_D.tolist()]
+
+
+@simssl.hookimpl
+def simssl_evaluator() -> type[Evaluator]:
+    return Collapse

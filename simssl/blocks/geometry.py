@@ -1,0 +1,76 @@
+"""How representations lie: spread within and between images, effective rank, alignment and uniformity; in float64.
+
+z_IJD are the representations of J views of each of I images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 1000
+"""Rows whose distances to all others are in memory at once."""
+
+
+def within_and_between(z_IJD: Tensor) -> tuple[Tensor, Tensor]:
+    """The variance within the views of an image, and that between images, of each column: (D,), (D,); their sum is the
+    variance of a view of any image (law of total variance).
+
+    within = sum_ij (z_ij - zbar_i)^2 / (I (J-1)), and between = sum_i (zbar_i - zbar)^2 / (I-1) - within / J: the means
+    of J views differ by within / J even where the images do not. These are the unbiased estimates of one-way analysis
+    of variance with the images as groups, MSW and (MSB - MSW) / J (Searle et al. 1992, section 3.5). The second may be
+    negative.
+    """
+    z_IJD = z_IJD.double()
+    within_D = z_IJD.var(1).mean(0)
+    return within_D, z_IJD.mean(1).var(0) - within_D / z_IJD.shape[1]
+
+
+def variance_ratio(within: Tensor, between: Tensor, images: int, views: int) -> Tensor:
+    """within / between, elementwise; not a number where both are 0.
+
+    `between` is taken to be no less than what it may be by chance where images do not differ: its standard deviation
+    then, within / views * sqrt(2 / (images - 1)). So the ratio is at most views * sqrt((images - 1) / 2).
+    """
+    return within / torch.maximum(between, within / views * math.sqrt(2 / (images - 1)))
+
+
+def effective_rank(z_ND: Tensor) -> float:
+    """exp(-sum_k p_k log p_k), p_k = s_k / sum s the normalised singular values of the centred matrix: 1 to D.
+
+    Source: Roy & Vetterli 2007, definition 1. Rows that are all the same have none: 0 / 0, not a number.
+    """
+    z_ND = z_ND.double()
+    singular_K = torch.linalg.svdvals(z_ND - z_ND.mean(0))
+    p_K = singular_K / singular_K.sum()
+    return float(torch.special.entr(p_K).sum().exp())
+
+
+def alignment(z_IJD: Tensor) -> float:
+    """E |f(x) - f(y)|^2 over all pairs of different views of an image, f of length 1: 0 to 4.
+
+    Source: Wang & Isola 2020, eq. 6, alpha = 2. It is twice the variance within the images, summed over the columns.
+    """
+    within_D, _ = within_and_between(F.normalize(z_IJD.double(), dim=2))
+    return float(2 * within_D.sum())
+
+
+def uniformity(z_IJD: Tensor, t: float = 2.0) -> float:
+    """log E exp(-t |f(x) - f(y)|^2) over pairs of different images, f of length 1: -4 t to 0.
+
+    Source: Wang & Isola 2020, eq. 7. Of each pair of images, the first views, the second ones, and so on are compared.
+    """
+    z_JID = F.normalize(z_IJD.double(), dim=2).transpose(0, 1)
+    views, images = z_JID.shape[:2]
+    sums = [(-t * torch.cdist(block_BD, z_ID).square()).exp().sum() for z_ID in z_JID for block_BD in z_ID.split(BLOCK)]
+    of_itself = views * images
+    return float(((torch.stack(sums).sum() - of_itself) / (of_itself * (images - 1))).log())
+
+
+def varies(z_ND: Tensor) -> bool:
+    """Whether the rows differ by more than float32 rounds."""
+    span_D = z_ND.amax(0) - z_ND.amin(0)
+    return bool((span_D > 1e-6 * z_ND.abs().amax()).any())
