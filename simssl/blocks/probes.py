@@ -46,16 +46,24 @@ def train_epochs(
 ) -> Iterator[int]:
     """Train by Adam, yielding the number of each epoch as it ends.
 
-    `loss(network(x), index_B)` is minimised over mini-batches of a new order each epoch; none is dropped.
+    `loss(network(x), index_B)` is minimised over mini-batches of a new order each epoch. None is dropped; a last one
+    of a single row, which batch norm could not take, joins the one before.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
     for epoch in range(1, epochs + 1):
         with torch.enable_grad():
-            for index_B in torch.randperm(len(x_ND), generator=generator, device=x_ND.device).split(batch):
+            for index_B in _batches(torch.randperm(len(x_ND), generator=generator, device=x_ND.device), batch):
                 optimizer.zero_grad(set_to_none=True)
                 loss(network(x_ND[index_B]), index_B).backward()
                 optimizer.step()
         yield epoch
+
+
+def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
+    parts = list(order_N.split(batch))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 def cross_entropies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:

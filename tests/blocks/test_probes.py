@@ -63,3 +63,17 @@ def test_parallel_problems_train_as_if_alone() -> None:
 def test_accuracy_does_not_count_missing_labels() -> None:
     logits = torch.tensor([[[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]])
     assert accuracies(logits, torch.tensor([[0, 0, 1, -1]])).item() == 2 / 3
+
+
+def test_a_last_row_alone_joins_the_batch_before_it() -> None:
+    """Batch norm takes no single row; every row is in one batch an epoch."""
+    network, seen = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1)), []
+
+    def loss(y: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+        seen.append(index_B)
+        return y.square().mean()
+
+    generator = torch.Generator().manual_seed(0)
+    assert list(train_epochs(network, draw(9, 2), loss, epochs=1, batch=4, lr=1e-3, generator=generator)) == [1]
+    assert [len(index_B) for index_B in seen] == [4, 5]
+    assert sorted(torch.cat(seen).tolist()) == list(range(9))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from functools import partial
+
 from pydantic import Field
-from torch import Tensor
 
 import simssl
 from simssl.api import Evaluator, Metric, Result, Subject
-from simssl.blocks.pictures import grid
+from simssl.blocks.reconstruction import errors, mean_image, picture
 
 
 class Reconstruction(Evaluator):
@@ -26,45 +26,21 @@ class Reconstruction(Evaluator):
     needs = frozenset({"decoder", "test"})
 
     def run(self, subject: Subject) -> Result:
-        assert subject.likelihood is not None
-        assert subject.data.test is not None
-        z_ND, mean_CHW = subject.features("test"), _mean_image(subject)
-        nll, mse, mse_of_mean = torch.zeros(3, dtype=torch.float64)
-        for index_B in _batches(len(z_ND)):
-            x_BCHW, logits_BCHW = subject.images("test", index_B), subject.decode(z_ND[index_B])
-            nll -= subject.likelihood.log_prob(x_BCHW, logits_BCHW).sum().cpu()
-            mse += _squared_errors(subject.likelihood.mean(logits_BCHW), x_BCHW)
-            mse_of_mean += _squared_errors(mean_CHW, x_BCHW)
+        likelihood = subject.likelihood
+        assert likelihood is not None
+        mean_CHW = mean_image(partial(subject.images, "train"), len(subject.data.train))
+        z_ND = subject.features("test")
+        found = errors(partial(subject.images, "test"), z_ND, subject.decode, likelihood, mean_CHW)
         metrics = {
-            "mse": Metric(mse.item() / len(z_ND), "squared error/pixel, pixels in [0, 1]", "lower"),
-            "nll": Metric(nll.item() / len(z_ND), "nats/image", "lower", {"likelihood": str(subject.likelihood)}),
+            "mse": Metric(found.mse, "squared error/pixel, pixels in [0, 1]", "lower"),
+            "nll": Metric(found.nll, "nats/image", "lower", {"likelihood": str(likelihood)}),
         }
-        if mse_of_mean > 0:  # not all images are one
-            metrics["R2"] = Metric(1 - (mse / mse_of_mean).item(), "R2", "higher")
-        protocol = {"split": "test", "z": "posterior mean of the un-augmented image"}
-        return Result(metrics, {"test": self._picture(subject)}, protocol)
-
-    def _picture(self, subject: Subject) -> Tensor:
-        assert subject.likelihood is not None
+        if found.r2 is not None:
+            metrics["R2"] = Metric(found.r2, "R2", "higher")
         first = slice(0, self.params.pictures)
-        decoded = subject.likelihood.mean(subject.decode(subject.features("test")[first]))
-        return grid([subject.images("test", first).cpu(), decoded.cpu()])
-
-
-def _batches(N: int) -> tuple[Tensor, ...]:
-    return torch.arange(N).split(1000)
-
-
-def _mean_image(subject: Subject) -> Tensor:
-    """The mean of the training images, (C, H, W)."""
-    N = len(subject.data.train)
-    sums = [subject.images("train", index_B).double().sum(0) for index_B in _batches(N)]
-    return (torch.stack(sums).sum(0) / N).float()
-
-
-def _squared_errors(expected: Tensor, x_BCHW: Tensor) -> Tensor:
-    """The mean over each image's pixels, summed over the images: 0-d."""
-    return (expected - x_BCHW).square().flatten(1).mean(1).sum().cpu()
+        shown = picture(subject.images("test", first), likelihood.mean(subject.decode(z_ND[first])))
+        protocol = {"split": "test", "z": "posterior mean of the un-augmented image"}
+        return Result(metrics, {"test": shown}, protocol)
 
 
 @simssl.hookimpl
