@@ -39,6 +39,17 @@ def reparameterize(mean: Tensor, log_variance: Tensor, generator: torch.Generato
     return mean + noise * (0.5 * log_variance).exp()
 
 
+def sample_like(z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Samples (count, D) of the Gaussian with the rows' mean and their full, unbiased covariance.
+
+    The covariance may be singular. Computed in float64, returned in the rows' precision.
+    """
+    mean_D, covariance_DD = z_ND.double().mean(0), z_ND.double().T.cov()
+    values_D, vectors_DD = torch.linalg.eigh(covariance_DD.view(len(mean_D), -1))
+    noise_ND = torch.empty(count, len(mean_D), dtype=torch.float64, device=z_ND.device).normal_(generator=generator)
+    return (mean_D + noise_ND * values_D.clamp(min=0).sqrt() @ vectors_DD.T).to(z_ND.dtype)
+
+
 def log_shared_mean(z_BJD: Tensor, sigma2: float, gamma2: float | None = None) -> Tensor:
     """Log density (B,) of J samples N(psi, sigma2 I) of one mean psi that is integrated out.
 
