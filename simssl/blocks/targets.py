@@ -21,3 +21,16 @@ def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> li
             hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
             raise ValueError(f"the data set has no class target '{name}'; {hint}")
     return known if names is None else list(names)
+
+
+def labelled_targets(data: Any, names: Sequence[str] | None) -> list[str]:
+    """As `class_targets` of train; ValueError too if a target has no label in train, or in test, if there is one.
+
+    `data`: an object with `train` and `test`, as `simssl.api.Data`.
+    """
+    chosen = class_targets(data.train.targets, names)
+    for split in ("train", "test") if data.test is not None else ("train",):
+        for name in chosen:
+            if not bool((getattr(data, split).targets[name].values >= 0).any()):
+                raise ValueError(f"no image of the {split} split has a label of '{name}'; leave it out of 'targets'")
+    return chosen
