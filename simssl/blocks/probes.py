@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -28,10 +27,15 @@ class ParallelMLP(nn.Module):
                 parameters.append(nn.Parameter(value.uniform_(-bound, bound, generator=generator)))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        h_MBO = x_BD.expand(len(self.weights[0]), *x_BD.shape)
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h_MBO = torch.baddbmm(bias, h_MBO.relu() if i else h_MBO, weight)
-        return h_MBO
+        return self.values(x_BD)[-1]
+
+    def values(self, x_BD: Tensor) -> list[Tensor]:
+        """What goes into each layer, (M, B, I), and what comes out of the last, (M, B, O)."""
+        values = [x_BD.expand(len(self.weights[0]), *x_BD.shape)]
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            h_MBO = torch.baddbmm(bias, values[-1], weight)
+            values.append(h_MBO.relu() if layer < len(self.weights) else h_MBO)
+        return values
 
 
 def train_epochs(
@@ -64,19 +68,6 @@ def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts
-
-
-def cross_entropies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
-    """The sum over M problems of each one's mean cross entropy; a label of -1 does not count."""
-    loss_N = F.cross_entropy(logits_MBC.flatten(0, 1), labels_MB.flatten(), ignore_index=-1, reduction="none")
-    return (loss_N.view_as(labels_MB).sum(1) / (labels_MB >= 0).sum(1).clamp(min=1)).sum()
-
-
-def accuracies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
-    """The accuracy of each of M problems (M,); a label of -1 does not count."""
-    known_MB = labels_MB >= 0
-    right_MB = (logits_MBC.argmax(2) == labels_MB) & known_MB
-    return right_MB.sum(1).double() / known_MB.sum(1)
 
 
 class Standardizer:

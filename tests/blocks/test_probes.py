@@ -1,4 +1,4 @@
-"""Probes against scikit-learn and against each other."""
+"""Regressions against scikit-learn's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from simssl.blocks.probes import ParallelMLP, accuracies, cross_entropies, r2, ridge, train_epochs
+from simssl.blocks.probes import r2, ridge
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -35,34 +35,6 @@ def test_r2_is_scikit_learns_and_unclipped() -> None:
     np.testing.assert_allclose(r2(predicted, y).numpy(), expected, rtol=1e-5)
     assert bool((r2(predicted, y) < 0).all())
     torch.testing.assert_close(r2(y, y), torch.ones(2, dtype=torch.float64))
-
-
-def test_parallel_problems_train_as_if_alone() -> None:
-    """Two problems in one network end where each ends in a network of its own."""
-    x, labels_MN = draw(60, 4), torch.stack([(draw(60) > 0).long(), (draw(60, seed=3) > 0).long()])
-    labels_MN[1, :7] = -1
-
-    def train(network: ParallelMLP, labels: torch.Tensor) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(5)
-        loss = lambda logits, index: cross_entropies(logits, labels[:, index])
-        list(train_epochs(network, x, loss, epochs=3, batch=16, lr=1e-2, generator=generator))
-        return network(x).detach()
-
-    both = ParallelMLP(2, (4, 4, 2), torch.Generator().manual_seed(1))
-    alone = []
-    for m in range(2):
-        network = ParallelMLP(1, (4, 4, 2), torch.Generator().manual_seed(1))
-        for one, two in zip(network.parameters(), both.parameters(), strict=True):
-            one.data.copy_(two.data[m : m + 1])
-        alone.append(network)
-    together = train(both, labels_MN)
-    for m, network in enumerate(alone):
-        torch.testing.assert_close(train(network, labels_MN[m : m + 1])[0], together[m])
-
-
-def test_accuracy_does_not_count_missing_labels() -> None:
-    logits = torch.tensor([[[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]])
-    assert accuracies(logits, torch.tensor([[0, 0, 1, -1]])).item() == 2 / 3
 
 
 def test_a_last_row_alone_joins_the_batch_before_it() -> None:

@@ -16,17 +16,15 @@ Write = Callable[..., Path]
 EVALUATORS = {
     "knn": {"name": "knn"},
     "mlp_probe": {"name": "mlp_probe", "epochs": 2},
+    "linear_probe": {"name": "linear_probe", "epochs": 2},
+    "attributes": {"name": "attributes", "epochs": 2},
+    "gmm": {"name": "gmm", "starts": 1},
     "style_probe": {"name": "style_probe", "views": 2},
     "collapse": {"name": "collapse", "views": 2},
 }
 
 
-KEY = {
-    "knn": "class/accuracy",
-    "mlp_probe": "class/accuracy",
-    "style_probe": "R2",
-    "collapse": "within_over_between",
-}
+KEY = {**dict.fromkeys(EVALUATORS, "class/accuracy"), "style_probe": "R2", "collapse": "within_over_between"}
 
 
 def metrics() -> dict[str, Any]:

@@ -3,72 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
+from subjects import CLASSES, REGISTRY, Known, evaluator, labelled, noise, oracle
 from torch import Tensor
 
-from simssl.api import Data, Evaluator, Result, Split, Target
+from simssl.api import Data, Result, Split
 from simssl.blocks.likelihood import Gaussian
-from simssl.blocks.splits import held_out
 from simssl.experiment.settings import Crop, ViewSettings
-from simssl.registry import Registry
 from simssl.training.views import Views
-
-REGISTRY = Registry(builtins_only=True)
-CLASSES = 4
-
-
-class Known:
-    """A subject whose representation is any function of the image (or, for features, of the labels)."""
-
-    def __init__(self, train: Tensor, test: Tensor, labels: tuple[Tensor, Tensor], seed: int = 0) -> None:
-        names = tuple(str(c) for c in range(CLASSES))
-        splits = [
-            Split(torch.zeros(len(x), 1, 8, 8, dtype=torch.uint8), {"class": Target(y, names)})
-            for x, y in zip((train, test), labels, strict=True)
-        ]
-        self.data = Data.of(*splits)
-        self.device = torch.device("cpu")
-        self.generator = torch.Generator().manual_seed(seed)
-        self._features = {"train": train, "test": test}
-
-    def features(self, split: str, layer: str = "representation") -> Tensor:
-        return self._features[split]
-
-    def selection(self) -> tuple[Tensor, Tensor]:
-        return held_out(self.data.train.targets["class"].values)
-
-
-def evaluator(name: str, **params: object) -> Evaluator:
-    plugin = REGISTRY.load("evaluator", name)
-    built: Evaluator = plugin(plugin.Params(**params))
-    return built
-
-
-def labelled(n_train: int = 400, n_test: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randint(0, CLASSES, (n,), generator=generator) for n in (n_train, n_test))  # type: ignore[return-value]
-
-
-def noise(n: int, seed: int, dimensions: int = 6) -> Tensor:
-    return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
-
-
-def oracle(labels: tuple[Tensor, Tensor]) -> Known:
-    one_hot = [torch.nn.functional.one_hot(y, CLASSES).repeat(1, 4) + 0.01 * noise(len(y), 3, 16) for y in labels]
-    return Known(one_hot[0], one_hot[1], labels)
 
 
 def accuracy(result: Result) -> float:
     return result.metrics["class/accuracy"].value
 
 
-CLASSIFIERS = [("knn", {}), ("knn", {"k": 3}), ("mlp_probe", {"lr": 1e-2, "epochs": 60})]
+TRAINED = {"lr": 1e-2, "epochs": 60}
+CLASSIFIERS = [
+    ("knn", {}),
+    ("knn", {"k": 3}),
+    ("mlp_probe", TRAINED),
+    ("linear_probe", TRAINED),
+    ("attributes", TRAINED),
+    ("attributes", {**TRAINED, "probe": "linear"}),
+]
 
 
 @pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
@@ -110,20 +72,6 @@ def _knn_module() -> Any:
     import importlib
 
     return importlib.import_module(REGISTRY.find("evaluator", "knn").module)
-
-
-def test_the_mean_over_targets_is_its_summary() -> None:
-    subject = oracle(labelled())
-    splits = []
-    for split in (subject.data.train, subject.data.test):
-        target = split.targets["class"]
-        splits.append(replace(split, targets={"class": target, "noise": replace(target, values=target.values.roll(1))}))
-    subject.data = Data.of(*splits)
-    found = evaluator("mlp_probe", lr=1e-2, epochs=60, mean=True).run(subject).metrics
-    assert list(found) == ["accuracy", "class/accuracy", "noise/accuracy"]
-    parts = [found["class/accuracy"].value, found["noise/accuracy"].value]
-    assert parts[0] != parts[1]
-    assert found["accuracy"].value == pytest.approx(sum(parts) / 2)
 
 
 def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:

@@ -1,0 +1,97 @@
+"""Attributes: what a representation tells of many targets, content and style, whose classes may be uneven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Literal
+
+import simssl
+from simssl.api import Data, Evaluator, Metric, Result, Subject, Target
+from simssl.blocks.class_probes import Probed, ProbeParams, probe, probe_protocol
+from simssl.blocks.targets import labelled_targets
+
+HIDDEN = {"linear": 0, "mlp": 1}
+"""Layers of D units."""
+
+SCORES = {
+    "accuracy": "share of the labelled test images that are right",
+    "balanced_accuracy": "mean of the recalls of the classes that occur in test",
+    "auroc": "area under the ROC curve of the second of two classes; of more, the mean of each against the rest, over "
+    "those that occur in test",
+}
+
+
+class Attributes(Evaluator):
+    """Accuracy, balanced accuracy and AUROC on the test split of a probe for each target, and their means.
+
+    The probes are trained as one batched network, as `mlp_probe`'s. The means are over all targets, and where there
+    are both, over the content and over the style targets (`content_accuracy`, `style_accuracy` and so on). A class
+    that does not occur in test counts in neither balanced accuracy nor AUROC; a target of which one class alone
+    occurs has no AUROC.
+    """
+
+    class Params(ProbeParams, simssl.Params):
+        probe: Literal["linear", "mlp"] = "mlp"
+        "An MLP D-D-C, or one layer D-C."
+
+    needs = frozenset({"labels", "test"})
+
+    def check(self, data: Data) -> None:
+        labelled_targets(data, self.params.targets)
+
+    def run(self, subject: Subject) -> Result:
+        targets = subject.data.train.targets
+        found = probe(subject, self.params, HIDDEN[self.params.probe])
+        scores = {probed.target: _scores(probed) for probed in found}
+        metrics = {
+            f"{probed.target}/{score}": _metric(score, value, _protocol(probed, targets[probed.target]))
+            for probed in found
+            for score, value in scores[probed.target].items()
+        }
+        layers = "MLP D-D-C" if self.params.probe == "mlp" else "linear"
+        protocol = probe_protocol(self.params, subject.data) | {"probe": layers}
+        return Result({**_means(scores, targets), **metrics}, protocol=protocol)
+
+
+def _metric(score: str, value: float, protocol: Mapping[str, object]) -> Metric:
+    return Metric(value, "fraction", "higher", {"score": SCORES[score], **protocol})
+
+
+def _protocol(probed: Probed, target: Target) -> dict[str, object]:
+    protocol: dict[str, object] = {"role": target.role, "selected": {"epochs": probed.epochs}}
+    absent = [name for number, name in enumerate(target.classes or ()) if not (probed.labels_N == number).any()]
+    return protocol | ({"absent from test": absent} if absent else {})
+
+
+def _scores(probed: Probed) -> dict[str, float]:
+    """By name, those of `SCORES` that exist."""
+    from torchmetrics.functional.classification import binary_auroc, multiclass_confusion_matrix
+
+    N, C = probed.logits_NC.shape
+    confusion_CC = multiclass_confusion_matrix(probed.logits_NC, probed.labels_N, C)
+    count_C = confusion_CC.sum(1)
+    recall_C = confusion_CC.diag().double() / count_C
+    scores = {"accuracy": probed.accuracy, "balanced_accuracy": recall_C[count_C > 0].mean().item()}
+    p_NC = probed.logits_NC.double().softmax(1)
+    scored = [c for c in ([1] if C == 2 else range(C)) if 0 < count_C[c] < N]
+    if scored:
+        scores["auroc"] = fmean(binary_auroc(p_NC[:, c], (probed.labels_N == c).long()).item() for c in scored)
+    return scores
+
+
+def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Target]) -> dict[str, Metric]:
+    roles = {role: [name for name in scores if targets[name].role == role] for role in ("content", "style")}
+    groups = {"": list(scores)} | ({f"{role}_": names for role, names in roles.items()} if all(roles.values()) else {})
+    means = {}
+    for prefix, names in groups.items():
+        for score in SCORES:
+            if over := [name for name in names if score in scores[name]]:
+                mean = fmean(scores[name][score] for name in over)
+                means[prefix + score] = _metric(score, mean, {"mean over": over})
+    return means
+
+
+@simssl.hookimpl
+def simssl_evaluator() -> type[Evaluator]:
+    return Attributes

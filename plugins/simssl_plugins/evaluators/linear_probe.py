@@ -1,0 +1,37 @@
+"""Linear probe: one layer D-C on the frozen representation, trained as the MLP probe is."""
+
+from __future__ import annotations
+
+import simssl
+from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.blocks.class_probes import ProbeParams, probe, probe_protocol
+from simssl.blocks.targets import labelled_targets
+
+
+class LinearProbe(Evaluator):
+    """Accuracy on the test split of one linear layer D-C trained on one layer of the training split, as it is.
+
+    The probes of several targets are trained as one batched network, as the MLP probe's.
+    """
+
+    class Params(ProbeParams, simssl.Params):
+        """How the probes are trained, and nothing else."""
+
+    needs = frozenset({"labels", "test"})
+
+    def check(self, data: Data) -> None:
+        labelled_targets(data, self.params.targets)
+
+    def run(self, subject: Subject) -> Result:
+        metrics = {
+            f"{found.target}/accuracy": Metric(
+                found.accuracy, "fraction", "higher", {"selected": {"epochs": found.epochs}}
+            )
+            for found in probe(subject, self.params, hidden=0)
+        }
+        return Result(metrics, protocol=probe_protocol(self.params, subject.data))
+
+
+@simssl.hookimpl
+def simssl_evaluator() -> type[Evaluator]:
+    return LinearProbe

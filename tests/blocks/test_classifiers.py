@@ -1,0 +1,103 @@
+"""Classifiers that are trained together: against autograd, against each alone, and against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from simssl.blocks.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes import train_epochs
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def problems(N: int = 60) -> tuple[Tensor, Tensor, list[int]]:
+    """Features, the labels of a problem of two classes and of one of three, some of which are missing."""
+    x_ND = draw(N, 4)
+    labels_MN = torch.stack([(draw(N) > 0).long(), torch.bucketize(draw(N, seed=3), torch.tensor([-0.5, 0.5]))])
+    labels_MN[1, :7] = -1
+    return x_ND, labels_MN, [2, 3]
+
+
+def network(hidden: tuple[int, ...], classes: list[int], seed: int = 1) -> ParallelClassifiers:
+    return ParallelClassifiers(4, hidden, classes, torch.Generator().manual_seed(seed))
+
+
+def mean_cross_entropies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
+    """Problem by problem, of the labelled rows alone."""
+    pairs = [(logits[labels >= 0], labels[labels >= 0]) for logits, labels in zip(logits_MBC, labels_MB, strict=True)]
+    return sum((F.cross_entropy(*pair) for pair in pairs if len(pair[1])), torch.zeros(()))
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 6)])
+def test_the_gradients_are_autograds(hidden: tuple[int, ...]) -> None:
+    x_ND, labels_MN, classes = problems()
+    net = network(hidden, classes)
+    mean_cross_entropies(net(x_ND), labels_MN).backward()
+    for parameter, gradient in zip(net.parameters(), net.gradients(x_ND, labels_MN), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(gradient, parameter.grad)
+
+
+def test_a_batch_without_any_label_changes_nothing() -> None:
+    x_ND, labels_MN, classes = problems()
+    for gradient in network((5,), classes).gradients(x_ND, torch.full_like(labels_MN, -1)):
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_training_is_train_epochs_on_the_cross_entropies(hidden: tuple[int, ...]) -> None:
+    x_ND, labels_MN, classes = problems()
+    nets = network(hidden, classes), network(hidden, classes)
+    loss = lambda logits, index: mean_cross_entropies(logits, labels_MN[:, index])
+    settings = [{"epochs": 4, "batch": 16, "lr": 1e-2, "generator": torch.Generator().manual_seed(5)} for _ in nets]
+    assert list(train_classifiers(nets[0], x_ND, labels_MN, **settings[0])) == [1, 2, 3, 4]
+    list(train_epochs(nets[1], x_ND, loss, **settings[1]))
+    torch.testing.assert_close(nets[0](x_ND), nets[1](x_ND))
+
+
+def test_parallel_problems_train_as_if_alone() -> None:
+    """Two problems in one network end where each ends in a network of its own."""
+    x_ND, labels_MN, _ = problems()
+
+    def train(net: ParallelClassifiers, labels: Tensor) -> Tensor:
+        generator = torch.Generator().manual_seed(5)
+        list(train_classifiers(net, x_ND, labels, epochs=3, batch=16, lr=1e-2, generator=generator))
+        return net(x_ND).detach()
+
+    both, alone = network((4,), [3, 3]), [network((4,), [3]) for _ in range(2)]
+    for m, net in enumerate(alone):
+        for one, two in zip(net.parameters(), both.parameters(), strict=True):
+            one.data.copy_(two.data[m : m + 1])
+    together = train(both, labels_MN)
+    for m, net in enumerate(alone):
+        torch.testing.assert_close(train(net, labels_MN[m : m + 1])[0], together[m])
+
+
+def test_a_problem_never_names_a_class_that_it_lacks() -> None:
+    x_ND, _, classes = problems()
+    logits_MNC = network((5,), classes)(x_ND)
+    assert bool((logits_MNC[0, :, 2] == -torch.inf).all())
+    assert bool(logits_MNC[0, :, :2].isfinite().all() and logits_MNC[1].isfinite().all())
+
+
+def test_the_optimum_of_a_linear_classifier_is_scikit_learns() -> None:
+    x_ND = draw(300, 4)
+    labels_N = ((x_ND @ draw(4, 3, seed=1)) + draw(300, 3, seed=2)).argmax(1)
+    net = network((), [3])
+    whole = {"epochs": 1500, "batch": 300, "generator": torch.Generator().manual_seed(0)}
+    list(train_classifiers(net, x_ND, labels_N[None], lr=0.02, **whole))
+    reference = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(x_ND.double().numpy(), labels_N.numpy())
+    expected_NC = reference.predict_proba(x_ND.double().numpy())
+    np.testing.assert_allclose(net(x_ND)[0].detach().softmax(1).numpy(), expected_NC, atol=1e-3)
+
+
+def test_accuracy_does_not_count_missing_labels() -> None:
+    logits = torch.tensor([[[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]])
+    assert accuracies(logits, torch.tensor([[0, 0, 1, -1]])).item() == 2 / 3
