@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from simssl.blocks.probes import r2, ridge
+from simssl.blocks.probes import r2, ridge, train_epochs
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
