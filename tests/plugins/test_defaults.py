@@ -20,11 +20,24 @@ SOURCED = {
 }
 """The papers' values, or those of their authors' code."""
 
+PROBE = {"epochs": 200, "batch": 64, "lr": 3e-4, "select": "held_out"}
+EVALUATORS = {
+    "mlp_probe": PROBE,
+    "linear_probe": PROBE,
+    "attributes": {**PROBE, "probe": "mlp"},
+    "knn": {"k": tuple(range(1, 21)), "select": "held_out"},
+    "gmm": {"starts": 20},
+}
+"""The paper's protocol; what is selected on test is asked for by name."""
 
-@pytest.mark.parametrize("name", SOURCED)
-def test_defaults_are_the_sources(name: str) -> None:
-    params = REGISTRY.load("objective", name).Params()
-    assert {field: getattr(params, field) for field in SOURCED[name]} == SOURCED[name]
+
+@pytest.mark.parametrize(
+    ("kind", "name", "sourced"),
+    [(kind, *item) for kind, table in (("objective", SOURCED), ("evaluator", EVALUATORS)) for item in table.items()],
+)
+def test_defaults_are_the_sources(kind: str, name: str, sourced: dict[str, object]) -> None:
+    params = REGISTRY.load(kind, name).Params()
+    assert {field: getattr(params, field) for field in sourced} == sourced
 
 
 def test_both_heads_of_byol_have_batch_norm() -> None:
