@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.errors import RunError, SimsslError, UserError, one_line
 from simssl.experiment.model import Choice
-from simssl.measurement.metrics import Entry, record
+from simssl.measurement.metrics import Entry, Facts, read_facts, record
 from simssl.measurement.subject import FrozenSubject
 from simssl.registry import Registry
 from simssl.training.assemble import Assembly, building, derive_seed, seed_everything
@@ -37,21 +38,40 @@ def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
 
 
 def evaluate(
-    assembly: Assembly, folder: RunFolder, choices: Iterable[Choice], registry: Registry, trackers: Trackers
+    assembly: Assembly, folder: RunFolder, choices: Sequence[Choice], registry: Registry, trackers: Trackers
 ) -> None:
     """Run each evaluator on the trained model, adding to metrics.json after each."""
-    if not folder.metrics.exists():
-        record(assembly.experiment, folder, {})
+    about = read_facts(folder)["about"] | {
+        c.label: _doc(c, registry) for c in (*assembly.experiment.evaluators, *choices)
+    }
+    facts = {**facts_of(assembly), "about": about}
+    record(assembly.experiment, folder, facts, {})
     for choice in choices:
         evaluator = build(choice, registry, assembly.data)
         try:
-            _measure(choice, evaluator, assembly, folder, trackers)
+            _measure(choice, evaluator, assembly, folder, facts, trackers)
         except Skip as skip:
             entry = {"skipped": str(skip), "evaluator": choice.resolved}
-            record(assembly.experiment, folder, {choice.label: entry}, choice.label)
+            record(assembly.experiment, folder, facts, {choice.label: entry}, choice.label)
 
 
-def _measure(choice: Choice, evaluator: Evaluator, assembly: Assembly, folder: RunFolder, trackers: Trackers) -> None:
+def facts_of(assembly: Assembly) -> Facts:
+    """The method's family, and the role of each target and of each parameter that the views draw (style)."""
+    objective, views = assembly.objective, assembly.views
+    trained = "generative" if objective.decodes else "discriminative"
+    drawn = views.style(views.draw(1, torch.Generator().manual_seed(0)))
+    targets = {name: target.role for name, target in assembly.data.train.targets.items() if target.role}
+    return {"family": trained if objective.trained else "untrained", "roles": dict.fromkeys(drawn, "style") | targets}
+
+
+def _doc(choice: Choice, registry: Registry) -> str:
+    """What the evaluator says of itself, for a report's readers."""
+    return inspect.cleandoc(registry.load(choice.kind, choice.name).__doc__ or "")
+
+
+def _measure(
+    choice: Choice, evaluator: Evaluator, assembly: Assembly, folder: RunFolder, facts: Facts, trackers: Trackers
+) -> None:
     reason = why_skipped(evaluator, assembly)
     if reason is not None:
         raise Skip(reason)
@@ -60,7 +80,7 @@ def _measure(choice: Choice, evaluator: Evaluator, assembly: Assembly, folder: R
     entries = _entries(choice, result, assembly.data)
     for name, picture in result.images.items():
         _save_picture(folder, f"{choice.label}-{name}.png", picture)
-    record(assembly.experiment, folder, entries, choice.label)
+    record(assembly.experiment, folder, facts, entries, choice.label)
     trackers.evaluated(result, subject)
 
 

@@ -15,6 +15,17 @@ Entry = Mapping[str, Any]
 """value, unit, better and protocol of a metric; or skipped and evaluator."""
 
 
+FAMILIES = ("untrained", "discriminative", "generative")
+"""Of methods: not trained by gradient; trained, without a decoder; trained, with one."""
+
+ROLES = ("content", "style")
+"""Of what is measured: kept by what is called the same image, or not."""
+
+Facts = Mapping[str, Any]
+"""`family` of the method; `roles`: content or style, of each target and of what the views draw; `about`: what each
+evaluator says of itself."""
+
+
 def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     """The entries of metrics.json by key; None if there is no file, RunError if it is damaged."""
     document = read_json(folder.metrics)
@@ -24,6 +35,17 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if not (isinstance(entries, dict) and all(map(_is_entry, entries.values()))):
         raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
     return entries
+
+
+def read_facts(folder: RunFolder) -> Facts:
+    """What metrics.json says of the run; nothing, if it does not (it was measured by an older simssl)."""
+    document = read_json(folder.metrics) or {}
+    family, roles, about = (document.get(key) for key in ("family", "roles", "about"))
+    return {
+        "family": family if family in FAMILIES else None,
+        "roles": {k: role for k, role in roles.items() if role in ROLES} if isinstance(roles, dict) else {},
+        "about": {k: str(text) for k, text in about.items()} if isinstance(about, dict) else {},
+    }
 
 
 def _is_entry(entry: Any) -> bool:
@@ -51,7 +73,9 @@ def _belongs(key: str, label: str) -> bool:
     return key.split("/")[0] == label
 
 
-def record(experiment: Experiment, folder: RunFolder, entries: Mapping[str, Entry], label: str = "") -> None:
+def record(
+    experiment: Experiment, folder: RunFolder, facts: Facts, entries: Mapping[str, Entry], label: str = ""
+) -> None:
     """Put these in the place of an evaluator's entries; the order is that of the keys."""
     others = {key: entry for key, entry in (read_metrics(folder) or {}).items() if not _belongs(key, label)}
     metrics = {**others, **entries}
@@ -62,6 +86,7 @@ def record(experiment: Experiment, folder: RunFolder, entries: Mapping[str, Entr
             "experiment": experiment.name,
             "objective": experiment.objective.name,
             "seed": experiment.seed,
+            **facts,
             "metrics": {key: metrics[key] for key in sorted(metrics)},
         },
     )

@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 def metrics(run: Path | None = None) -> dict[str, Any]:
     (run,) = [run] if run else Path("runs/small").iterdir()
     document = json.loads((run / "metrics.json").read_text())
-    assert set(document) == {"schema", "experiment", "objective", "seed", "metrics"}
+    assert set(document) == {"schema", "experiment", "objective", "seed", "family", "roles", "about", "metrics"}
     found: dict[str, Any] = document["metrics"]
     return found
 
@@ -414,3 +414,38 @@ def test_a_new_decoder_comes_from_the_subjects_generator(tmp_path: Path) -> None
         weights += decoders
     assert torch.equal(weights[0], weights[2])
     assert torch.equal(weights[1], weights[3])
+
+
+@pytest.mark.parametrize(
+    ("objective", "family"), [("random", "untrained"), ("simclr", "discriminative"), ("simvae", "generative")]
+)
+def test_what_a_report_must_know_of_the_run_is_recorded(
+    objective: str, family: str, simssl: Command, small: Write
+) -> None:
+    simssl("run", small(objective={"name": objective}, evaluators=[{"name": "knn", "as": "nearest"}]))
+    (run,) = Path("runs/small").iterdir()
+    document = json.loads((run / "metrics.json").read_text())
+    assert document["family"] == family
+    drawn = dict.fromkeys(("crop_centre_x", "crop_centre_y", "crop_height", "crop_width"), "style")
+    assert document["roles"] == {**drawn, "class": "content"}
+    assert document["about"].keys() == {"nearest"}
+    assert "nearest training images" in document["about"]["nearest"]
+
+
+def test_an_older_record_is_completed_by_evaluate(simssl: Command, small: Write) -> None:
+    """Nothing is measured again for it."""
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    whole = (run / "metrics.json").read_text()
+    older = {key: value for key, value in json.loads(whole).items() if key not in ("family", "roles", "about")}
+    (run / "metrics.json").write_text(json.dumps(older))
+    assert simssl("evaluate", run).exit_code == 0
+    assert (run / "metrics.json").read_text() == whole
+
+
+def test_what_is_said_of_an_earlier_evaluator_is_kept(simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    simssl("evaluate", run, "-e", "style_probe")
+    simssl("evaluate", run)
+    assert json.loads((run / "metrics.json").read_text())["about"].keys() == {"knn", "style_probe"}
