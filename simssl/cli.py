@@ -13,6 +13,7 @@ from simssl.errors import Interrupted, SimsslError, one_line
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
+    from simssl.measurement.runs import Run
     from simssl.registry import Registry
     from simssl.run import Outcome, Workplace
 
@@ -154,7 +155,9 @@ def _echo_what_is_logged() -> None:
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     """The table of what is measured, then what is not."""
-    unreadable = _print_table([o.folder for o in outcomes if o.status in ("done", "already done")])
+    from simssl.measurement.runs import load_all
+
+    unreadable = _print_table(*load_all(o.folder for o in outcomes if o.status in ("done", "already done")))
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
         if outcome.error and ctx.find_root().params["debug"]:
@@ -166,13 +169,15 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
 
 
 def _print_table(
-    folders: list[Path], format_: str = "table", against: str | None = None, relative_to: str | None = None
+    runs: list[Run],
+    unreadable: list[str],
+    format_: str = "table",
+    against: str | None = None,
+    relative_to: str | None = None,
 ) -> list[str]:
-    """Print the runs' table; return a sentence for each run that cannot be read."""
+    """Print the runs' table; say, and return, what could not be read."""
     from simssl.measurement import formats, report
-    from simssl.measurement.runs import load_all
 
-    runs, unreadable = load_all(folders)
     if runs:
         click.echo(formats.FORMATS[format_](report.tabulate(runs, against, relative_to)))
     for sentence in unreadable:
@@ -209,15 +214,16 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
     from simssl.experiment.config import choice
+    from simssl.measurement.runs import load_all
     from simssl.run import evaluate_run
 
     chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
     evaluate_run(run_dir, _workplace(ctx.obj, device, data, run_dir.parent), chosen)
-    _print_table([run_dir])
+    _print_table(*load_all([run_dir]))
 
 
 @cli.command("report")
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
 @click.option(
     "--relative-to", metavar="METHOD", help="Below each number its difference from this method, seed by seed."
@@ -230,17 +236,28 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     show_default=True,
     help="csv and json hold every number, the others each evaluator's summary.",
 )
+@_settings
+@_runs
 @click.pass_context
 def report_(
-    ctx: click.Context, runs: tuple[Path, ...], against: str | None, relative_to: str | None, format_: str
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    against: str | None,
+    relative_to: str | None,
+    format_: str,
+    settings: tuple[str, ...],
+    runs: Path,
 ) -> None:
     """Print one table of many runs.
 
-    RUNS are their folders, or folders around them.
+    RUNS are their folders, or folders around them; or an experiment file, whose runs are looked for in --runs, with
+    the -s that they were run with. Those that are missing are shown as "not run".
     """
-    from simssl.measurement.runs import find
+    from simssl.measurement.gather import gather
 
-    if _print_table(find(runs), format_, against, relative_to):
+    found, unreadable = gather(paths, runs, ctx.obj, settings)
+    _print_table(found, unreadable, format_, against, relative_to)
+    if unreadable:
         ctx.exit(1)
 
 

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from simssl.measurement.estimate import Estimate
-from simssl.measurement.report import Cell, Row, Table
+from simssl.measurement.table import Absent, Cell, Column, Row, Table
 
 ABSENT = "\N{EN DASH}"
 
@@ -26,25 +27,40 @@ def number(value: float, unit: str, stderr: float | None = None) -> str:
     return text if stderr is None else f"{text}±{stderr:.{decimals}f}"
 
 
-def cell_text(cell: Cell | None, unit: str, runs: int) -> list[str]:
-    """The mean with its standard error; below it the published value with ours minus it, and, in brackets, the
-    difference from the row that the table is relative to."""
+def cell_text(cell: Cell | Absent | None, unit: str, runs: int) -> list[str]:
+    """The mean with its standard error, or why there is none; below it the published value with ours minus it, and,
+    in brackets, the difference from the row that the table is relative to."""
     if cell is None:
         return [ABSENT]
-    lines = [_estimate(cell.ours, unit, runs)]
+    lines = [cell.why if isinstance(cell, Absent) else estimate(cell.ours, unit, runs)]
     if cell.published:
-        difference = f"{cell.ours.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
-        lines.append(f"{cell.published.source}: {number(cell.published.value, unit)}, {difference}")
-    if cell.difference:
-        sign = "+" if cell.difference.mean >= 0 else ""
-        lines.append(f"({sign}{_estimate(cell.difference, unit, runs)})")
+        beside = f"{cell.published.source}: {number(cell.published.value, unit)}"
+        lines.append(beside if isinstance(cell, Absent) else f"{beside}, {_gap(cell)}")
+    if isinstance(cell, Cell) and cell.difference:
+        lines.append(f"({signed(cell.difference, unit, runs)})")
     return lines
 
 
-def _estimate(estimate: Estimate, unit: str, runs: int) -> str:
+def _gap(cell: Cell) -> str:
+    """Ours minus the published value."""
+    assert cell.published
+    return f"{cell.ours.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def estimate(found: Estimate, unit: str, runs: int) -> str:
     """The mean with its standard error, and its number of runs if that is not the row's."""
-    text = number(estimate.mean, unit, estimate.stderr)
-    return text if estimate.n == runs else f"{text}, n={estimate.n}"
+    text = number(found.mean, unit, found.stderr)
+    return text if found.n == runs else f"{text}, n={found.n}"
+
+
+def signed(found: Estimate, unit: str, runs: int) -> str:
+    """A difference, with its sign."""
+    return ("+" if found.mean >= 0 else "") + estimate(found, unit, runs)
+
+
+def at(row: Row, column: Column) -> Cell | Absent | None:
+    """What the table knows there; None is "not measured"."""
+    return row.cells.get(column) or row.absent.get(column)
 
 
 def headings(table: Table) -> list[str]:
@@ -63,15 +79,24 @@ def _first(table: Table, row: Row | None) -> list[str]:
 
 
 def _numbers(table: Table, row: Row) -> list[list[str]]:
-    return [cell_text(row.cells.get(column), column.unit, row.runs) for column in table.summary]
+    return [cell_text(at(row, column), column.unit, row.runs) for column in table.summary]
 
 
 def caption(table: Table) -> str:
     """What stands in the cells."""
-    counts = {row.runs for row in table.rows}
+    counts = {row.runs for row in table.rows if row.runs}
     runs = f"{counts.pop()} runs each" if len(counts) == 1 else "the runs"
-    text = "one run each" if runs == "1 runs each" else f"mean±standard error over {runs}"
-    return f"{text}; in brackets the difference from {table.relative_to}, seed by seed" if table.relative_to else text
+    parts = ["one run each" if runs == "1 runs each" else f"mean±standard error over {runs}"]
+    if table.relative_to:
+        parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
+    if any(row.best for row in table.rows):
+        parts.append(
+            "bold: the best of several generative, or several discriminative, methods, and what is within a standard "
+            "error of it"
+        )
+    if any(at(row, column) is None for row in table.rows for column in table.summary):
+        parts.append("a dash: not measured")
+    return "; ".join(parts)
 
 
 def terminal(table: Table) -> str:
@@ -79,16 +104,21 @@ def terminal(table: Table) -> str:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
-    shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
     for i, heading in enumerate(_first(table, None)):
         shown.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for column in table.summary:
         lines = [column.key.replace("/", "\n/"), column.remark.strip()]
         shown.add_column("\n".join(filter(None, lines)), justify="right", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*_first(table, row), *("\n".join(lines) for lines in _numbers(table, row)))
-    console = Console(highlight=False, markup=False, width=10_000)
+        numbers = [
+            Text("\n").join([Text(first, "bold" if column in row.best else ""), *map(Text, rest)])
+            for column, (first, *rest) in zip(table.summary, _numbers(table, row), strict=True)
+        ]
+        shown.add_row(*_first(table, row), *numbers)
+    console = Console(highlight=False, markup=False, width=10_000, color_system="standard", force_terminal=True)
     with console.capture() as captured:
         console.print(shown)
     lines = [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
@@ -97,7 +127,7 @@ def terminal(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """The summary columns as a Markdown table."""
-    heads, *rows = _lines(table)
+    heads, *rows = _lines(table, str, lambda text: f"**{text}**")
     lines = [heads, ["---"] * len(heads), *rows]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([text, caption(table) + ".", *(f"- {note}" for note in table.notes)])
@@ -105,17 +135,25 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """The summary columns as a LaTeX tabular (booktabs)."""
-    heads, *rows = [" & ".join(map(_tex, line)) + r" \\" for line in _lines(table)]
-    columns = "l" + "r" * (len(_lines(table)[0]) - 1)
+    lines = _lines(table, _tex, lambda text: rf"\textbf{{{text}}}")
+    heads, *rows = [" & ".join(line) + r" \\" for line in lines]
+    columns = "l" + "r" * (len(lines[0]) - 1)
     body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
     inside = "\n".join(f"    {line}" for line in body)
-    return f"% {caption(table)}\n\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
+    comments = "".join(f"% {' '.join(line.split())}\n" for line in (caption(table), *table.notes))
+    return f"{comments}\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
 
 
-def _lines(table: Table) -> list[list[str]]:
+def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
     """Headings and rows of the summary, as text."""
-    rows = [[*_first(table, row), *map(" / ".join, _numbers(table, row))] for row in table.rows]
-    return [headings(table), *rows]
+    lines = [list(map(escape, headings(table)))]
+    for row in table.rows:
+        line = list(map(escape, _first(table, row)))
+        for column, (first, *rest) in zip(table.summary, _numbers(table, row), strict=True):
+            shown = bold(escape(first)) if column in row.best else escape(first)
+            line.append(" / ".join([shown, *map(escape, rest)]))
+        lines.append(line)
+    return lines
 
 
 def _tex(text: str) -> str:
@@ -125,35 +163,46 @@ def _tex(text: str) -> str:
 
 
 def records(table: Table) -> list[dict[str, Any]]:
-    """Every number, one record each."""
+    """Every number, one record each; and one for each number that is not there, with its `status`."""
     return [
-        {
-            "experiment": row.experiment,
-            "method": row.label,
-            "key": column.key,
-            "remark": column.remark.strip(),
-            "mean": cell.ours.mean,
-            "stderr": cell.ours.stderr,
-            "runs": cell.ours.n,
-            "unit": column.unit,
-            "better": column.better,
-            "selected_on": column.protocol.get("selected_on"),
-            "published": cell.published.value if cell.published else None,
-            "published_stderr": cell.published.stderr if cell.published else None,
-            "published_selected_on": cell.published.selected_on if cell.published else None,
-            "source": cell.published.source if cell.published else None,
-            "relative_to": table.relative_to if cell.difference else None,
-            "difference": cell.difference.mean if cell.difference else None,
-            "difference_stderr": cell.difference.stderr if cell.difference else None,
-        }
+        _record(table, row, column, cell)
         for row in table.rows
-        for column, cell in row.cells.items()
+        for column in table.columns
+        if (cell := at(row, column)) is not None
     ]
+
+
+def _record(table: Table, row: Row, column: Column, cell: Cell | Absent) -> dict[str, Any]:
+    ours, difference = (cell.ours, cell.difference) if isinstance(cell, Cell) else (None, None)
+    return {
+        "experiment": row.experiment,
+        "method": row.label,
+        "family": row.family,
+        "key": column.key,
+        "remark": column.remark.strip(),
+        "status": cell.why if isinstance(cell, Absent) else "measured",
+        "reason": cell.reason if isinstance(cell, Absent) else None,
+        "mean": ours.mean if ours else None,
+        "stderr": ours.stderr if ours else None,
+        "runs": ours.n if ours else 0,
+        "best": column in row.best,
+        "unit": column.unit,
+        "better": column.better,
+        "role": column.role,
+        "selected_on": column.protocol.get("selected_on"),
+        "published": cell.published.value if cell.published else None,
+        "published_stderr": cell.published.stderr if cell.published else None,
+        "published_selected_on": cell.published.selected_on if cell.published else None,
+        "source": cell.published.source if cell.published else None,
+        "relative_to": table.relative_to if difference else None,
+        "difference": difference.mean if difference else None,
+        "difference_stderr": difference.stderr if difference else None,
+    }
 
 
 def as_json(table: Table) -> str:
     """Every number, with its protocol."""
-    protocols = [dict(column.protocol) for row in table.rows for column in row.cells]
+    protocols = [dict(column.protocol) for row in table.rows for column in table.columns if at(row, column) is not None]
     metrics = [{**record, "protocol": protocol} for record, protocol in zip(records(table), protocols, strict=True)]
     return json.dumps({"metrics": metrics, "notes": list(table.notes)}, indent=2, allow_nan=False)
 

@@ -8,98 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 from simssl.errors import UserError
-from simssl.measurement.estimate import Estimate, difference
+from simssl.measurement.best import COMPARED, mark_best
+from simssl.measurement.columns import Identity, columns_of, identity
+from simssl.measurement.estimate import difference
 from simssl.measurement.published import Published, read_published
-from simssl.measurement.runs import SETTINGS, Run, once
+from simssl.measurement.runs import Run, once, settings_of
+from simssl.measurement.table import Absent, Cell, Column, Row, Table
 
-
-@dataclass(frozen=True)
-class Cell:
-    """What the runs of a row found, by seed; beside it a published value, and the difference from another row."""
-
-    by_seed: Mapping[int, float]
-    published: Published | None = None
-    difference: Estimate | None = None
-
-    @property
-    def ours(self) -> Estimate:
-        return Estimate.of(list(self.by_seed.values()))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric made by one protocol. `note` tells columns of one key apart."""
-
-    key: str
-    unit: str
-    better: str | None
-    protocol: Mapping[str, Any] = field(compare=False)
-    note: str = ""
-
-    @property
-    def remark(self) -> str:
-        """What a reader must know beside the key."""
-        on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
-        return on_test + self.note
-
-    @property
-    def published_key(self) -> str:
-        """The key by the evaluator's own name, whatever it is called here; `knn@projection/...` if it measured
-        another layer than the representation."""
-        label, *rest = self.key.split("/")
-        layer = self.protocol.get("layer", "representation")
-        at = "" if layer == "representation" else f"@{layer}"
-        return "/".join([self.protocol.get("evaluator", {}).get("name", label) + at, *rest])
-
-    @property
-    def title(self) -> str:
-        return self.key + self.remark
-
-
-@dataclass(frozen=True)
-class Row:
-    experiment: str
-    label: str
-    runs: int
-    cells: Mapping[Column, Cell]
-    settings: Mapping[str, Any]
-
-    @property
-    def names(self) -> set[str]:
-        """What a user may call it."""
-        return {self.label, self.settings["objective"]["name"]}
-
-    @property
-    def circumstances(self) -> list[Any]:
-        """What two methods must share to be compared: all but the objective and how it is optimised."""
-        budget = [self.settings["training"].get(key) for key in ("views", "epochs")]
-        return [
-            self.experiment,
-            *(self.settings[key] for key in ("dataset", "views", "backbone", "latent_dim")),
-            budget,
-        ]
-
-
-@dataclass(frozen=True)
-class Table:
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-    notes: Sequence[str]
-    relative_to: str | None = None
-    """The method that differences are taken from."""
-
-    @property
-    def summary(self) -> list[Column]:
-        """The columns a terminal shows: of each evaluator what it gives as its summary, or else everything."""
-        summarised = {c.key.split("/")[0] for c in self.columns if c.key.count("/") == 1}
-        return [c for c in self.columns if c.key.count("/") == 1 or c.key.split("/")[0] not in summarised]
-
-
-# --- the table -------------------------------------------------------------------------------------------
+PublishedTable = Mapping[tuple[str, str, str], Published]
 
 
 def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str | None = None) -> Table:
@@ -113,77 +32,44 @@ def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str |
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
-    columns = _columns(runs)
+    columns = columns_of(runs)
     labels = _labels([group[0] for group in groups.values()])
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    notes = [*_notes(runs), *copies, *_unlike(rows)]
+    rows = mark_best(rows)
+    notes = [*_skipped(runs), *_missing(rows), *copies, *_unlike(rows), *_unknown_families(rows)]
     if relative_to is not None:
         rows, unrelated = _relative(rows, relative_to)
         notes += unrelated
     return Table(list(columns.values()), rows, notes, relative_to)
 
 
-def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """How a number was made, without what was selected or found in making it."""
-    return {key: value for key, value in entry["protocol"].items() if key not in ("selected", "found")}
-
-
-def _identity(key: str, entry: Mapping[str, Any]) -> tuple[str, str]:
-    return key, json.dumps(_protocol_of(entry), sort_keys=True)
-
-
-def _columns(runs: Sequence[Run]) -> dict[tuple[str, str], Column]:
-    entries = {
-        _identity(key, entry): entry
-        for run in runs
-        for key, entry in sorted(run.metrics.items(), key=lambda item: _order(run, item[0]))
-        if "value" in entry
-    }
-    protocols: dict[str, list[dict[str, Any]]] = {}
-    for (key, _), entry in entries.items():
-        protocols.setdefault(key, []).append(_protocol_of(entry))
-    return {
-        identity: _column(identity[0], entry, protocols[identity[0]])
-        for identity, entry in sorted(entries.items(), key=lambda item: list(protocols).index(item[0][0]))
-    }
-
-
-def _order(run: Run, key: str) -> tuple[int, int, str]:
-    """Evaluators as the file lists them, each one's summary first."""
-    labels = [evaluator.get("as", evaluator["name"]) for evaluator in run.settings["evaluators"]]
-    label = key.split("/")[0]
-    return labels.index(label) if label in labels else len(labels), key.count("/"), key
-
-
-def _column(key: str, entry: Mapping[str, Any], protocols: list[dict[str, Any]]) -> Column:
-    protocol = _protocol_of(entry)
-    note = ""
-    if len(protocols) > 1:
-        flat = [_flatten(p) for p in protocols]
-        differing = sorted(k for k in set().union(*flat) if len({json.dumps(f.get(k)) for f in flat}) > 1)
-        own = _flatten(protocol)
-        note = " [" + ", ".join(f"{k.removeprefix('evaluator.')} {own.get(k)}" for k in differing) + "]"
-    return Column(key, entry["unit"], entry["better"], protocol, note)
-
-
-def _row(
-    group: Sequence[Run],
-    label: str,
-    columns: Mapping[tuple[str, str], Column],
-    published: Mapping[tuple[str, str, str], Published],
-) -> Row:
+def _row(group: Sequence[Run], label: str, columns: Mapping[Identity, Column], published: PublishedTable) -> Row:
     settings = group[0].settings
     names = settings["dataset"]["name"], settings["objective"]["name"]
-    cells = {}
-    for identity, column in columns.items():
+    cells, absent = {}, {}
+    for identity_, column in columns.items():
+        beside = published.get((*names, column.published_key))
         by_seed = {
             run.settings["seed"]: run.metrics[column.key]["value"]
             for run in group
-            if "value" in run.metrics.get(column.key, {}) and _identity(column.key, run.metrics[column.key]) == identity
+            if "value" in run.metrics.get(column.key, {}) and identity(column.key, run.metrics[column.key]) == identity_
         }
         if by_seed:
-            cells[column] = Cell(by_seed, published.get((*names, column.published_key)))
-    return Row(settings["name"], label, len(group), cells, settings)
+            cells[column] = Cell(by_seed, beside)
+        elif why := _why_absent(group, column):
+            absent[column] = replace(why, published=beside)
+    return Row(label, group, cells, absent)
+
+
+def _why_absent(group: Sequence[Run], column: Column) -> Absent | None:
+    """Why there is no number, or None where the evaluator did not measure it, or is not asked to."""
+    skipped = (run.metrics[column.label]["skipped"] for run in group if "skipped" in run.metrics.get(column.label, {}))
+    if reason := next(skipped, None):
+        return Absent("skipped", reason)
+    asked = {evaluator.get("as", evaluator["name"]) for evaluator in group[0].settings["evaluators"]}
+    if column.label not in asked or any(run.status == "measured" for run in group):
+        return None
+    return Absent(min((run.status for run in group), key=("unreadable", "unfinished", "not run").index))
 
 
 def _relative(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
@@ -194,7 +80,7 @@ def _relative(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
     for row in rows:
         bases = [base for base in rows if method in base.names and base.circumstances == row.circumstances]
         if len(bases) == 1 and row is not bases[0]:
-            row = _minus(row, bases[0])
+            row = minus(row, bases[0])
         elif len(bases) != 1:
             found = "several rows of {} share" if bases else "no row of {} shares"
             notes.append(f"{row.label}: no difference, since {found.format(method)} its data, views and budget")
@@ -202,7 +88,8 @@ def _relative(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
     return related, notes
 
 
-def _minus(row: Row, base: Row) -> Row:
+def minus(row: Row, base: Row) -> Row:
+    """The row with its differences from another, seed by seed."""
     both = row.cells.keys() & base.cells.keys()
     found = {column: difference(row.cells[column].by_seed, base.cells[column].by_seed) for column in both}
     return replace(row, cells={c: replace(cell, difference=found.get(c)) for c, cell in row.cells.items()})
@@ -210,7 +97,7 @@ def _minus(row: Row, base: Row) -> Row:
 
 def _labels(groups: Sequence[Run]) -> list[str]:
     """The objective's name, and the settings in which it differs from its namesakes in the experiment."""
-    flat = [_flatten({key: run.settings[key] for key in SETTINGS}) for run in groups]
+    flat = [settings_of(run) for run in groups]
     labels = []
     for run, own in zip(groups, flat, strict=True):
         same = [
@@ -224,11 +111,28 @@ def _labels(groups: Sequence[Run]) -> list[str]:
     return labels
 
 
-def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {path: tree}
-    parts = (_flatten(value, f"{path}.{key}" if path else key) for key, value in tree.items())
-    return {key: value for part in parts for key, value in part.items()}
+# --- notes -----------------------------------------------------------------------------------------------
+
+
+def _skipped(runs: Sequence[Run]) -> list[str]:
+    skipped = {
+        f"{key}: skipped, {entry['skipped']}": None
+        for run in runs
+        for key, entry in run.metrics.items()
+        if "skipped" in entry
+    }
+    return list(skipped)
+
+
+def _missing(rows: Sequence[Row]) -> list[str]:
+    """A sentence for each row that some of its seeds are missing from."""
+    return [
+        f"{row.label}: {status} with seed {', '.join(seeds)}"
+        for row in rows
+        if row.runs
+        for status in ("unfinished", "not run")
+        if (seeds := [str(run.settings["seed"]) for run in row.members if run.status == status])
+    ]
 
 
 def _unlike(rows: Sequence[Row]) -> list[str]:
@@ -242,11 +146,10 @@ def _unlike(rows: Sequence[Row]) -> list[str]:
     return sorted(sentences)
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
-    skipped = {
-        f"{key}: skipped, {entry['skipped']}": None
-        for run in runs
-        for key, entry in run.metrics.items()
-        if "skipped" in entry
-    }
-    return list(skipped)
+def _unknown_families(rows: Sequence[Row]) -> list[str]:
+    """A sentence if rows could be compared, were their families known."""
+    unknown = [json.dumps(row.circumstances) for row in rows if row.runs and row.family is None]
+    if len(set(unknown)) == len(unknown):
+        return []
+    families = " or ".join(COMPARED)
+    return [f"no best is marked where it is not recorded whether methods are {families}; simssl evaluate RUN_DIR does"]

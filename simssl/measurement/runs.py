@@ -1,16 +1,16 @@
-"""The finished runs in folders: what their files say, each run once, and what cannot be read."""
+"""The runs in folders: what their files say, each run once, and what cannot be read."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from simssl.errors import RunError, SimsslError, UserError
+from simssl.errors import RunError, SimsslError
 from simssl.experiment.yaml12 import read
-from simssl.measurement.metrics import read_metrics
+from simssl.measurement.metrics import FAMILIES, read_facts, read_metrics
 from simssl.training.folder import RunFolder
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
@@ -19,39 +19,47 @@ SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run's folder says of it."""
+    """What a run's folder says of it; or a run of an experiment file that has no folder yet."""
 
     settings: Mapping[str, Any]
-    metrics: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    path: Path | None = None
+    status: Literal["measured", "unfinished", "unreadable", "not run"] = "measured"
+    family: str | None = None
+    """Of its method: untrained, discriminative or generative."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """content or style, of each target and of each parameter that the views draw."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What each evaluator says of itself."""
 
     @property
     def group(self) -> str:
         return json.dumps([self.settings["name"], *(self.settings[key] for key in SETTINGS)], sort_keys=True)
 
 
-def find(paths: Sequence[Path]) -> list[Path]:
-    """The finished runs in these folders, each once; UserError if there is none."""
-    found: dict[Path, Path] = {}
-    for path in paths:
-        for run in sorted(file.parent for file in path.rglob("metrics.json")):
-            if not any(part.startswith(".") for part in run.relative_to(path).parts):
-                found.setdefault(run.resolve(), run)
-    if not found:
-        raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
-    return list(found.values())
+def find(path: Path) -> list[Path]:
+    """The runs in a folder that were begun, each once: those with metrics, and those that something still locks or
+    has locked, with their experiment written down."""
+    measured = {file.parent for file in path.rglob("metrics.json")}
+    begun = {file.parent for file in path.rglob(".lock") if RunFolder(file.parent).experiment.exists()}
+    return [
+        run for run in sorted(measured | begun) if not any(part.startswith(".") for part in run.relative_to(path).parts)
+    ]
 
 
 def load(path: Path) -> Run:
     """The run in a folder; RunError says what is wrong with it."""
     folder = RunFolder(path)
     metrics = read_metrics(folder)
-    if metrics is None or not folder.experiment.exists():
-        raise RunError(f"{path} is not a finished run: it needs a metrics.json and an experiment.yaml")
+    if not folder.experiment.exists():
+        raise RunError(f"{path} is not a run: it has no experiment.yaml")
     settings = read(folder.experiment).tree
     wrong = [key for key, fits in _FITS.items() if not fits(settings.get(key))]
     if wrong:
         raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
-    return Run(settings, metrics)
+    if metrics is None:
+        return Run(settings, path=path, status="unfinished")
+    return Run(settings, metrics, path, **read_facts(folder))
 
 
 def _names_plugin(value: Any) -> bool:
@@ -80,6 +88,32 @@ def load_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     return runs, unreadable
 
 
+def by_family(runs: Sequence[Run]) -> list[Run]:
+    """Experiment by experiment: what is untrained, then discriminative methods, then generative ones; those of one
+    objective in the order of their settings."""
+    experiments = list(dict.fromkeys(run.settings["name"] for run in runs))
+    families = [*FAMILIES, None]
+    of_setting = {run.group: families.index(run.family) for run in runs if run.family}
+
+    def order(run: Run) -> tuple[Any, ...]:
+        family = of_setting.get(run.group, len(families))
+        settings = [(key, *_comparable(value)) for key, value in sorted(settings_of(run).items())]
+        name, seed = run.settings["objective"]["name"], run.settings["seed"]
+        return experiments.index(run.settings["name"]), family, name, settings, seed
+
+    return sorted(runs, key=order)
+
+
+def _comparable(value: Any) -> tuple[float, str]:
+    """Numbers by their size, what is no number by its text."""
+    return (float(value), "") if isinstance(value, (int, float)) else (0.0, str(value))
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """What its row has in common, by dotted key."""
+    return flatten({key: run.settings[key] for key in SETTINGS})
+
+
 def once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Copies of one run as one, with all that was measured on any of them; and sentences that say so."""
     once: dict[tuple[str, int], Run] = {}
@@ -89,8 +123,17 @@ def once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         first = once.setdefault(identity, run)
         both = run.metrics.keys() & first.metrics.keys()
         differing |= dict.fromkeys(sorted(key for key in both if run.metrics[key] != first.metrics[key]))
-        once[identity] = replace(first, metrics={**run.metrics, **first.metrics})
+        both_metrics = {**run.metrics, **first.metrics}
+        once[identity] = replace(run if first.status != "measured" else first, metrics=both_metrics)
     notes = [f"{key}: copies of a run differ, and the first is shown" for key in differing]
     if len(once) < len(runs):
         notes.insert(0, f"{len(runs) - len(once)} of the runs are copies of others, and counted once")
     return list(once.values()), notes
+
+
+def flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings, by dotted key."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    parts = (flatten(value, f"{path}.{key}" if path else key) for key, value in tree.items())
+    return {key: value for part in parts for key, value in part.items()}

@@ -8,49 +8,18 @@ import json
 import statistics
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from click.testing import Result
+from fake_runs import metric
 
 from simssl.measurement import formats, report
 from simssl.measurement.published import Published
 from simssl.measurement.runs import load
-
-SETTINGS = {
-    "name": "e",
-    "dataset": {"name": "mnist"},
-    "views": {},
-    "backbone": {"name": "mlp"},
-    "latent_dim": 10,
-    "objective": {"name": "simvae", "J": 10},
-    "training": {"views": 1000},
-    "evaluators": [{"name": "knn"}, {"name": "style_probe"}],
-    "trackers": [],
-    "seed": 0,
-}
+from simssl.measurement.table import Table
 
 
-def metric(value: float, **protocol: Any) -> dict[str, Any]:
-    return {"value": value, "unit": "fraction", "better": "higher", "protocol": {"split": "test", **protocol}}
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a finished run's folder."""
-
-    def write(folder: str, metrics: dict[str, Any], **settings: Any) -> Path:
-        path = tmp_path / "runs" / folder
-        path.mkdir(parents=True)
-        (path / "experiment.yaml").write_text(yaml.safe_dump({**SETTINGS, **settings}))
-        (path / "metrics.json").write_text(json.dumps({"metrics": metrics}))
-        return path
-
-    return write
-
-
-def table(*runs: Path, against: str | None = None) -> report.Table:
+def table(*runs: Path, against: str | None = None) -> Table:
     return report.tabulate([load(path) for path in runs], against)
 
 
