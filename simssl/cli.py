@@ -174,12 +174,18 @@ def _print_table(
     format_: str = "table",
     against: str | None = None,
     relative_to: str | None = None,
+    html: Path | None = None,
 ) -> list[str]:
-    """Print the runs' table; say, and return, what could not be read."""
+    """Print the runs' table, and write their page if one is asked for; say, and return, what could not be read."""
     from simssl.measurement import formats, report
 
     if runs:
-        click.echo(formats.FORMATS[format_](report.tabulate(runs, against, relative_to)))
+        table = report.tabulate(runs, against, relative_to)
+        if html:
+            from simssl.measurement.page import write_page
+
+            write_page(html, table)
+        click.echo(formats.FORMATS[format_](table))
     for sentence in unreadable:
         _echo(sentence)
     return unreadable
@@ -236,6 +242,9 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     show_default=True,
     help="csv and json hold every number, the others each evaluator's summary.",
 )
+@click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write tables, plots and pictures as one page, too."
+)
 @_settings
 @_runs
 @click.pass_context
@@ -245,10 +254,11 @@ def report_(
     against: str | None,
     relative_to: str | None,
     format_: str,
+    html: Path | None,
     settings: tuple[str, ...],
     runs: Path,
 ) -> None:
-    """Print one table of many runs.
+    """Print one table of many runs, and write a page about them.
 
     RUNS are their folders, or folders around them; or an experiment file, whose runs are looked for in --runs, with
     the -s that they were run with. Those that are missing are shown as "not run".
@@ -256,7 +266,9 @@ def report_(
     from simssl.measurement.gather import gather
 
     found, unreadable = gather(paths, runs, ctx.obj, settings)
-    _print_table(found, unreadable, format_, against, relative_to)
+    _print_table(found, unreadable, format_, against, relative_to, html)
+    if html and found:
+        _echo(f"the page is {html}")
     if unreadable:
         ctx.exit(1)
 

@@ -1,0 +1,66 @@
+"""What one numeric parameter does, where rows of one objective differ in it alone (the paper's figure 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simssl.measurement.estimate import Estimate
+from simssl.measurement.formats import estimate
+from simssl.measurement.page.elements import Html, joined, section, tag
+from simssl.measurement.page.look import Look
+from simssl.measurement.page.plots import Point, trend
+from simssl.measurement.page.style_and_content import axis
+from simssl.measurement.runs import settings_of
+from simssl.measurement.table import Column, Row, Table
+
+SEVERAL = 3
+"""Values of the parameter that are needed for a plot."""
+
+Series = list[tuple[float, Row]]
+
+
+def ablations(table: Table, looks: Sequence[Look], level: int) -> Html:
+    """A part for each objective whose rows differ in one number alone: a plot for each metric of the summary."""
+    look_of = {id(row): look for row, look in zip(table.rows, looks, strict=True)}
+    objectives: dict[str, list[Row]] = {}
+    for row in table.rows:
+        objectives.setdefault(row.settings["objective"]["name"], []).append(row)
+    parts = []
+    for name, rows in objectives.items():
+        if varied := _varied(rows):
+            key, series = varied
+            figures = [_figure(key, series, c, look_of[id(rows[0])]) for c in table.summary if _enough(series, c)]
+            how = tag(
+                "p", "Means over the seeds, with one standard error up and down; nothing else differs.", class_="how"
+            )
+            parts.append(section(level, f"{key} of {name}", how, tag("div", joined(figures), class_="plots")))
+    return joined(parts)
+
+
+def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
+    """The one setting in which the rows differ, and they in its order; None if it is not one, or no number."""
+    flat = [settings_of(row.members[0]) for row in rows]
+    differing = [key for key in flat[0] if any(own.get(key) != flat[0][key] for own in flat)]
+    if len(rows) < SEVERAL or len(differing) != 1 or any(own.keys() != flat[0].keys() for own in flat):
+        return None
+    values = [own[differing[0]] for own in flat]
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return None
+    series = sorted(zip(values, rows, strict=True), key=lambda pair: float(pair[0]))
+    return differing[0].removeprefix("objective."), series
+
+
+def _enough(series: Series, column: Column) -> bool:
+    return sum(column in row.cells for _, row in series) >= SEVERAL
+
+
+def _figure(key: str, series: Series, column: Column, look: Look) -> Html:
+    points = [
+        Point(Estimate(value, None, 1), ours, row.label, look, f"{row.label}: {estimate(ours, column.unit, row.runs)}")
+        for value, row in series
+        if column in row.cells
+        for ours in [row.cells[column].ours]
+    ]
+    told = "; ".join(point.title for point in points)
+    drawn = trend(points, f"{key} →", f"↑ {axis(column)}", f"{column.key} by {key}: {told}")
+    return tag("figure", drawn, tag("figcaption", f"{column.title} by {key}"))
