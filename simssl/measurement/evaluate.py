@@ -41,9 +41,8 @@ def evaluate(
     assembly: Assembly, folder: RunFolder, choices: Sequence[Choice], registry: Registry, trackers: Trackers
 ) -> None:
     """Run each evaluator on the trained model, adding to metrics.json after each."""
-    about = read_facts(folder)["about"] | {
-        c.label: _doc(c, registry) for c in (*assembly.experiment.evaluators, *choices)
-    }
+    described = {c.label: _doc(c, registry) for c in (*assembly.experiment.evaluators, *choices)}
+    about = dict(sorted((read_facts(folder)["about"] | described).items()))
     facts = {**facts_of(assembly), "about": about}
     record(assembly.experiment, folder, facts, {})
     for choice in choices:

@@ -198,6 +198,16 @@ def test_gains_are_over_the_untrained_method_or_the_one_that_is_named(page: Call
     assert ("hue", "0.533") in bars
 
 
+def test_an_evaluators_further_metrics_are_folded(page: Callable[..., Page], run: Write) -> None:
+    for name in ("random", "simvae"):
+        found = {f"probe/{target}/{m}": metric(0.5) for target in "abc" for m in ("accuracy", "auroc")}
+        run(name, found, objective={"name": name})
+    found = page()
+    assert "probe: accuracy" in found.headings
+    assert "probe: auroc" not in found.headings
+    assert "<summary>probe: auroc</summary>" in found.source
+
+
 def test_two_targets_are_too_few_for_a_plot(page: Callable[..., Page], run: Write) -> None:
     for name in ("random", "simvae"):
         run(name, {f"probe/{t}/accuracy": metric(0.5) for t in "ab"}, objective={"name": name})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simssl.measurement.estimate import Estimate, difference
-from simssl.measurement.page.elements import Html, joined, section, tag
+from simssl.measurement.page.elements import Html, folded, joined, section, tag
 from simssl.measurement.page.look import Look
 from simssl.measurement.page.plots import bar_chart
 from simssl.measurement.table import Column, Row, Table
@@ -18,8 +18,8 @@ Gains = dict[str, Estimate]
 
 
 def gains(table: Table, looks: Sequence[Look], level: int) -> Html:
-    """A part for each evaluator and metric with several targets; in it a plot for each method but the baseline.
-    Nothing without a baseline."""
+    """A part for each evaluator and metric with several targets, folded but for an evaluator's first metric; in it a
+    plot for each method but the baseline. Nothing without a baseline."""
     base = _baseline(table)
     if base is None:
         return Html()
@@ -28,12 +28,15 @@ def gains(table: Table, looks: Sequence[Look], level: int) -> Html:
         label, *target, metric = column.key.split("/")
         if target and column.better:
             groups.setdefault((label, metric), []).append(column)
-    parts = [
-        _part(table, looks, base, f"{label}: {metric}", columns, level + 1)
-        for (label, metric), columns in groups.items()
-        if len({column.key for column in columns}) >= SEVERAL
-    ]
-    return section(level, f"Gain per target, over {base.label}", joined(parts))
+    parts: dict[str, list[Html]] = {}
+    for (label, metric), columns in groups.items():
+        if len({column.key for column in columns}) >= SEVERAL:
+            heading = f"{label}: {metric}"
+            if plots := _plots(table, looks, base, heading, columns):
+                further = label in parts
+                part = folded(heading, plots) if further else section(level + 1, heading, plots)
+                parts.setdefault(label, []).append(part)
+    return section(level, f"Gain per target, over {base.label}", *(joined(of_label) for of_label in parts.values()))
 
 
 def _baseline(table: Table) -> Row | None:
@@ -44,9 +47,7 @@ def _baseline(table: Table) -> Row | None:
     return next(chosen, None) or next(untrained, None)
 
 
-def _part(
-    table: Table, looks: Sequence[Look], base: Row, heading: str, columns: Sequence[Column], level: int
-) -> Html | None:
+def _plots(table: Table, looks: Sequence[Look], base: Row, heading: str, columns: Sequence[Column]) -> Html:
     found = [
         (row, look, _gains(row, base, columns))
         for row, look in zip(table.rows, looks, strict=True)
@@ -54,7 +55,7 @@ def _part(
     ]
     found = [(row, look, own) for row, look, own in found if own]
     if not found:
-        return None
+        return Html()
     order = _order([own for _, _, own in found])
     every = [value for _, _, own in found for value in own.values()]
     lower = columns[0].better == "lower"
@@ -72,7 +73,7 @@ def _part(
         )
         for row, look, own in found
     ]
-    return section(level, heading, tag("p", how, class_="how"), tag("div", *figures, class_="plots"))
+    return joined([tag("p", how, class_="how"), tag("div", *figures, class_="plots")])
 
 
 def _gains(row: Row, base: Row, columns: Sequence[Column]) -> Gains:

@@ -55,4 +55,6 @@ def _pairs(column: Column) -> list[tuple[str, str]]:
     protocol = dict(column.protocol)
     evaluator = protocol.pop("evaluator", {})
     told = [("evaluator", words.plugin(evaluator))] if isinstance(evaluator, Mapping) and "name" in evaluator else []
+    if "data" in protocol:
+        protocol["data fingerprint"] = protocol.pop("data")
     return told + [(words.name(k), words.value(v)) for k, v in flatten(protocol).items() if v not in words.NOTHING]
