@@ -189,6 +189,13 @@ def test_which_method_loses_style_and_by_how_much_can_be_read(page: Callable[...
     assert titles == ["random", "simclr", "simvae"]
 
 
+def test_a_difference_over_fewer_seeds_says_so(page: Callable[..., Page], methods: None, run: Write) -> None:
+    run("more", {KNN: metric(0.99)}, facts={"roles": ROLES}, objective={"name": "simvae"}, seed=2)
+    text = page().text
+    assert "most is kept by simvae (0.947±0.022), least by simclr" in text
+    assert "\N{MINUS SIGN}0.010±0.000, over the 2 seeds that both have." in text
+
+
 def test_gains_are_over_the_untrained_method_or_the_one_that_is_named(page: Callable[..., Page], methods: None) -> None:
     assert "Gain per target, over random" in page().headings
     found = page("runs", "--relative-to", "simclr")

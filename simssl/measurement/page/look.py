@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from simssl.measurement.page.elements import Html, tag
 from simssl.measurement.table import Row
 
-COLOURS = 8
-"""Classes c0 to c7 of the style sheet."""
+COLOURS = 10
+"""Classes c0 to c9 of the style sheet."""
 
 SHAPES = {"generative": "circle", "discriminative": "square", "untrained": "diamond", None: "triangle"}
 SIGNS = {"generative": "●", "discriminative": "■", "untrained": "◆", None: "▲"}
@@ -26,8 +26,8 @@ def looks(rows: Sequence[Row]) -> list[Look]:
 
 
 def key_to_shapes(rows: Sequence[Row]) -> str:
-    """Which shape is which family, of those that are there."""
-    families = [family for family in SIGNS if any(row.family == family for row in rows)]
+    """Which shape is which family, of those that are measured."""
+    families = [family for family in SIGNS if any(row.runs and row.family == family for row in rows)]
     return ", ".join(f"{SIGNS[family]} {family or 'family not recorded'}" for family in families)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from simssl.measurement.estimate import difference
 from simssl.measurement.formats import estimate, signed
+from simssl.measurement.page import words
 from simssl.measurement.page.elements import Html, joined, section, tag
 from simssl.measurement.page.look import Look, key_to_shapes
 from simssl.measurement.page.plots import Point, scatter
@@ -78,8 +79,9 @@ def extremes(table: Table, column: Column) -> Html | None:
     ordered = sorted(trained, key=lambda row: row.cells[column].ours.mean, reverse=column.better == "higher")
     most, least = ordered[0], ordered[-1]
     gap = difference(least.cells[column].by_seed, most.cells[column].by_seed)
-    runs = max(most.runs, least.runs)
-    by = f": a difference of {signed(gap, column.unit, runs)}, seed by seed" if gap else ""
+    shared = gap and gap.n == max(most.runs, least.runs)
+    over = "seed by seed" if shared or not gap else f"over the {words.count(gap.n, 'seed')} that both have"
+    by = f": a difference of {signed(gap, column.unit, gap.n)}, {over}" if gap else ""
     return joined(
         [
             f"{(column.role or column.label).capitalize()}, by {column.title}: most is kept by ",
