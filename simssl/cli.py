@@ -228,6 +228,31 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     _print_table(*load_all([run_dir]))
 
 
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("images")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="OUT.npz", required=True, help="File to write."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@_device
+@_data
+@click.pass_context
+def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: bool, device: str, data: Path) -> None:
+    """Write a trained run's representations of images.
+
+    IMAGES is a folder of image files, one such file, or a data set: a name, or '{name: celeba, crop: 140}'.
+    """
+    from simssl.measurement import encode as encoding
+    from simssl.measurement.trained import load
+
+    encoding.check_output(out, force)
+    place = _workplace(ctx.obj, device, data, run_dir.parent)
+    model = load(run_dir, device, ctx.obj)
+    arrays = encoding.encode(model, images, ctx.obj, place.data_of, place.progress())
+    click.echo(encoding.write(out, arrays))
+
+
 @cli.command("report")
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")

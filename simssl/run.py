@@ -60,10 +60,11 @@ class Workplace:
     def data_of(self, choice: Choice) -> Data:
         key = repr(choice.resolved)
         if key not in self._loaded:
-            self._loaded[key] = load_data(choice, self.registry, self.data, self._progress())
+            self._loaded[key] = load_data(choice, self.registry, self.data, self.progress())
         return self._loaded[key]
 
-    def _progress(self) -> Callable[[str, int, int], None]:
+    def progress(self) -> Callable[[str, int, int], None]:
+        """What a slow step reports to: a line at each tenth of it."""
         told: set[tuple[str, int]] = set()
 
         def progress(label: str, done: int, total: int) -> None:
@@ -219,9 +220,7 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
 
     UserError if there is no such run, or it is not trained to the end.
     """
-    folder = RunFolder(path)
-    if not folder.experiment.exists():
-        raise UserError(f"{path} is not a run's folder: it has no experiment.yaml")
+    folder = RunFolder.existing(path)
     (cell,) = load_experiments(folder.experiment, place.registry)
     device = choose_device(place.device)
     with Stop(), folder.locked():

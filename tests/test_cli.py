@@ -156,7 +156,9 @@ def test_show_of_an_unknown_plugin_suggests(simssl: Command) -> None:
     assert "did you mean 'simvae'?" in result.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["check"], ["evaluate"], ["report"], ["plugins"], ["show"], ["schema"]])
+@pytest.mark.parametrize(
+    "words", [[], ["run"], ["check"], ["evaluate"], ["encode"], ["report"], ["plugins"], ["show"], ["schema"]]
+)
 def test_every_command_has_help(words: list[str], simssl: Command) -> None:
     result = simssl(*words, "--help")
     assert result.exit_code == 0

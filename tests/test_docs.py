@@ -85,6 +85,26 @@ def test_experiments_in_the_pages_are_right(tmp_path: Path) -> None:
     assert found > 1
 
 
+def test_the_example_of_a_trained_run_works(
+    simssl: Callable[..., Result], small: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a run that is moved to where the page has it, and pictures of the names in it."""
+    from PIL import Image
+
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "experiment.md").read_text(), re.S)
+    assert simssl("run", small(latent_dim=10)).exit_code == 0
+    (place,) = re.findall(r'simssl\.load\("(.*?)"\)', code)
+    Path(place).parent.mkdir(parents=True)
+    next(Path("runs/small").iterdir()).rename(place)
+    for name in re.findall(r'Image\.open\("(.*?)"\)', code):
+        Image.new("RGB", (40, 30), "grey").save(name)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "torch.Size([2, 10]) torch.Size([2, 10])",
+        "torch.Size([2, 1, 8, 8]) torch.Size([16, 1, 8, 8])",
+    ]
+
+
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 
 

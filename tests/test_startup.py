@@ -10,7 +10,9 @@ import pytest
 HEAVY = ("torch", "torchvision", "numpy", "sklearn", "pydantic", "yaml", "rich", "simssl_plugins")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["plugins"], ["run", "--help"], ["--version"], ["plugins", "--json"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["plugins"], ["run", "--help"], ["encode", "--help"], ["--version"], ["plugins", "--json"]]
+)
 def test_start_up_does_not_import(words: list[str]) -> None:
     code = (
         "import sys\n"

@@ -88,7 +88,7 @@ def _build(cache: Path, key: tuple[str, str], source: Source, progress: Progress
         with part.open("wb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, which name no file: an image is read, or it is an error
             file.seek(HEADER)
-            for image_3SS in decoded(source, progress):
+            for image_3SS in decoded(source.folder, source.names, source.decode, progress):
                 digest.update(content := image_3SS.tobytes())
                 file.write(content)
             shape = (len(source.names), 3, source.size, source.size)

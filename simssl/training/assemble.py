@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simssl.api import Context, Data, Objective, Progress, views_of
+from simssl.api import Context, Data, Objective, Progress, Shape, views_of
 from simssl.errors import RunError, SimsslError, UserError, one_line
 from simssl.experiment.model import Choice, Experiment
 from simssl.registry import Registry
@@ -101,11 +101,10 @@ def _work(experiment: Experiment, objective: type[Objective], num_images: int) -
 
 
 @dataclass
-class Assembly:
-    """An experiment's objects: data, views, the objective on its device, and the size of the work."""
+class Model:
+    """An experiment's objects but for its data: views, the objective on its device, and the size of the work."""
 
     experiment: Experiment
-    data: Data
     device: torch.device
     views: Views
     objective: Objective
@@ -120,21 +119,36 @@ class Assembly:
         return self.images_per_step * len(self.objective.views) if self.steps else 0
 
 
+@dataclass
+class Assembly(Model):
+    """All of an experiment's objects."""
+
+    data: Data
+
+
 def assemble(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> Assembly:
     """Build everything for a run; UserError if the parts do not fit together."""
     prepare_numerics(experiment)
+    num_images, channels, height, width = data.train.images.shape
+    model = build_model(experiment, registry, (channels, height, width), num_images, device)
+    return Assembly(**vars(model), data=data)
+
+
+def build_model(
+    experiment: Experiment, registry: Registry, image_shape: Shape, num_images: int, device: torch.device
+) -> Model:
+    """Build everything but the data, of which the training images' shape and number are enough."""
     seed_everything(derive_seed(experiment.seed, "weights"))
-    _, channels, height, width = data.train.images.shape
-    views = Views(experiment.views, (channels, height, width))
+    views = Views(experiment.views, image_shape)
     shape = views.shape
     with building(experiment.backbone):
         backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
     objective_class = registry.load(*_names(experiment.objective))
-    images_per_step, steps = _work(experiment, objective_class, len(data.train))
+    images_per_step, steps = _work(experiment, objective_class, num_images)
     context = Context(
         image_shape=shape,
         latent_dim=experiment.latent_dim,
-        num_images=len(data.train),
+        num_images=num_images,
         images_per_step=images_per_step,
         steps=steps,
         binary=experiment.views.finish.threshold is not None,
@@ -146,9 +160,8 @@ def assemble(experiment: Experiment, registry: Registry, data: Data, device: tor
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
-    return Assembly(
+    return Model(
         experiment,
-        data,
         device,
         views,
         objective,

@@ -27,6 +27,14 @@ class RunFolder:
         self.features = path / "features"
         self.images = path / "images"
 
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A run's folder; UserError if this is none."""
+        folder = cls(path)
+        if not folder.experiment.exists():
+            raise UserError(f"{path} is not a run's folder: it has no experiment.yaml")
+        return folder
+
     def create(self) -> None:
         """Make the folder; UserError if it cannot be written."""
         try:

@@ -17,6 +17,17 @@ def allow_tf32(allowed: bool) -> None:
 
 
 @contextmanager
+def in_float32() -> Iterator[None]:
+    """float32 means float32 on CUDA, for as long as this lasts; what was allowed before is allowed after it."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    allow_tf32(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+
+
+@contextmanager
 def step_in(precision: str) -> Iterator[None]:
     """A step, forwards and backwards, in TF32 if that is its precision."""
     allow_tf32(precision == "tf32")

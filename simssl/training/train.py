@@ -57,14 +57,19 @@ def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
     )
 
 
-def restore_trained(assembly: Assembly, folder: RunFolder) -> None:
-    """Give the objective the weights of a finished run; UserError if it is not finished."""
+def trained_state(folder: RunFolder) -> State:
+    """The state of a finished run; UserError if it is not finished."""
     state = checkpoint.load(folder.checkpoint)
     if state is None:
         raise UserError(f"{folder.path} has no checkpoint.pt; `simssl run` trains it anew")
     if not state["done"]:
         raise UserError(f"{folder.path} is not trained to the end; `simssl run` goes on with it")
-    _restore_weights(assembly, folder, state)
+    return state
+
+
+def restore_trained(assembly: Assembly, folder: RunFolder) -> None:
+    """Give the objective the weights of a finished run; UserError if it is not finished."""
+    _restore_weights(assembly, folder, trained_state(folder))
     assembly.objective.eval()
 
 
@@ -152,6 +157,12 @@ class Trainer:
         self.objective.train()
         return z_ND
 
+    def _moments(self) -> State:
+        """Mean (D,) and covariance (D, D) of the training images' representations, to sample about."""
+        z_ND = self._encode_all().double().cpu()
+        mean_D = z_ND.mean(0)
+        return {"mean": mean_D, "covariance": (z_ND - mean_D).T @ (z_ND - mean_D) / len(z_ND)}
+
     # --- records and checkpoints ----------------------------------------------------------------------
 
     def log_and_save(self, trackers: Trackers) -> None:
@@ -188,9 +199,11 @@ class Trainer:
             "seconds": self.seconds,
             "step": self.step,
             "objective": self.objective.state_dict(),
+            "num_images": len(self.images_NCHW),
+            "image_shape": list(self.images_NCHW.shape[1:]),
         }
         if self.done:
-            return state
+            return state | ({"representations": self._moments()} if self.objective.decodes else {})
         return state | {
             "epoch": self.epoch,
             "position": self.position,

@@ -15,7 +15,7 @@ from torchvision.transforms import functional as TF
 
 from simssl.blocks import images
 from simssl.blocks.image_cache import HEADER, pixels
-from simssl.blocks.images import Source, read, square
+from simssl.blocks.images import Source, fitted, read, square
 
 NOISE = np.random.RandomState(0).randint(0, 256, (6, 40, 60, 3), dtype=np.uint8)
 
@@ -37,6 +37,24 @@ def test_a_square_is_torchvisions_centre_crop_and_resize(size: tuple[int, int], 
     image = Image.fromarray(np.random.RandomState(1).randint(0, 256, (*size[::-1], 3), dtype=np.uint8))
     reference = TF.resize(TF.center_crop(image, [side, side]), [24, 24])
     assert np.array_equal(np.asarray(square(image, 24, side / min(size))), np.asarray(reference))
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "shape"),
+    [((60, 40), (40, 53), (3, 24, 32)), ((41, 90), (31, 41), (3, 24, 32)), ((50, 50), (50, 25), (1, 20, 10))],
+)
+def test_an_image_fits_a_shape_as_torchvisions_centre_crop_and_resize(
+    size: tuple[int, int], box: tuple[int, int], shape: tuple[int, int, int]
+) -> None:
+    image = Image.fromarray(np.random.RandomState(1).randint(0, 256, (*size[::-1], 3), dtype=np.uint8))
+    reference = TF.resize(TF.center_crop(image, list(box)), list(shape[1:]))
+    channels_last = np.asarray(reference.convert("L"))[..., None] if shape[0] == 1 else np.asarray(reference)
+    assert np.array_equal(fitted(image, shape), channels_last.transpose(2, 0, 1))
+
+
+def test_an_image_does_not_fit_other_channels() -> None:
+    with pytest.raises(ValueError, match="pictures have 1 or 3 channels, not 4"):
+        fitted(Image.new("RGB", (8, 8)), (4, 8, 8))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,4 +1,4 @@
-"""What the tests of measurement share: folders of runs that nobody trained."""
+"""What the tests of measurement share: folders of runs that nobody trained, and of two that are trained once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from fake_runs import write_run
+
+from simssl.cli import cli
+from simssl.experiment.yaml12 import dump
 
 
 @pytest.fixture
@@ -18,3 +22,25 @@ def run(tmp_path: Path) -> Callable[..., Path]:
         return write_run(tmp_path / "runs" / folder, metrics, **settings)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of a SimVAE and a SimCLR on digits, of 30 steps each; tests only read them."""
+    folder = tmp_path_factory.mktemp("trained")
+    experiment = {
+        "name": "small",
+        "dataset": {"name": "digits"},
+        "views": {"crop": {"scale": [0.4, 1.0]}},
+        "backbone": {"name": "mlp", "hidden": [16]},
+        "latent_dim": 4,
+        "objective": {"name": "simvae"},
+        "training": {"views": 1800, "batch_views": 60},
+        "evaluators": [{"name": "knn"}, {"name": "reconstruction"}],
+        "trackers": [],
+        "grid": {"objective": [{"name": "simvae", "J": 3}, {"name": "simclr"}]},
+    }
+    (folder / "small.yaml").write_text(dump(experiment))
+    result = CliRunner().invoke(cli, ["run", str(folder / "small.yaml"), "--runs", str(folder)])
+    assert result.exit_code == 0, result.stderr
+    return {run.name.split("-")[0]: run for run in (folder / "small").iterdir()}

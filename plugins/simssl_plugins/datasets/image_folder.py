@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -14,14 +14,11 @@ from pydantic import Field
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
 from simssl.blocks.image_cache import cache_file, cache_folder, pixels
+from simssl.blocks.image_files import entries, find
 from simssl.blocks.images import Source
 from simssl.blocks.messages import listed
 from simssl.blocks.splits import held_out
 
-SUFFIXES = Image.registered_extensions().keys() & {
-    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-}
-"""In small letters; not every Pillow reads AVIF."""
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """The splits by the names of their folders, in small letters."""
 
@@ -51,7 +48,7 @@ class ImageFolder(Dataset):
             raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
         passed = frozenset(os.path.realpath(place) for place in (folder, cache_folder(root)))
         places = _places(folder, passed)
-        found = {split: _find(folder, place, passed) for split, place in places.items()}
+        found = {split: find(folder, place, passed) for split, place in places.items()}
         class_of = _classes(folder, places, found) if self.params.labels else {}
         train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
         if "test" not in found:
@@ -85,8 +82,8 @@ class ImageFolder(Dataset):
 
 def _places(folder: Path, passed: frozenset[str]) -> dict[str, str]:
     """The folder of each split, or of all images where there are no such folders; what lies beside them is told."""
-    entries = _entries(folder, passed)
-    folders = [name for name, real in entries.items() if real]
+    there = entries(folder, passed)
+    folders = [name for name, real in there.items() if real]
     named = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
     places = {split: name for name, split in named.items()}
     if len(places) < 2 and (len(named) < len(folders) or "train" not in places):
@@ -96,50 +93,15 @@ def _places(folder: Path, passed: frozenset[str]) -> dict[str, str]:
         raise ValueError(f"{folder} has both {double[0]} and {kept}, which are one split; keep one of them")
     if "train" not in places:
         raise ValueError(f"{folder} has {' and '.join(named)} and no folder train; put the training images there")
-    if others := [name for name in entries if name not in named]:
+    if others := [name for name in there if name not in named]:
         _say(f"{folder}: left out, beside the folders {', '.join(named)}: {listed(others)}")
     if "test" not in places:
         _say(f"{folder} has no folder test: the last tenth of {places['train']} is the test split")
     return places
 
 
-def _entries(place: Path, passed: frozenset[str]) -> dict[str, str | None]:
-    """What lies in a folder, in order: of folders, or links to one, the real path, of files None.
-
-    What is hidden is left out, and so are folders that are `passed`: one that this one lies in, and the cache.
-    """
-    try:
-        with os.scandir(place) as seen:
-            entries = sorted((entry.name, entry.is_dir()) for entry in seen if not entry.name.startswith("."))
-    except OSError as error:
-        raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
-    real = {name: os.path.realpath(place / name) if is_folder else None for name, is_folder in entries}
-    return {name: path for name, path in real.items() if path not in passed}
-
-
 def _say(sentence: str) -> None:
     logging.getLogger("simssl").info(sentence)
-
-
-def _find(folder: Path, below: str, passed: frozenset[str]) -> list[str]:
-    """The images' names as seen from the folder, in a fixed order; what else there is is told."""
-    files = list(_files(folder, below, passed | {os.path.realpath(folder / below)}))
-    images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
-    if others := sorted(set(files) - set(images)):
-        _say(f"{folder}: left out, no image by its name: {listed(others)}")
-    if not images:
-        raise ValueError(f"{folder / below} has no images; read are names that end in {', '.join(sorted(SUFFIXES))}")
-    return images
-
-
-def _files(folder: Path, below: str, passed: frozenset[str]) -> Iterator[str]:
-    """The names of all files below, as seen from the folder, through links too."""
-    for name, real in _entries(folder / below, passed).items():
-        inner = os.path.join(below, name)
-        if real is None:
-            yield inner
-        else:
-            yield from _files(folder, inner, passed | {real})
 
 
 def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) -> dict[str, str]:

@@ -65,9 +65,10 @@ class Views:
         return x.clamp_(0, 1) if self.threshold is None else (x > self.threshold).to(x.dtype)
 
     def plain(self, images_MCHW: Tensor) -> Tensor:
-        """Un-augmented images (M, *shape) in [0, 1], finished."""
+        """Un-augmented images (M, *shape) in [0, 1], finished, of uint8 images or of floats in [0, 1]."""
         _, height, width = self.shape
-        return self._finish(resize(images_MCHW.float().div_(255), (height, width)))
+        x_MCHW = images_MCHW.float().div_(255) if images_MCHW.dtype == torch.uint8 else images_MCHW.float().clone()
+        return self._finish(resize(x_MCHW, (height, width)))
 
     def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
         """Un-augmented images in [0, 1], finished, on the device, in batches as equal as can be of at most `size`."""
