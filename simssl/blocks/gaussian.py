@@ -39,15 +39,19 @@ def reparameterize(mean: Tensor, log_variance: Tensor, generator: torch.Generato
     return mean + noise * (0.5 * log_variance).exp()
 
 
-def sample_like(z_ND: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Samples (count, D) of the Gaussian with the rows' mean and their full, unbiased covariance.
+def moments(z_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (D,) of the rows and their full, unbiased covariance (D, D), in float64."""
+    z_ND = z_ND.double()
+    D = z_ND.shape[1]
+    return z_ND.mean(0), z_ND.T.cov().view(D, D)
 
-    The covariance may be singular. Computed in float64, returned in the rows' precision.
-    """
-    mean_D, covariance_DD = z_ND.double().mean(0), z_ND.double().T.cov()
-    values_D, vectors_DD = torch.linalg.eigh(covariance_DD.view(len(mean_D), -1))
-    noise_ND = torch.empty(count, len(mean_D), dtype=torch.float64, device=z_ND.device).normal_(generator=generator)
-    return (mean_D + noise_ND * values_D.clamp(min=0).sqrt() @ vectors_DD.T).to(z_ND.dtype)
+
+def sample_normal(mean_D: Tensor, covariance_DD: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Samples (count, D) of a Gaussian whose covariance may be singular."""
+    values_D, vectors_DD = torch.linalg.eigh(covariance_DD)
+    root_DD = (vectors_DD * values_D.clamp(min=0).sqrt()) @ vectors_DD.T  # the symmetric one, which is unique
+    noise_ND = torch.empty(count, len(mean_D), dtype=mean_D.dtype, device=mean_D.device).normal_(generator=generator)
+    return mean_D + noise_ND @ root_DD
 
 
 def log_shared_mean(z_BJD: Tensor, sigma2: float, gamma2: float | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from simssl.measurement.runs import Run, flatten
 from simssl.measurement.table import Column
 
 BESIDE = ("selected", "found", "role")
-"""What stands in a protocol and makes no other number: what was selected, and whether it is content or style."""
+"""What stands in a protocol and makes no other number: what was selected or found, and the role."""
 
 Identity = tuple[str, str]
 """A metric's key, and its protocol as text."""

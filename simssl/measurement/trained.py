@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Posterior, Shape
+from simssl.blocks.gaussian import sample_normal
 from simssl.blocks.images import fitted, upright
 from simssl.errors import UserError
 from simssl.experiment.config import load as load_experiments
@@ -132,11 +133,10 @@ class TrainedModel:
         Not from N(0, I), which is the prior in some of these methods, and of random views: whole images have
         representations about another mean. UserError if the method has no decoder.
         """
-        D = self.experiment.latent_dim
-        z_ND = torch.randn(n, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        if self._representations is not None:
-            z_ND = self._representations["mean"] + z_ND @ _square_root(self._representations["covariance"])
-        return self.decode(z_ND)
+        if self._representations is None:
+            raise UserError(f"{self.experiment.objective.name} has no decoder, so there is nothing to sample")
+        mean_D, covariance_DD = self._representations
+        return self.decode(sample_normal(mean_D, covariance_DD, n, torch.Generator().manual_seed(seed)))
 
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""
@@ -180,9 +180,3 @@ def _check_values(x_NCHW: Tensor) -> None:
     low, high = (bound.item() for bound in x_NCHW.aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(f"images of floating-point numbers lie in [0, 1], and these from {low:.4g} to {high:.4g}")
-
-
-def _square_root(covariance_DD: Tensor) -> Tensor:
-    """The symmetric one, which is unique, of a matrix that may be singular."""
-    values_D, vectors_DD = torch.linalg.eigh(covariance_DD)
-    return (vectors_DD * values_D.clamp(min=0).sqrt()) @ vectors_DD.T

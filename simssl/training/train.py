@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import RunInfo, Terms
+from simssl.blocks.gaussian import moments
 from simssl.errors import Interrupted, RunError, UserError
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
@@ -157,11 +158,10 @@ class Trainer:
         self.objective.train()
         return z_ND
 
-    def _moments(self) -> State:
+    def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean (D,) and covariance (D, D) of the training images' representations, to sample about."""
-        z_ND = self._encode_all().double().cpu()
-        mean_D = z_ND.mean(0)
-        return {"mean": mean_D, "covariance": (z_ND - mean_D).T @ (z_ND - mean_D) / len(z_ND)}
+        mean_D, covariance_DD = moments(self._encode_all())
+        return mean_D.cpu(), covariance_DD.cpu()
 
     # --- records and checkpoints ----------------------------------------------------------------------
 

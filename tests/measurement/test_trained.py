@@ -105,7 +105,7 @@ def test_samples_of_one_dimension_and_of_collapsed_ones(
     (run,) = Path("runs/small").iterdir()
     model = load(run)
     assert model.sample(2).shape == (2, 1, 8, 8)
-    model._representations["covariance"].zero_()
+    model._representations[1].zero_()
     first, second = model.sample(2)
     assert torch.equal(first, second)
 

@@ -78,11 +78,12 @@ def test_means_are_over_targets_of_their_role() -> None:
     subject = Known(noise(300, 1), noise(200, 2), labels["t0"])
     subject.set_targets(**{name: target(both, 2, roles[name]) for name, both in labels.items()})  # type: ignore[arg-type]
     found = measure(subject)
-    for group, names in {"": list(labels), "content_": ["t0"], "style_": ["t1", "t2"]}.items():
+    for role, names in {None: list(labels), "content": ["t0"], "style": ["t1", "t2"]}.items():
         for score in SCORES:
-            mean = found[group + score]
+            mean = found[f"{role}_{score}" if role else score]
             assert mean.value == pytest.approx(np.mean([found[f"{name}/{score}"].value for name in names]))
             assert mean.protocol["mean over"] == names
+            assert mean.protocol.get("role") == role
     of_one_role = measure(subject, targets=("t1", "t2", "t3"))
     assert {name for name in of_one_role if "/" not in name} == set(SCORES)
 

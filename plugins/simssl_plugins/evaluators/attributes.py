@@ -82,13 +82,14 @@ def _scores(probed: Probed) -> dict[str, float]:
 
 def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Target]) -> dict[str, Metric]:
     roles = {role: [name for name in scores if targets[name].role == role] for role in ("content", "style")}
-    groups = {"": list(scores)} | ({f"{role}_": names for role, names in roles.items()} if all(roles.values()) else {})
+    groups = {None: list(scores)} | (roles if all(roles.values()) else {})
     means = {}
-    for prefix, names in groups.items():
+    for role, names in groups.items():
         for score in SCORES:
             if over := [name for name in names if score in scores[name]]:
                 mean = fmean(scores[name][score] for name in over)
-                means[prefix + score] = _metric(score, mean, {"mean over": over})
+                protocol: dict[str, object] = {"mean over": over} | ({"role": role} if role else {})
+                means[f"{role}_{score}" if role else score] = _metric(score, mean, protocol)
     return means
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Skip, Subject
 from simssl.blocks.frechet import Missing, check_features, frechet_distance
-from simssl.blocks.gaussian import reparameterize, sample_like
+from simssl.blocks.gaussian import moments, reparameterize, sample_normal
 from simssl.blocks.pictures import grid
 
 ROW, BATCH = 8, 50
@@ -98,7 +98,7 @@ class Generation(Evaluator):
         """z (count, D)."""
         train_ND = subject.features("train")
         if self.params.latents == "gaussian":
-            return sample_like(train_ND, count, subject.generator)
+            return sample_normal(*moments(train_ND), count, subject.generator).to(train_ND.dtype)
         index_M = torch.randint(len(train_ND), (count,), generator=subject.generator, device=subject.device)
         mean_MD = train_ND[index_M]
         if subject.sigma2 is None:
