@@ -69,6 +69,10 @@ def role_of(key: str, run: Run) -> str | None:
     known = {name: name for name in ROLES} | dict(run.roles)
     if targets:
         return next((known[target] for target in targets if target in known), None)
-    parts = [part for part in run.metrics if part.startswith(f"{label}/") and part.count("/") > 1]
+    parts = [
+        part
+        for part, entry in run.metrics.items()
+        if part.startswith(f"{label}/") and part.count("/") > 1 and "value" in entry
+    ]
     roles = {role_of(part, run) for part in parts}
     return roles.pop() if len(roles) == 1 else None
