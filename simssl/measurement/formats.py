@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
+import shutil
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simssl.measurement.estimate import Estimate
 from simssl.measurement.table import Absent, Cell, Column, Row, Table
 
 ABSENT = "\N{EN DASH}"
+GAP = 2
+"""Characters between the columns of a terminal's table."""
 
 
 def number(value: float, unit: str, stderr: float | None = None) -> str:
@@ -78,8 +82,8 @@ def _first(table: Table, row: Row | None) -> list[str]:
     return cells
 
 
-def _numbers(table: Table, row: Row) -> list[list[str]]:
-    return [cell_text(at(row, column), column.unit, row.runs) for column in table.summary]
+def _numbers(row: Row, columns: Sequence[Column]) -> list[list[str]]:
+    return [cell_text(at(row, column), column.unit, row.runs) for column in columns]
 
 
 def caption(table: Table) -> str:
@@ -100,7 +104,36 @@ def caption(table: Table) -> str:
 
 
 def terminal(table: Table) -> str:
-    """The summary columns, for a terminal; never cut short, however narrow it is."""
+    """The summary columns, for a terminal: one below the other where they are too many for its width, and never cut
+    short. What is no terminal has them side by side."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    lines = [line for columns in _fitting(table, width) for line in ["", *_drawn(table, columns)]]
+    return "\n".join([*lines, "", caption(table), *table.notes])
+
+
+def _heading(column: Column) -> list[str]:
+    remark = column.remark.strip()
+    return [*column.key.replace("/", "\n/").split("\n"), *([remark] if remark else [])]
+
+
+def _fitting(table: Table, width: int | None) -> list[list[Column]]:
+    """The columns of each part, at least one, as many as fit beside the rows' names."""
+    rows = [_first(table, row) for row in (None, *table.rows)]
+    names = sum(max(map(len, texts)) + GAP for texts in zip(*rows, strict=True))
+    parts: list[list[Column]] = []
+    room = 0
+    for column in table.summary:
+        cells = [line for row in table.rows for line in cell_text(at(row, column), column.unit, row.runs)]
+        needed = max(map(len, [*_heading(column), *cells])) + GAP
+        if not parts or (width is not None and needed > room):
+            parts.append([])
+            room = (width or 0) + GAP - names
+        parts[-1].append(column)
+        room -= needed
+    return parts or [[]]
+
+
+def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -109,20 +142,18 @@ def terminal(table: Table) -> str:
     shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
     for i, heading in enumerate(_first(table, None)):
         shown.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for column in table.summary:
-        lines = [column.key.replace("/", "\n/"), column.remark.strip()]
-        shown.add_column("\n".join(filter(None, lines)), justify="right", no_wrap=True)
+    for column in columns:
+        shown.add_column("\n".join(_heading(column)), justify="right", no_wrap=True)
     for row in table.rows:
         numbers = [
             Text("\n").join([Text(first, "bold" if column in row.best else ""), *map(Text, rest)])
-            for column, (first, *rest) in zip(table.summary, _numbers(table, row), strict=True)
+            for column, (first, *rest) in zip(columns, _numbers(row, columns), strict=True)
         ]
         shown.add_row(*_first(table, row), *numbers)
     console = Console(highlight=False, markup=False, width=10_000, color_system="standard", force_terminal=True)
     with console.capture() as captured:
         console.print(shown)
-    lines = [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
-    return "\n".join(["", *lines, "", caption(table), *table.notes])
+    return [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
 
 
 def markdown(table: Table) -> str:
@@ -149,7 +180,7 @@ def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str
     lines = [list(map(escape, headings(table)))]
     for row in table.rows:
         line = list(map(escape, _first(table, row)))
-        for column, (first, *rest) in zip(table.summary, _numbers(table, row), strict=True):
+        for column, (first, *rest) in zip(table.summary, _numbers(row, table.summary), strict=True):
             shown = bold(escape(first)) if column in row.best else escape(first)
             line.append(" / ".join([shown, *map(escape, rest)]))
         lines.append(line)
