@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -216,12 +216,13 @@ def _tracked(cell: Experiment, place: Workplace) -> Iterator[Trackers]:
 
 
 def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -> None:
-    """Run evaluators (those of its file that are missing, if none are named) on a trained run.
+    """Run evaluators on a trained run: these, or those of its file that are missing, or that skipped a part.
 
     UserError if there is no such run, or it is not trained to the end.
     """
     folder = RunFolder.existing(path)
-    (cell,) = load_experiments(folder.experiment, place.registry)
+    (cell,) = load_experiments(folder.experiment, place.registry, ("evaluators=[]",) if choices else ())
+    cell = replace(cell, evaluators=tuple(choices) or cell.evaluators)
     device = choose_device(place.device)
     with Stop(), folder.locked():
         data = place.data_of(cell.dataset)
@@ -233,7 +234,7 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
         record = Record(folder, describe(device, _plugins(cell, place)), place.warn)
         with _tracked(cell, place) as trackers:
             trackers.started(run_info(assembly, folder, assembly.steps))
-            _measure(assembly, folder, choices or missing(cell, folder), place, trackers, record)
+            _measure(assembly, folder, choices or missing(cell, folder, in_part=True), place, trackers, record)
 
 
 def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, place: Workplace) -> None:

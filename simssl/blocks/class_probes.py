@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from simssl.blocks.classifiers import ParallelClassifiers, accuracies, train_classifiers
-from simssl.blocks.targets import labelled_targets
+from simssl.blocks.targets import class_targets, labelled_targets
 
 
 class ProbeParams(BaseModel):
@@ -70,6 +70,11 @@ class Probed:
         return accuracies(self.logits_NC[None], self.labels_N[None]).item()
 
 
+def check_probe(params: ProbeParams, data: Any) -> None:
+    """ValueError if `data` (as `simssl.api.Data`) lacks a target, or labels to fit, to select or to test it on."""
+    labelled_targets(data, params.targets, held_out=params.select == "held_out")
+
+
 @torch.no_grad()
 def probe(subject: Frozen, params: ProbeParams, hidden: int) -> list[Probed]:
     """A probe of each target, `hidden` layers of D units with ReLU and one of C, on features as they are.
@@ -77,7 +82,7 @@ def probe(subject: Frozen, params: ProbeParams, hidden: int) -> list[Probed]:
     All are one batched network, trained by Adam. The epoch of each is the first that is best on the held-out images;
     then they are trained anew on all of train, and scored on test. With `select: test` the epoch is the best on test.
     """
-    names = labelled_targets(subject.data, params.targets)
+    names = class_targets(subject.data.train.targets, params.targets)
     classes = [len(subject.data.train.targets[name].classes) for name in names]
     train, test = (_labelled(subject, split, params.layer, names) for split in ("train", "test"))
 

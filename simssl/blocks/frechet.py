@@ -58,10 +58,10 @@ def check_features(name: str) -> None:
         raise ValueError(f"'features' must be inception, pixels or timm:MODEL, not '{name}'")
     import timm
 
-    if not timm.is_model_pretrained(name.removeprefix("timm:")):
-        raise ValueError(
-            f"timm has no pretrained model '{name.removeprefix('timm:')}'; timm.list_pretrained() lists them"
-        )
+    model = name.removeprefix("timm:")
+    if not timm.is_model_pretrained(model):
+        missing = f"timm has no pretrained model '{model}'" if model else "'timm:' lacks the name of a model"
+        raise ValueError(f"{missing}; timm.list_pretrained() lists them")
 
 
 def frechet_distance(name: str, real: Iterable[Tensor], generated: Iterable[Tensor], device: torch.device) -> float:

@@ -32,10 +32,15 @@ def within_and_between(z_IJD: Tensor) -> tuple[Tensor, Tensor]:
 def variance_ratio(within: Tensor, between: Tensor, images: int, views: int) -> Tensor:
     """within / between, elementwise; not a number where both are 0.
 
-    `between` is taken to be no less than what it may be by chance where images do not differ: its standard deviation
-    then, within / views * sqrt(2 / (images - 1)). So the ratio is at most views * sqrt((images - 1) / 2).
+    `between` is taken to be no less than its standard deviation where images do not differ, of normal columns:
+    within / views * sqrt(2 / (images - 1) + 2 / (images (views - 1))). So the ratio is at most `most_ratio`.
     """
-    return within / torch.maximum(between, within / views * math.sqrt(2 / (images - 1)))
+    return within / torch.maximum(between, within / most_ratio(images, views))
+
+
+def most_ratio(images: int, views: int) -> float:
+    """Where `variance_ratio` is held."""
+    return views / math.sqrt(2 / (images - 1) + 2 / (images * (views - 1)))
 
 
 def effective_rank(z_ND: Tensor) -> float:
@@ -70,7 +75,11 @@ def uniformity(z_IJD: Tensor, t: float = 2.0) -> float:
     return float(((torch.stack(sums).sum() - of_itself) / (of_itself * (images - 1))).log())
 
 
+def varying(z_ND: Tensor) -> Tensor:
+    """The columns (D,) whose rows differ by more than float32 rounds the column's largest number."""
+    return z_ND.amax(0) - z_ND.amin(0) > 1e-6 * z_ND.abs().amax(0)
+
+
 def varies(z_ND: Tensor) -> bool:
-    """Whether the rows differ by more than float32 rounds."""
-    span_D = z_ND.amax(0) - z_ND.amin(0)
-    return bool((span_D > 1e-6 * z_ND.abs().amax()).any())
+    """Whether the rows differ."""
+    return bool(varying(z_ND).any())

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from simssl.blocks.geometry import varying
+
 
 class ParallelMLP(nn.Module):
     """M independent MLPs with ReLU on the same inputs, as one batched network: (B, D) -> (M, B, O).
@@ -71,12 +73,12 @@ def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
 
 
 class Standardizer:
-    """Shifts and scales columns to mean 0 and variance 1 on the data that it is made from."""
+    """Shifts and scales columns to mean 0 and variance 1 on the data that it is made from; what is constant but for
+    rounding is not scaled."""
 
     def __init__(self, x_ND: Tensor) -> None:
         self.mean_D = x_ND.mean(0)
-        deviation_D = x_ND.std(0, correction=0)
-        self.scale_D = torch.where(deviation_D > 0, deviation_D, 1)
+        self.scale_D = torch.where(varying(x_ND), x_ND.std(0, correction=0), 1)
 
     def __call__(self, x_ND: Tensor) -> Tensor:
         return (x_ND - self.mean_D) / self.scale_D

@@ -35,7 +35,7 @@ class Errors(NamedTuple):
 def errors(images: Images, z_ND: Tensor, decode: Decode, likelihood: Any, mean_CHW: Tensor) -> Errors:
     """The errors of images decoded from representations (N, D), against one image that is given for all.
 
-    `likelihood` as of `simssl.blocks.likelihood`. Sums are float64.
+    `likelihood` as of `simssl.blocks.likelihood`.
     """
     nll, mse, mse_of_mean = torch.zeros(3, dtype=torch.float64)
     for index_B in torch.arange(len(z_ND)).split(BATCH):

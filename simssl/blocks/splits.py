@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,3 +35,13 @@ def held_out(labels_N: Tensor, fraction: float = 0.1, chosen_V: Tensor | None = 
         return order_N[~chosen_N], order_N[chosen_N]
     n_fit = len(order_N) - max(1, round(fraction * len(order_N)))
     return order_N[:n_fit], order_N[n_fit:]
+
+
+def selection(data: Any) -> tuple[Tensor, Tensor]:
+    """Indices of train to fit on and to select on, stratified by the first target that has classes; the official
+    validation images are selected on where there are some.
+
+    `data`: an object with `train` and `validation`, as `simssl.api.Data`.
+    """
+    labels = (target.values for target in data.train.targets.values() if target.classes)
+    return held_out(next(labels, torch.zeros(len(data.train))), chosen_V=data.validation)

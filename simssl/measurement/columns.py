@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simssl.measurement.metrics import ROLES
@@ -34,12 +34,18 @@ def columns_of(runs: Sequence[Run]) -> dict[Identity, Column]:
             if "value" in run.metrics[key]:
                 found.setdefault(identity(key, run.metrics[key]), run.metrics[key])
                 roles[key] = roles.get(key) or role_of(key, run)
-    keys = list(dict.fromkeys(key for key, _ in found))
+    keys = _together(dict.fromkeys(key for key, _ in found))
     protocols = {key: [_protocol_of(entry) for (other, _), entry in found.items() if other == key] for key in keys}
     return {
         (key, text): _column(key, entry, protocols[key], roles[key])
         for (key, text), entry in sorted(found.items(), key=lambda item: keys.index(item[0][0]))
     }
+
+
+def _together(keys: Iterable[str]) -> list[str]:
+    """Each evaluator's keys in one place, its summary first, though some runs may lack some."""
+    labels = list(dict.fromkeys(key.split("/")[0] for key in keys))
+    return sorted(keys, key=lambda key: (labels.index(key.split("/")[0]), key.count("/")))
 
 
 def _order(run: Run, key: str) -> tuple[int, int, str]:

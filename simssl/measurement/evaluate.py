@@ -6,7 +6,8 @@ import inspect
 import io
 import json
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import NEEDS, Data, Evaluator, Result, Skip
+from simssl.blocks.targets import has_classes
 from simssl.errors import RunError, SimsslError, UserError, one_line
 from simssl.experiment.model import Choice
 from simssl.measurement.metrics import Entry, Facts, read_facts, record
@@ -51,6 +53,7 @@ def evaluate(
             _measure(choice, evaluator, assembly, folder, facts, trackers)
         except Skip as skip:
             entry = {"skipped": str(skip), "evaluator": choice.resolved}
+            _save_pictures(folder, choice.label, {})
             record(assembly.experiment, folder, facts, {choice.label: entry}, choice.label)
 
 
@@ -77,8 +80,7 @@ def _measure(
     subject = FrozenSubject(assembly, folder, choice.name)
     result = _run(choice, evaluator, subject, assembly)
     entries = _entries(choice, result, assembly.data)
-    for name, picture in result.images.items():
-        _save_picture(folder, f"{choice.label}-{name}.png", picture)
+    _save_pictures(folder, choice.label, result.images)
     record(assembly.experiment, folder, facts, entries, choice.label)
     trackers.evaluated(result, subject)
 
@@ -102,7 +104,7 @@ def why_skipped(evaluator: Evaluator, assembly: Assembly) -> str | None:
     objective, data, name = assembly.objective, assembly.data, assembly.experiment.objective.name
     lacks = {
         "test": None if data.test is not None else "the data set has no test split",
-        "labels": None if any(t.classes for t in data.train.targets.values()) else "the data set has no labels",
+        "labels": None if any(map(has_classes, data.train.targets.values())) else "the data set has no labels",
         "views": None if assembly.views.random else "the views do not vary",
         "decoder": None if objective.decodes else f"{name} has no decoder",
         "no_decoder": f"{name} has a decoder of its own" if objective.decodes else None,
@@ -145,9 +147,12 @@ def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
     return {**entries, **skipped}
 
 
-def _save_picture(folder: RunFolder, name: str, picture_CHW: Tensor) -> None:
-    pixels = picture_CHW.cpu().numpy()
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    buffer = io.BytesIO()
-    image.save(buffer, format="png")
-    write_whole(folder.images / name, buffer.getvalue())
+def _save_pictures(folder: RunFolder, label: str, pictures: Mapping[str, Tensor]) -> None:
+    """Put these in the place of what the evaluator drew before."""
+    shutil.rmtree(folder.images / label, ignore_errors=True)
+    for name, picture_CHW in pictures.items():
+        pixels = picture_CHW.cpu().numpy()
+        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+        buffer = io.BytesIO()
+        image.save(buffer, format="png")
+        write_whole(folder.images / label / f"{name}.png", buffer.getvalue())

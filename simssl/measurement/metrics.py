@@ -57,16 +57,18 @@ def _is_entry(entry: Any) -> bool:
     return number and "better" in entry and isinstance(entry.get("protocol"), dict)
 
 
-def missing(experiment: Experiment, folder: RunFolder) -> list[Choice]:
-    """The experiment's evaluators that have not measured this run yet with these parameters."""
+def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:
+    """The experiment's evaluators that have not measured this run yet with these parameters; with `in_part` also those
+    that skipped single metrics."""
     entries = read_metrics(folder) or {}
-    return [choice for choice in experiment.evaluators if not _measured(choice, entries)]
+    return [choice for choice in experiment.evaluators if not _measured(choice, entries, in_part)]
 
 
-def _measured(choice: Choice, entries: Mapping[str, Entry]) -> bool:
-    own = [entry for key, entry in entries.items() if _belongs(key, choice.label)]
-    made_by = [entry.get("evaluator") or entry.get("protocol", {}).get("evaluator") for entry in own]
-    return bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
+def _measured(choice: Choice, entries: Mapping[str, Entry], in_part: bool) -> bool:
+    own = {key: entry for key, entry in entries.items() if _belongs(key, choice.label)}
+    made_by = [entry.get("evaluator") or entry.get("protocol", {}).get("evaluator") for entry in own.values()]
+    whole = not in_part or not any("skipped" in entry for key, entry in own.items() if key != choice.label)
+    return whole and bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
 
 
 def _belongs(key: str, label: str) -> bool:

@@ -63,8 +63,8 @@ def _row(group: Sequence[Run], label: str, columns: Mapping[Identity, Column], p
 
 def _why_absent(group: Sequence[Run], column: Column) -> Absent | None:
     """Why there is no number, or None where the evaluator did not measure it, or is not asked to."""
-    skipped = (run.metrics[column.label]["skipped"] for run in group if "skipped" in run.metrics.get(column.label, {}))
-    if reason := next(skipped, None):
+    entries = (run.metrics.get(key, {}) for run in group for key in (column.label, column.key))
+    if reason := next((entry["skipped"] for entry in entries if "skipped" in entry), None):
         return Absent("skipped", reason)
     asked = {evaluator.get("as", evaluator["name"]) for evaluator in group[0].settings["evaluators"]}
     if column.label not in asked or any(run.status == "measured" for run in group):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Likelihood, Posterior, Skip, Split
-from simssl.blocks.splits import held_out
+from simssl.blocks.splits import selection
 from simssl.errors import RunError
 from simssl.training.assemble import Assembly, derive_seed
 from simssl.training.folder import RunFolder, write_whole
@@ -38,7 +38,14 @@ class FrozenSubject:
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
         batches = self._assembly.views.plain_batches(self._split(split).images, self.device)
-        return torch.cat([self.encode(x_BCHW, layer).float().cpu() for x_BCHW in batches])
+        z_ND = torch.cat([self.encode(x_BCHW, layer).float().cpu() for x_BCHW in batches])
+        wrong = int((~z_ND.isfinite().all(1)).sum())
+        if wrong:
+            raise RunError(
+                f"the {layer} of {wrong:,} of the {len(z_ND):,} {split} images is not finite; train "
+                f"{self._folder.path} anew with a smaller learning rate"
+            )
+        return z_ND
 
     @torch.no_grad()
     def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
@@ -56,9 +63,7 @@ class FrozenSubject:
         return found
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        train = self.data.train
-        labels = (target.values for target in train.targets.values() if target.classes)
-        fit_N, held_out_N = held_out(next(labels, torch.zeros(len(train))), chosen_V=self.data.validation)
+        fit_N, held_out_N = selection(self.data)
         return fit_N.to(self.device), held_out_N.to(self.device)
 
     @torch.no_grad()

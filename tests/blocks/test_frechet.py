@@ -124,7 +124,7 @@ def test_inception_weights_that_are_missing_or_damaged(
 
 
 def test_inception_gets_colour_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Grey channels are repeated, and the metric itself rounds to bytes; a stand-in for the network sees that."""
+    """Grey channels are repeated, and the metric itself takes whole bytes; a stand-in for the network sees that."""
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     seen: list[tuple[int, ...]] = []

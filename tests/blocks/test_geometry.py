@@ -10,7 +10,16 @@ import torch
 from scipy.stats import f_oneway
 from torch import Tensor
 
-from simssl.blocks.geometry import alignment, effective_rank, uniformity, variance_ratio, varies, within_and_between
+from simssl.blocks.geometry import (
+    alignment,
+    effective_rank,
+    most_ratio,
+    uniformity,
+    variance_ratio,
+    varies,
+    varying,
+    within_and_between,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -35,8 +44,22 @@ def test_within_and_between_are_unbiased_and_add_up() -> None:
 def test_the_ratio_is_held_where_nothing_differs_between_images() -> None:
     within, between = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.0, -0.3, 2, 0])
     ratio = variance_ratio(within, between, 201, 5)
-    assert ratio[:3].tolist() == pytest.approx([50, 50, 0])
+    most = most_ratio(201, 5)
+    assert ratio[:3].tolist() == pytest.approx([most, most, 0])
     assert ratio[3].isnan()
+
+
+@pytest.mark.parametrize("views", [2, 3, 10])
+def test_the_ratio_is_held_at_what_chance_gives(views: int) -> None:
+    """At one standard deviation of the variance between images, where they do not differ; over many samples."""
+    z_ISJ = normal(50, 4000, views).transpose(1, 2)
+    _, between = within_and_between(z_ISJ)
+    assert between.std().item() == pytest.approx(1 / most_ratio(50, views), rel=0.05)
+
+
+def test_columns_that_are_constant_but_for_rounding_do_not_vary() -> None:
+    z_ND = torch.cat([torch.full((9, 1), 0.1) + 1e-8 * normal(9, 1), 0.1 + 1e-3 * normal(9, 1), torch.zeros(9, 1)], 1)
+    assert varying(z_ND.float()).tolist() == [False, True, False]
 
 
 def test_alignment_and_uniformity_are_plain_loops() -> None:

@@ -76,7 +76,7 @@ def test_one_picture_is_one_row(trained: dict[str, Path]) -> None:
 def test_decoding_what_is_encoded_is_the_picture_of_the_reconstructions(trained: dict[str, Path]) -> None:
     model, x_NCHW = simssl.load(trained["simvae"]), images()[:12]
     decoded_NCHW = model.decode(model.encode(x_NCHW).mean)
-    picture = np.asarray(Image.open(trained["simvae"] / "images" / "reconstruction-test.png"), dtype=int)
+    picture = np.asarray(Image.open(trained["simvae"] / "images" / "reconstruction" / "test.png"), dtype=int)
     again = grid([x_NCHW / 255, decoded_NCHW])[0].numpy().astype(int)
     assert np.abs(again - picture).max() <= 1
 

@@ -65,6 +65,34 @@ def test_what_is_blind_to_a_rare_style_has_no_more_than_chance() -> None:
     assert found["content_accuracy"].value > found["accuracy"].value > found["style_accuracy"].value
 
 
+def test_noise_falls_to_chance() -> None:
+    found = measure(Known(noise(600, 1), noise(400, 2), labelled(600, 400)))
+    assert found["class/balanced_accuracy"].value == pytest.approx(1 / CLASSES, abs=0.06)
+    assert found["class/auroc"].value == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("classes", [2, CLASSES])
+def test_auroc_ranks_logits_of_any_size(classes: int) -> None:
+    """Probabilities of large logits are 0 and 1, and would be ties."""
+    from simssl.registry import Registry
+
+    scores = Registry(builtins_only=True).load("evaluator", "attributes")
+    module = __import__(scores.__module__, fromlist=["_scores"])
+    labels_N = labelled(400, 300, classes=classes)[1]
+    logits_NC = noise(300, 3, classes) + 0.8 * torch.nn.functional.one_hot(labels_N, classes)
+    small, large = (module._scores(Probed("t", 1, scale * logits_NC, labels_N)) for scale in (1.0, 1e4))
+    assert 0.55 < small["auroc"] < 0.95
+    if classes == 2:
+        assert large["auroc"] == pytest.approx(small["auroc"])
+        assert large["auroc"] == roc_auc_score(labels_N, (logits_NC[:, 1] - logits_NC[:, 0]).double())
+    else:
+        margins = [
+            logits_NC[:, c] - logits_NC[:, [o for o in range(classes) if o != c]].amax(1) for c in range(classes)
+        ]
+        expected = np.mean([roc_auc_score(labels_N == c, margins[c]) for c in range(classes)])
+        assert large["auroc"] == pytest.approx(expected, abs=1e-4)
+
+
 def test_permuted_labels_fall_to_chance() -> None:
     good = oracle(labelled(600, 400))
     found = measure(Known(good.features("train"), good.features("test"), labelled(600, 400, seed=9)))
@@ -179,7 +207,7 @@ def test_a_target_without_any_label_is_refused_before_training(name: str, split:
     labels = labelled()
     labels[("train", "test").index(split)].fill_(-1)
     subject = Known(noise(400, 1), noise(200, 2), labels)
-    with pytest.raises(ValueError, match=f"no image of the {split} split has a label of 'class'; leave it out"):
+    with pytest.raises(ValueError, match=f"no image of the {split}.* split has a label of 'class'; name other targets"):
         evaluator(name).check(subject.data)
 
 

@@ -168,7 +168,7 @@ def test_seeds_of_a_method_share_a_column(simssl: Callable[..., Any], small: Cal
     first, second = (json.loads(p.read_text())["metrics"] for p in Path("runs/small").glob("*/metrics.json"))
     assert set(first) == {f"collapse/{key}" for key in (*result_keys(), "latents/kl", "active_units")}
     assert first["collapse/within_over_between"] != second["collapse/within_over_between"]
-    assert len(list(Path("runs/small").glob("*/images/collapse-latents.png"))) == 2
+    assert len(list(Path("runs/small").glob("*/images/collapse/latents.png"))) == 2
 
 
 def result_keys() -> tuple[str, ...]:

@@ -135,4 +135,4 @@ def test_methods_with_a_decoder_are_skipped(simssl: Callable[..., Any], small: C
     assert found["vae"]["decoder"]["skipped"] == "vae has a decoder of its own"
     assert set(found["pca"]) == {"decoder/R2", "decoder/mse", "decoder/nll"}
     assert found["pca"]["decoder/R2"]["protocol"]["selected_on"] == "held_out"
-    assert len(list(Path("runs/small").glob("pca*/images/decoder-test.png"))) == 1
+    assert len(list(Path("runs/small").glob("pca*/images/decoder/test.png"))) == 1

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
-from subjects import CLASSES, REGISTRY, Known, evaluator, labelled, noise, oracle
+from sklearn.neural_network import MLPClassifier
+from subjects import CLASSES, REGISTRY, Known, evaluator, labelled, noise, oracle, target
 from torch import Tensor
 
 from simssl.api import Data, Result, Split
@@ -44,6 +45,31 @@ def test_noise_falls_to_chance(name: str, params: dict[str, Any]) -> None:
     assert accuracy(evaluator(name, **params).run(subject)) == pytest.approx(1 / CLASSES, abs=0.1)
 
 
+@pytest.mark.parametrize("part", ["fit", "selected on"])
+@pytest.mark.parametrize("name", ["knn", "mlp_probe", "linear_probe", "attributes"])
+def test_a_target_without_labels_to_select_on_is_refused(name: str, part: str) -> None:
+    """Nothing could be chosen, and what comes first would be taken in silence."""
+    subject = Known(noise(400, 1), noise(200, 2), labelled())
+    fit_N, held_out_N = subject.selection()
+    rare = labelled(seed=5)
+    rare[0][held_out_N if part == "selected on" else fit_N] = -1
+    subject.set_targets(**{"class": target(labelled(), CLASSES), "rare": target(rare, CLASSES)})
+    with pytest.raises(ValueError, match=r"no image of .* has a label of 'rare'; name other targets in 'targets'"):
+        evaluator(name).check(subject.data)
+    evaluator(name, targets=("class",)).check(subject.data)
+    evaluator(name, select="test", **({"k": 1} if name == "knn" else {})).check(subject.data)
+
+
+@pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
+def test_one_class_is_nothing_to_predict(name: str, params: dict[str, Any]) -> None:
+    one = (torch.zeros(400, dtype=torch.long), torch.zeros(200, dtype=torch.long))
+    subject = Known(noise(400, 1), noise(200, 2), labelled())
+    subject.set_targets(**{"class": target(labelled(), CLASSES), "kind": target(one, 1)})
+    assert {key.split("/")[0] for key in evaluator(name, **params).run(subject).metrics if "/" in key} == {"class"}
+    with pytest.raises(ValueError, match="the data set has no target 'kind' of two or more classes; it has class"):
+        evaluator(name, targets=("kind",), **params).check(subject.data)
+
+
 @pytest.mark.parametrize(("name", "params"), CLASSIFIERS)
 def test_permuted_labels_fall_to_chance(name: str, params: dict[str, Any]) -> None:
     labels = labelled()
@@ -66,6 +92,19 @@ def test_knn_is_scikit_learns(k: int) -> None:
     assert torch.equal(ours[untied], votes.argmax(1)[untied])
     nearest = labels[0][knn.nearest(test, train, 1)[:, 0]]
     assert torch.equal(ours[~untied], nearest[~untied])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_mlp_probe_is_about_scikit_learns() -> None:
+    """The same network, trained by the same Adam on the same features, from other initial weights."""
+    train, test = noise(1500, 1), noise(800, 2)
+    labels = tuple((x[:, 0] * x[:, 1] > 0).long() + 2 * (x[:, 2] > 0.5).long() for x in (train, test))
+    trained = {"lr": 1e-2, "epochs": 40}
+    reference = MLPClassifier((6,), alpha=0, batch_size=64, learning_rate_init=1e-2, max_iter=40, random_state=0)
+    expected = reference.fit(train.numpy(), labels[0].numpy()).score(test.numpy(), labels[1].numpy())
+    found = accuracy(evaluator("mlp_probe", **trained).run(Known(train, test, (labels[0], labels[1]))))
+    assert 0.6 < expected < 0.98, "nothing is compared at an end of the scale"
+    assert found == pytest.approx(expected, abs=0.06)
 
 
 def _knn_module() -> Any:
@@ -103,7 +142,7 @@ def test_unlabelled_images_do_not_count() -> None:
 def test_unknown_targets_are_refused_before_training(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
     result = simssl("run", small(evaluators=[{"name": "knn", "targets": ["clas"]}]))
     assert result.exit_code == 2
-    assert "evaluator 'knn': the data set has no class target 'clas'; did you mean 'class'?" in result.stderr
+    assert "evaluator 'knn': the data set has no target 'clas' of two or more classes; did you mean" in result.stderr
     assert not Path("runs").exists()
 
 
@@ -139,6 +178,11 @@ def _squared(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
     return torch.stack([v.sign() * v.square() for v in signed.values()], dim=1)
 
 
+def _shuffled(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    """The parameters of other views."""
+    return _parameters(x, drawn)[torch.randperm(len(x), generator=torch.Generator().manual_seed(6))]
+
+
 def _noise(x: Tensor, drawn: dict[str, Tensor]) -> Tensor:
     return noise(len(x), 5)
 
@@ -154,6 +198,8 @@ def test_style_probe_with_an_oracle_and_with_noise(probe: str) -> None:
     assert perfect["R2"].value == pytest.approx(sum(m.value for n, m in perfect.items() if "/" in n) / 5)
     blind = evaluator("style_probe", probe=probe).run(Seeing(_noise)).metrics
     assert all(abs(metric.value) < 0.05 for metric in blind.values())
+    of_other_views = evaluator("style_probe", probe=probe).run(Seeing(_shuffled)).metrics
+    assert all(abs(metric.value) < 0.05 for metric in of_other_views.values())
 
 
 def test_the_mlp_reads_what_ridge_cannot() -> None:
@@ -212,5 +258,31 @@ def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small
     assert metrics["reconstruction/R2"]["value"] == pytest.approx(1 - squared.mean().item() / of_mean, rel=1e-4)
     assert metrics["reconstruction/nll"]["value"] == pytest.approx(nll.item(), rel=1e-3)
     assert metrics["reconstruction/nll"]["unit"] == "nats/image"
-    picture = Image.open(run / "images" / "reconstruction-test.png")
+    picture = Image.open(run / "images" / "reconstruction" / "test.png")
     assert picture.size == (5 * 68 + 4, 2 * 68 + 4)
+
+
+class Decoding(Seeing):
+    """Its representation is a function of the image, which its decoder takes for the image itself."""
+
+    def __init__(self, represent: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(_parameters)
+        self._features = {split: represent(self.images(split, slice(None)).flatten(1)) for split in ("train", "test")}
+
+    def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        x_BCHW: Tensor = getattr(self.data, split).images[index_B].float() / 255
+        return x_BCHW
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        return z_BD.clamp(1e-6, 1 - 1e-6).logit().view(-1, 1, 8, 8)
+
+
+def test_reconstruction_with_an_oracle_noise_and_other_images() -> None:
+    def r2(represent: Callable[[Tensor], Tensor]) -> float:
+        return evaluator("reconstruction").run(Decoding(represent)).metrics["R2"].value
+
+    mean_D = Decoding(lambda x_ND: x_ND).features("train").mean(0)
+    assert r2(lambda x_ND: x_ND) == pytest.approx(1)
+    assert r2(lambda x_ND: mean_D.expand(len(x_ND), -1)) == pytest.approx(0, abs=1e-6)
+    assert r2(lambda x_ND: torch.rand(x_ND.shape, generator=torch.Generator().manual_seed(3))) < -0.9
+    assert r2(lambda x_ND: x_ND.roll(1, dims=0)) < -0.9

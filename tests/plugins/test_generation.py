@@ -168,7 +168,7 @@ def test_the_picture_comes_without_the_weights(
     document = json.loads((run_dir / "metrics.json").read_text())["metrics"]
     assert set(document) == {"generation/fid"}
     assert document["generation/fid"]["skipped"] == "the weights are not here"
-    assert Image.open(run_dir / "images" / "generation-samples.png").size == (8 * 68 + 4, 8 * 68 + 4)
+    assert Image.open(run_dir / "images" / "generation" / "samples.png").size == (8 * 68 + 4, 8 * 68 + 4)
     again = simssl("evaluate", run_dir, "-e", "{name: generation, features: pixels}")
     assert again.exit_code == 0, again.stderr
     document = json.loads((run_dir / "metrics.json").read_text())["metrics"]

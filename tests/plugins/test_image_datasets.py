@@ -724,7 +724,7 @@ def test_a_misspelt_target_is_told_the_nearest(simssl: Callable[..., Result], sm
         "run", small(dataset={"name": "celeba"}, evaluators=evaluators, training={"views": 9, "batch_views": 3})
     )
     assert result.exit_code == 2
-    assert "the data set has no class target 'Smilling'; did you mean 'Smiling'?\n" in result.stderr
+    assert "the data set has no target 'Smilling' of two or more classes; did you mean 'Smiling'?\n" in result.stderr
 
 
 def test_labels_or_none_have_caches_of_their_own_until_a_file_changes(tmp_path: Path) -> None:

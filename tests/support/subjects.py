@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Data, Evaluator, Split, Target
-from simssl.blocks.splits import held_out
+from simssl.blocks.splits import selection
 from simssl.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
@@ -39,7 +39,7 @@ class Known:
         return self._features[split]
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        return held_out(next(iter(self.data.train.targets.values())).values)
+        return selection(self.data)
 
 
 def target(labels: Labels, classes: int, role: Literal["content", "style"] | None = None) -> tuple[Target, Target]:

@@ -77,7 +77,7 @@ def test_a_run_works_in_the_views_shape(size: int, simssl: Callable[..., Result]
     evaluators = [{"name": "knn"}, {"name": "style_probe", "views": 2}, {"name": "reconstruction", "pictures": 3}]
     result = simssl("run", small(views={"size": size, "crop": {"scale": [0.5, 1.0]}}, evaluators=evaluators))
     assert result.exit_code == 0, result.stderr
-    (picture,) = Path("runs").rglob("reconstruction-test.png")
+    (picture,) = Path("runs").rglob("reconstruction/test.png")
     tile = size * (64 // size)
     assert Image.open(picture).size == (3 * (tile + 4) + 4, 2 * (tile + 4) + 4)
     weights = torch.load(next(Path("runs").rglob("checkpoint.pt")), weights_only=True)["objective"]

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Literal
 
+from torch import Tensor
+
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Subject, Target
-from simssl.blocks.class_probes import Probed, ProbeParams, probe, probe_protocol
-from simssl.blocks.targets import labelled_targets
+from simssl.blocks.class_probes import Probed, ProbeParams, check_probe, probe, probe_protocol
 
 HIDDEN = {"linear": 0, "mlp": 1}
 """Layers of D units."""
@@ -38,7 +39,7 @@ class Attributes(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
-        labelled_targets(data, self.params.targets)
+        check_probe(self.params, data)
 
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets
@@ -66,18 +67,22 @@ def _protocol(probed: Probed, target: Target) -> dict[str, object]:
 
 def _scores(probed: Probed) -> dict[str, float]:
     """By name, those of `SCORES` that exist."""
-    from torchmetrics.functional.classification import binary_auroc, multiclass_confusion_matrix
+    from sklearn.metrics import recall_score, roc_auc_score
 
-    N, C = probed.logits_NC.shape
-    confusion_CC = multiclass_confusion_matrix(probed.logits_NC, probed.labels_N, C)
-    count_C = confusion_CC.sum(1)
-    recall_C = confusion_CC.diag().double() / count_C
-    scores = {"accuracy": probed.accuracy, "balanced_accuracy": recall_C[count_C > 0].mean().item()}
-    p_NC = probed.logits_NC.double().softmax(1)
-    scored = [c for c in ([1] if C == 2 else range(C)) if 0 < count_C[c] < N]
+    logits_NC, labels_N = probed.logits_NC.double().cpu(), probed.labels_N.cpu()
+    N, C = logits_NC.shape
+    balanced = recall_score(labels_N, logits_NC.argmax(1), labels=labels_N.unique(), average="macro")
+    scores = {"accuracy": probed.accuracy, "balanced_accuracy": float(balanced)}
+    scored = [c for c in ([1] if C == 2 else range(C)) if 0 < (labels_N == c).sum() < N]
     if scored:
-        scores["auroc"] = fmean(binary_auroc(p_NC[:, c], (probed.labels_N == c).long()).item() for c in scored)
+        scores["auroc"] = fmean(roc_auc_score(labels_N == c, _log_odds(logits_NC, c)) for c in scored)
     return scores
+
+
+def _log_odds(logits_NC: Tensor, c: int) -> Tensor:
+    """Of a class against the rest, (N,); a probability would be rounded to 0 or 1, and so lose its rank."""
+    others = [other for other in range(logits_NC.shape[1]) if other != c]
+    return logits_NC[:, c] - logits_NC[:, others].logsumexp(1)
 
 
 def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Target]) -> dict[str, Metric]:

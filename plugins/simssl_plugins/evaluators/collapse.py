@@ -7,9 +7,17 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Evaluator, Metric, Result, Subject
+from simssl.api import Data, Evaluator, Metric, Result, Subject
 from simssl.blocks.gaussian import kl_standard
-from simssl.blocks.geometry import alignment, effective_rank, uniformity, variance_ratio, varies, within_and_between
+from simssl.blocks.geometry import (
+    alignment,
+    effective_rank,
+    most_ratio,
+    uniformity,
+    variance_ratio,
+    varies,
+    within_and_between,
+)
 from simssl.blocks.pictures import bars
 
 ACTIVE = 0.01
@@ -23,8 +31,8 @@ class Collapse(Evaluator):
 
     `within_over_between` is the variance within the views of an image over the variance between images, each an
     unbiased estimate (one-way analysis of variance, its groups the images) and summed over the dimensions: 0 if all
-    views of an image have one representation. It is held at views * sqrt(images / 2), where images differ no more than
-    by chance. Per latent dimension it is in the picture, and under `found` in the protocol.
+    views of an image have one representation. Where images differ no more than by chance it is held at what chance
+    alone would give, and `found` in the protocol says so. Per latent dimension it is in the picture, and in `found`.
 
     `effective_rank` is that of all test images (Roy & Vetterli 2007); `alignment` and `uniformity` are those of Wang &
     Isola 2020, on representations of length 1. Where the posterior has a variance, `active_units` counts the
@@ -41,6 +49,10 @@ class Collapse(Evaluator):
         "What is measured: the representation, or another layer that the method offers, such as projection."
 
     needs = frozenset({"test", "views"})
+
+    def check(self, data: Data) -> None:
+        if data.test is not None and len(data.test) < 2:
+            raise ValueError("there is nothing to compare in a test split of one image")
 
     def run(self, subject: Subject) -> Result:
         index_I = self._chosen(subject)
@@ -107,7 +119,8 @@ def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[s
     images, views = z_IJD.shape[:2]
     ratio_D = variance_ratio(within_D, between_D, images, views)
     ratio = variance_ratio(within_D.sum(), between_D.sum(), images, views)
-    total = Metric(float(ratio), "ratio of variances", None, {"found": {"per latent": _listed(ratio_D)}})
+    found = {"per latent": _listed(ratio_D), "held": bool(ratio >= most_ratio(images, views))}
+    total = Metric(float(ratio), "ratio of variances", None, {"found": found})
     return {"within_over_between": total}, {"variance within / between images, of each latent": ratio_D}, {}
 
 

@@ -46,7 +46,7 @@ class Generation(Evaluator):
         @field_validator("features")
         @classmethod
         def _known(cls, features: str) -> str:
-            if not features.startswith("timm:"):
+            if not features.startswith("timm:"):  # which `check` knows: timm takes seconds to import
                 check_features(features)
             return features
 
@@ -54,6 +54,8 @@ class Generation(Evaluator):
 
     def check(self, data: Data) -> None:
         check_features(self.params.features)
+        if data.test is not None and len(data.test) < 2:
+            raise ValueError("a test split of one image has no covariance to compare samples with")
 
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None

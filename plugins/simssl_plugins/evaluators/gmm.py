@@ -11,7 +11,7 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Subject
-from simssl.blocks.targets import labelled_targets
+from simssl.blocks.targets import class_targets, labelled_targets
 
 REGULARISATION = 1e-6
 """Added to the diagonal of the covariances, in units of the mean variance of the features. scikit-learn's number."""
@@ -38,21 +38,24 @@ class Gmm(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
-        labelled_targets(data, self.params.targets)
+        for name in labelled_targets(data, self.params.targets):
+            classes, images = len(data.train.targets[name].classes or ()), len(data.train)
+            if images < classes:
+                raise ValueError(f"'{name}' has {classes} classes, too many components for {images} training images")
 
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None
         targets = subject.data.test.targets
-        names = labelled_targets(subject.data, self.params.targets)
+        names = class_targets(targets, self.params.targets)
         train_ND, test_ND = (self._features(subject, split) for split in ("train", "test"))
         classes = {name: len(targets[name].classes or ()) for name in names}
         mixtures = {C: self._mixture(train_ND, C, subject.generator) for C in dict.fromkeys(classes.values())}
         components = {C: mixture.predict(test_ND) for C, mixture in mixtures.items()}
         metrics = {}
         for name, C in classes.items():
-            selected = {"iterations": int(mixtures[C].n_iter_), "converged": bool(mixtures[C].converged_)}
+            found = {"iterations": int(mixtures[C].n_iter_), "converged": bool(mixtures[C].converged_)}
             for score, value in _scores(components[C], targets[name].values.numpy(), C).items():
-                metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", {"selected": selected})
+                metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", {"found": found})
         return Result(metrics, protocol=self._protocol())
 
     def _protocol(self) -> dict[str, str]:

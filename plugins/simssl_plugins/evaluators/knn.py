@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Subject
-from simssl.blocks.targets import class_targets
+from simssl.blocks.targets import class_targets, labelled_targets
 
 BLOCK = 500
 """Queries whose distances to the whole bank are in memory at once."""
@@ -34,7 +34,7 @@ class Knn(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
-        for name in class_targets(data.train.targets, self.params.targets):
+        for name in labelled_targets(data, self.params.targets, held_out=self._selects):
             labelled = int((data.train.targets[name].values >= 0).sum())
             if max(self.ks) > 0.8 * labelled:
                 raise ValueError(f"k is {max(self.ks)}, too many for the {labelled} training images with a '{name}'")
@@ -43,6 +43,11 @@ class Knn(Evaluator):
     def ks(self) -> tuple[int, ...]:
         k = self.params.k
         return (k,) if isinstance(k, int) else tuple(sorted(set(k)))
+
+    @property
+    def _selects(self) -> bool:
+        """Whether k is chosen on the held-out images."""
+        return self.params.select == "held_out" and len(self.ks) > 1
 
     def run(self, subject: Subject) -> Result:
         targets = class_targets(subject.data.train.targets, self.params.targets)
@@ -70,7 +75,7 @@ class Knn(Evaluator):
         test_N = subject.data.test.targets[target].values.to(subject.device)
         accuracies_K = accuracy_of_each_k(train_ND, train_N, test_ND, test_N, self.ks)
         chosen_K = accuracies_K
-        if self.params.select == "held_out" and len(self.ks) > 1:
+        if self._selects:
             fit_N, held_out_N = subject.selection()
             chosen_K = accuracy_of_each_k(
                 train_ND[fit_N], train_N[fit_N], train_ND[held_out_N], train_N[held_out_N], self.ks

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Subject
-from simssl.blocks.class_probes import ProbeParams, probe, probe_protocol
-from simssl.blocks.targets import labelled_targets
+from simssl.blocks.class_probes import ProbeParams, check_probe, probe, probe_protocol
 
 
 class MlpProbe(Evaluator):
@@ -20,7 +19,7 @@ class MlpProbe(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
-        labelled_targets(data, self.params.targets)
+        check_probe(self.params, data)
 
     def run(self, subject: Subject) -> Result:
         metrics = {

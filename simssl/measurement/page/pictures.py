@@ -28,8 +28,8 @@ def _first(row: Row) -> dict[str, tuple[Run, Path]]:
     """Each picture of a method, by the run of the lowest seed that has it."""
     found: dict[str, tuple[Run, Path]] = {}
     for run in sorted(row.members, key=lambda run: run.settings["seed"]):
-        for file in sorted((run.path / "images").glob("*.png")) if run.path else ():
-            found.setdefault(file.stem, (run, file))
+        for file in sorted((run.path / "images").glob("*/*.png")) if run.path else ():
+            found.setdefault(f"{file.parent.name}/{file.stem}", (run, file))
     return found
 
 
@@ -41,7 +41,8 @@ def _part(name: str, drawn: Sequence[tuple[Row, Run, Path]], level: int) -> Html
 
 def _about(name: str, runs: Sequence[Run]) -> str:
     """What the evaluator that drew it says of itself."""
-    return next((text for run in runs for label, text in run.about.items() if name.startswith(f"{label}-")), "")
+    label, _ = name.split("/")
+    return next((run.about[label] for run in runs if label in run.about), "")
 
 
 def _figure(name: str, row: Row, run: Run, file: Path) -> Html | None:
