@@ -14,6 +14,7 @@ from torch import Tensor
 
 from simssl.api import Data, Posterior, Result, Split
 from simssl.blocks.gaussian import kl_standard
+from simssl.blocks.geometry import most_ratio
 from simssl.registry import Registry
 
 D, IMAGES = 4, 1000
@@ -86,8 +87,30 @@ def test_a_representation_of_the_image_alone() -> None:
 
 def test_a_representation_of_the_view_alone() -> None:
     result = run(Known(lambda image, view: view + 1e-3 * image))
-    assert 50 < value(result, "within_over_between") <= 10 * (999 / 2) ** 0.5 + 1e-6
+    assert 50 < value(result, "within_over_between") <= most_ratio(IMAGES, 10) + 1e-6
     assert value(result, "alignment") == pytest.approx(2, rel=0.02)  # as far as views of different images
+
+
+def test_views_of_other_images_have_nothing_in_common() -> None:
+    """Each row stands at another's place."""
+    generator = torch.Generator().manual_seed(3)
+    result = run(Known(lambda image, view: image[torch.randperm(len(image), generator=generator)]))
+    assert value(result, "within_over_between") > 20
+    assert value(result, "alignment") == pytest.approx(2, rel=0.02)
+
+
+@pytest.mark.parametrize("of_view", [0.1, 1000.0])
+def test_a_ratio_that_is_held_says_so(of_view: float) -> None:
+    found = run(Known(lambda image, view: image + of_view * view), images=50).metrics["within_over_between"]
+    held = found.value >= most_ratio(50, 10)
+    assert found.protocol["found"]["held"] == held
+    assert held or of_view < 1
+
+
+def test_a_test_split_of_one_image_is_refused_before_training() -> None:
+    plugin = Registry(builtins_only=True).load("evaluator", "collapse")
+    with pytest.raises(ValueError, match="nothing to compare in a test split of one image"):
+        plugin(plugin.Params()).check(Known(lambda image, view: image, images=1).data)
 
 
 def test_some_latents_may_be_of_the_image_and_others_of_the_view() -> None:

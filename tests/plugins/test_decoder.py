@@ -136,3 +136,12 @@ def test_methods_with_a_decoder_are_skipped(simssl: Callable[..., Any], small: C
     assert set(found["pca"]) == {"decoder/R2", "decoder/mse", "decoder/nll"}
     assert found["pca"]["decoder/R2"]["protocol"]["selected_on"] == "held_out"
     assert len(list(Path("runs/small").glob("pca*/images/decoder/test.png"))) == 1
+
+
+def test_a_decoder_that_would_learn_on_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "simssl")
+    run(Linear(), epochs=2, lr=1e-3)
+    assert "a decoder was best at its last epoch, 2: raise the evaluator's 'epochs'" in caplog.text
+    caplog.clear()
+    run(Linear(lambda z: torch.cat([z, normal(len(z), 600, seed=8)], 1)), epochs=20, lr=0.1)
+    assert not caplog.text

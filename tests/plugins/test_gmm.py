@@ -123,4 +123,4 @@ def test_its_protocol_says_where_the_assignment_was_made() -> None:
     result = evaluator("gmm", starts=2).run(oracle(labelled()))
     assert "labels of test" in str(result.protocol["assignment"])
     assert "without labels" in str(result.protocol["fitted on"])
-    assert result.metrics["class/nmi"].protocol["selected"]["converged"]
+    assert result.metrics["class/nmi"].protocol["found"]["converged"]
