@@ -103,7 +103,7 @@ def _inception(metric: Any) -> Any:
     except Exception as error:
         raise Missing(
             f"the Inception weights {name} {wrong} ({reason(error)}); download {url} into $TORCH_HOME/hub/checkpoints "
-            "($TORCH_HOME is ~/.cache/torch if it is not set), and evaluate again"
+            "($TORCH_HOME is ~/.cache/torch if it is not set), and `simssl evaluate` the run"
         ) from error
 
 
