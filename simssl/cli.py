@@ -180,7 +180,7 @@ def _print_table(
     from simssl.measurement import formats, report
 
     if runs:
-        table = report.tabulate(runs, against, relative_to)
+        table = report.tabulate(runs, against, relative_to, unreadable)
         if html:
             from simssl.measurement.page import write_page
 
@@ -290,6 +290,10 @@ def report_(
     """
     from simssl.measurement.gather import gather
 
+    if html:
+        from simssl.measurement.page import check_target
+
+        check_target(html)
     found, unreadable = gather(paths, runs, ctx.obj, settings)
     _print_table(found, unreadable, format_, against, relative_to, html)
     if html and found:

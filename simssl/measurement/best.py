@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.table import Column, Row
+from simssl.measurement.columns import Column
+from simssl.measurement.estimate import difference
+from simssl.measurement.table import Cell, Row
 
 COMPARED = ("discriminative", "generative")
 """The families whose best is sought; what is not trained competes with nobody."""
@@ -17,10 +16,10 @@ COMPARED = ("discriminative", "generative")
 def mark_best(rows: Sequence[Row]) -> list[Row]:
     """The rows with their `best`: within a family, and at the same data, views, networks and budget. What lies within
     a standard error (of the difference) of the best is best, too. A method without a rival is not marked."""
-    rivals: dict[str, list[Row]] = {}
+    rivals: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.family in COMPARED:
-            rivals.setdefault(json.dumps([row.family, row.circumstances]), []).append(row)
+            rivals.setdefault((row.family, row.circumstances), []).append(row)
     best: dict[int, set[Column]] = {id(row): set() for row in rows}
     for group in rivals.values():
         for column in dict.fromkeys(column for row in group for column in row.cells):
@@ -30,14 +29,18 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
 
 
 def _best(rows: Sequence[Row], column: Column) -> list[Row]:
-    found = [(row, row.cells[column].ours) for row in rows if column in row.cells]
+    found = [(row, row.cells[column]) for row in rows if column in row.cells]
     if len(found) < 2 or column.better is None:
         return []
     sign = 1 if column.better == "higher" else -1
-    top = max((ours for _, ours in found), key=lambda ours: sign * ours.mean)
-    return [row for row, ours in found if abs(ours.mean - top.mean) <= _error(ours, top)]
+    top = max((cell for _, cell in found), key=lambda cell: sign * cell.ours.mean)
+    return [row for row, cell in found if _level(cell, top, sign)]
 
 
-def _error(a: Estimate, b: Estimate) -> float:
-    """The standard error of the difference of two independent means; 0 where one of them has none."""
-    return math.hypot(a.stderr, b.stderr) if a.stderr is not None and b.stderr is not None else 0.0
+def _level(cell: Cell, top: Cell, sign: int) -> bool:
+    """Whether the cell is within a standard error of the top: that of the differences seed by seed, or of two
+    independent means if they do not share several seeds. Without a standard error only what is equal is level."""
+    gap = difference(cell.by_seed, top.by_seed)
+    if gap is None or gap.stderr is None:
+        gap = cell.ours.minus(top.ours)
+    return sign * gap.mean >= -(gap.stderr or 0.0)

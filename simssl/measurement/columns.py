@@ -4,65 +4,118 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from simssl.measurement import words
 from simssl.measurement.metrics import ROLES
 from simssl.measurement.runs import Run, flatten
-from simssl.measurement.table import Column
 
 BESIDE = ("selected", "found", "role")
 """What stands in a protocol and makes no other number: what was selected or found, and the role."""
 
-Identity = tuple[str, str]
-"""A metric's key, and its protocol as text."""
+MOST = 3
+"""Parts of the protocol that a column's note names; all of them stand in `json` and on the page."""
 
 
-def identity(key: str, entry: Mapping[str, Any]) -> Identity:
-    return key, json.dumps(_protocol_of(entry), sort_keys=True)
+@dataclass(frozen=True)
+class Column:
+    """A metric made by one protocol; or an evaluator that is asked for and has measured nothing yet, whose `made` is
+    empty."""
+
+    key: str
+    unit: str
+    better: str | None
+    made: str
+    """The protocol as text. Numbers of other protocols stand in other columns."""
+    protocol: Mapping[str, Any] = field(compare=False)
+    role: str | None = field(default=None, compare=False)
+    """content or style, if that is known of what is measured."""
+    note: str = field(default="", compare=False)
+    """What tells it from the other columns of its key in the table."""
+
+    @property
+    def label(self) -> str:
+        """The evaluator's, in the experiment."""
+        return self.key.split("/")[0]
+
+    @property
+    def target(self) -> str:
+        """Of what is measured; empty for an evaluator's summary."""
+        return "/".join(self.key.split("/")[1:-1])
+
+    @property
+    def metric(self) -> str:
+        return self.key.split("/")[-1]
+
+    @property
+    def layer(self) -> str:
+        return str(self.protocol.get("layer", "representation"))
+
+    @property
+    def remark(self) -> str:
+        """What a reader must know beside the key."""
+        on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
+        return on_test + self.note
+
+    @property
+    def published_key(self) -> str:
+        """The key by the evaluator's own name, whatever it is called here; `knn@projection/...` if it measured
+        another layer than the representation."""
+        _, *rest = self.key.split("/")
+        at = "" if self.layer == "representation" else f"@{self.layer}"
+        return "/".join([self.protocol.get("evaluator", {}).get("name", self.label) + at, *rest])
+
+    @property
+    def title(self) -> str:
+        return self.key + self.remark
 
 
-def _protocol_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry["protocol"].items() if key not in BESIDE}
+def column_of(key: str, entry: Mapping[str, Any]) -> Column:
+    """The column of a number in metrics.json. What a protocol says nothing of and what it says is null are the same."""
+    protocol = _told({k: value for k, value in entry["protocol"].items() if k not in BESIDE})
+    return Column(key, entry["unit"], entry["better"], json.dumps(protocol, sort_keys=True), protocol)
 
 
-def columns_of(runs: Sequence[Run]) -> dict[Identity, Column]:
+def _told(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping without what is null or empty."""
+    inside = {key: _told(value) if isinstance(value, dict) else value for key, value in tree.items()}
+    return {key: value for key, value in inside.items() if value not in (None, "", [], {})}
+
+
+def columns_of(runs: Sequence[Run]) -> list[Column]:
     """The columns, as the runs' files list their evaluators, each one's summary first."""
-    found: dict[Identity, Mapping[str, Any]] = {}
-    roles: dict[str, str | None] = {}
+    roles: dict[Column, str | None] = {}
     for run in runs:
-        for key in sorted(run.metrics, key=lambda key: _order(run, key)):
-            if "value" in run.metrics[key]:
-                found.setdefault(identity(key, run.metrics[key]), run.metrics[key])
-                roles[key] = roles.get(key) or role_of(key, run)
-    keys = _together(dict.fromkeys(key for key, _ in found))
-    protocols = {key: [_protocol_of(entry) for (other, _), entry in found.items() if other == key] for key in keys}
-    return {
-        (key, text): _column(key, entry, protocols[key], roles[key])
-        for (key, text), entry in sorted(found.items(), key=lambda item: keys.index(item[0][0]))
-    }
+        for key, entry in sorted(run.metrics.items(), key=lambda item: (item[0].count("/"), item[0])):
+            if "value" in entry:
+                column = column_of(key, entry)
+                roles[column] = roles.get(column) or role_of(key, run)
+    measured = {column.label for column in roles}
+    lacking = dict.fromkeys(label for run in runs for label in run.lacking if label not in measured)
+    columns = [replace(column, role=role) for column, role in roles.items()]
+    columns += [Column(label, "", None, "", {}) for label in lacking]
+    labels = list(dict.fromkeys([*(label for run in runs for label in run.asked), *(c.label for c in columns)]))
+    keys = list(dict.fromkeys(column.key for column in columns))
+    return told_apart(sorted(columns, key=lambda c: (labels.index(c.label), c.key.count("/"), keys.index(c.key))))
 
 
-def _together(keys: Iterable[str]) -> list[str]:
-    """Each evaluator's keys in one place, its summary first, though some runs may lack some."""
-    labels = list(dict.fromkeys(key.split("/")[0] for key in keys))
-    return sorted(keys, key=lambda key: (labels.index(key.split("/")[0]), key.count("/")))
+def told_apart(columns: Iterable[Column]) -> list[Column]:
+    """The columns of one table, with notes on those whose key another has, too: where their protocols differ."""
+    namesakes: dict[str, list[Column]] = {}
+    for column in columns:
+        namesakes.setdefault(column.key, []).append(column)
+    return [replace(column, note=_note(column, namesakes[column.key])) for column in columns]
 
 
-def _order(run: Run, key: str) -> tuple[int, int, str]:
-    labels = [evaluator.get("as", evaluator["name"]) for evaluator in run.settings["evaluators"]]
-    label = key.split("/")[0]
-    return labels.index(label) if label in labels else len(labels), key.count("/"), key
-
-
-def _column(key: str, entry: Mapping[str, Any], protocols: list[dict[str, Any]], role: str | None) -> Column:
-    protocol = _protocol_of(entry)
-    note = ""
-    if len(protocols) > 1:
-        flat = [flatten(p) for p in protocols]
-        differing = sorted(k for k in set().union(*flat) if len({json.dumps(f.get(k)) for f in flat}) > 1)
-        own = flatten(protocol)
-        note = " [" + ", ".join(f"{k.removeprefix('evaluator.')} {own.get(k)}" for k in differing) + "]"
-    return Column(key, entry["unit"], entry["better"], protocol, note, role)
+def _note(column: Column, namesakes: Sequence[Column]) -> str:
+    own, *flat = (flatten({"unit": c.unit, "better": c.better, **c.protocol}) for c in (column, *namesakes))
+    differing = sorted(k for k in set().union(*flat) if len({json.dumps(f.get(k)) for f in flat}) > 1)
+    if not differing:
+        return ""
+    said = [f"{k.removeprefix('evaluator.')} {words.short(words.value(own.get(k, 'not set')))}" for k in differing]
+    more = [f"{len(said) - MOST} more"] if len(said) > MOST else []
+    return f" [{', '.join(said[:MOST] + more)}]"
 
 
 def role_of(key: str, run: Run) -> str | None:

@@ -21,6 +21,12 @@ class Estimate:
         stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
         return cls(statistics.fmean(values), stderr, len(values))
 
+    def minus(self, other: Estimate) -> Estimate:
+        """The difference of two independent means; without a standard error if one of them has none."""
+        known = self.stderr is not None and other.stderr is not None
+        stderr = math.hypot(self.stderr or 0.0, other.stderr or 0.0) if known else None
+        return Estimate(self.mean - other.mean, stderr, min(self.n, other.n))
+
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
     """The mean of ours minus theirs over the seeds that both have, with the standard error of these paired

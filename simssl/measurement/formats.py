@@ -5,78 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.table import Absent, Cell, Column, Row, Table
+from simssl.measurement.cells import ABSENT, at, caption, cell_text
+from simssl.measurement.columns import Column
+from simssl.measurement.table import Absent, Cell, Row, Table
 
-ABSENT = "\N{EN DASH}"
 GAP = 2
 """Characters between the columns of a terminal's table."""
-
-
-def number(value: float, unit: str, stderr: float | None = None) -> str:
-    """Three decimals for what lies between 0 and 1 by nature; else two digits of the standard error, or three of
-    the value where there is none."""
-    if unit in ("fraction", "R2"):
-        decimals = 3
-    else:
-        digits, of = (2, stderr) if stderr else (3, value)
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(of) or 1)))
-    text = f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-    return text if stderr is None else f"{text}±{stderr:.{decimals}f}"
-
-
-def cell_text(cell: Cell | Absent | None, unit: str, runs: int) -> list[str]:
-    """The mean with its standard error, or why there is none; below it the published value with ours minus it, and,
-    in brackets, the difference from the row that the table is relative to."""
-    if cell is None:
-        return [ABSENT]
-    lines = [cell.why if isinstance(cell, Absent) else estimate(cell.ours, unit, runs)]
-    if cell.published:
-        beside = f"{cell.published.source}: {number(cell.published.value, unit)}"
-        lines.append(beside if isinstance(cell, Absent) else f"{beside}, {_gap(cell)}")
-    if isinstance(cell, Cell) and cell.difference:
-        lines.append(f"({signed(cell.difference, unit, runs)})")
-    return lines
-
-
-def _gap(cell: Cell) -> str:
-    """Ours minus the published value."""
-    assert cell.published
-    return f"{cell.ours.mean - cell.published.value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def estimate(found: Estimate, unit: str, runs: int) -> str:
-    """The mean with its standard error, and its number of runs if that is not the row's."""
-    text = number(found.mean, unit, found.stderr)
-    return text if found.n == runs else f"{text}, n={found.n}"
-
-
-def signed(found: Estimate, unit: str, runs: int) -> str:
-    """A difference, with its sign."""
-    return ("+" if found.mean >= 0 else "") + estimate(found, unit, runs)
-
-
-def at(row: Row, column: Column) -> Cell | Absent | None:
-    """What the table knows there; None is "not measured"."""
-    return row.cells.get(column) or row.absent.get(column)
-
-
-def headings(table: Table) -> list[str]:
-    """Of the columns that tell the rows apart, and of the summary's."""
-    return [*_first(table, None), *(column.title for column in table.summary)]
+REMARK = 24
+"""Characters of a line of a column's remark."""
 
 
 def _first(table: Table, row: Row | None) -> list[str]:
-    """The cells (headings, without a row) before the numbers: experiment and runs only where they differ."""
+    """The cells (headings, without a row) before the numbers: runs only where they differ."""
     cells = [row.label if row else "method"]
-    if len({r.experiment for r in table.rows}) > 1:
-        cells.insert(0, row.experiment if row else "experiment")
     if len({r.runs for r in table.rows}) > 1:
         cells.append(str(row.runs) if row else "runs")
     return cells
@@ -86,34 +33,25 @@ def _numbers(row: Row, columns: Sequence[Column]) -> list[list[str]]:
     return [cell_text(at(row, column), column.unit, row.runs) for column in columns]
 
 
-def caption(table: Table) -> str:
-    """What stands in the cells."""
-    counts = {row.runs for row in table.rows if row.runs}
-    runs = f"{counts.pop()} runs each" if len(counts) == 1 else "the runs"
-    parts = ["one run each" if runs == "1 runs each" else f"mean±standard error over {runs}"]
-    if table.relative_to:
-        parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
-    if any(row.best for row in table.rows):
-        parts.append(
-            "bold: the best of several generative, or several discriminative, methods, and what is within a standard "
-            "error of it"
-        )
-    if any(at(row, column) is None for row in table.rows for column in table.summary):
-        parts.append("a dash: not measured")
-    return "; ".join(parts)
+def _named(table: Table) -> list[tuple[str, Table]]:
+    """The table of each experiment, with its name if there are several."""
+    parts = table.parts
+    return [(part.rows[0].experiment if len(parts) > 1 else "", part) for part in parts]
 
 
 def terminal(table: Table) -> str:
     """The summary columns, for a terminal: one below the other where they are too many for its width, and never cut
     short. What is no terminal has them side by side."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    lines = [line for columns in _fitting(table, width) for line in ["", *_drawn(table, columns)]]
+    lines: list[str] = []
+    for name, part in _named(table):
+        lines += ["", name] if name else []
+        lines += [line for columns in _fitting(part, width) for line in ["", *_drawn(part, columns)]]
     return "\n".join([*lines, "", caption(table), *table.notes])
 
 
 def _heading(column: Column) -> list[str]:
-    remark = column.remark.strip()
-    return [*column.key.replace("/", "\n/").split("\n"), *([remark] if remark else [])]
+    return [*column.key.replace("/", "\n/").split("\n"), *textwrap.wrap(column.remark, REMARK)]
 
 
 def _fitting(table: Table, width: int | None) -> list[list[Column]]:
@@ -158,26 +96,35 @@ def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
 
 def markdown(table: Table) -> str:
     """The summary columns as a Markdown table."""
-    heads, *rows = _lines(table, str, lambda text: f"**{text}**")
-    lines = [heads, ["---"] * len(heads), *rows]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n\n".join([text, caption(table) + ".", *(f"- {note}" for note in table.notes)])
+    texts = []
+    for name, part in _named(table):
+        heads, *rows = _lines(part, lambda text: text.replace("|", r"\|"), lambda text: f"**{text}**")
+        lines = [heads, ["---"] * len(heads), *rows]
+        texts += [f"**{name}**"] if name else []
+        texts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    return "\n\n".join([*texts, caption(table) + ".", "\n".join(f"- {note}" for note in table.notes)]).rstrip()
 
 
 def latex(table: Table) -> str:
-    """The summary columns as a LaTeX tabular (booktabs)."""
+    """The summary columns as a LaTeX tabular (booktabs), one for each experiment."""
+    comments = "".join(f"% {' '.join(line.split())}\n" for line in (caption(table), *table.notes))
+    return comments + "\n".join(
+        f"% {name}\n{_tabular(part)}" if name else _tabular(part) for name, part in _named(table)
+    )
+
+
+def _tabular(table: Table) -> str:
     lines = _lines(table, _tex, lambda text: rf"\textbf{{{text}}}")
     heads, *rows = [" & ".join(line) + r" \\" for line in lines]
     columns = "l" + "r" * (len(lines[0]) - 1)
     body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
     inside = "\n".join(f"    {line}" for line in body)
-    comments = "".join(f"% {' '.join(line.split())}\n" for line in (caption(table), *table.notes))
-    return f"{comments}\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
+    return f"\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
 
 
 def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
     """Headings and rows of the summary, as text."""
-    lines = [list(map(escape, headings(table)))]
+    lines = [[escape(text) for text in (*_first(table, None), *(column.title for column in table.summary))]]
     for row in table.rows:
         line = list(map(escape, _first(table, row)))
         for column, (first, *rest) in zip(table.summary, _numbers(row, table.summary), strict=True):
@@ -187,10 +134,23 @@ def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str
     return lines
 
 
+TEX = {character: "\\" + character for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
+    ABSENT: "--",
+}
+"""What is no letter of its own in LaTeX."""
+
+
 def _tex(text: str) -> str:
-    for character in "&%$#_{}":
-        text = text.replace(character, "\\" + character)
-    return text.replace("±", r"$\pm$").replace("\N{MINUS SIGN}", "$-$").replace(ABSENT, "--")
+    return "".join(TEX.get(character, character) for character in text)
 
 
 def records(table: Table) -> list[dict[str, Any]]:

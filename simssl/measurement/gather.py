@@ -18,8 +18,11 @@ def gather(
     """The runs that these paths name, and a sentence for each that cannot be read.
 
     A folder stands for all runs in it. An experiment file stands for its runs, in the order of its grid, which are
-    looked for in the folder `below`; those that are missing come as "not run". UserError if nothing was found.
+    looked for in the folder `below`; those that are missing come as "not run". UserError if a path is not there, or
+    nothing was found.
     """
+    if gone := [str(path) for path in paths if not path.exists()]:
+        raise UserError("\n".join(f"{path} does not exist" for path in gone))
     if settings and not any(map(_is_experiment, paths)):
         raise UserError("-s changes an experiment file, and only folders are given; name the file, or leave -s out")
     runs: dict[Path, Run] = {}
@@ -66,7 +69,7 @@ def _cell(cell: Experiment, folder: Path) -> Run:
     begun = (folder / "experiment.yaml").exists() or (folder / "metrics.json").exists()
     if not begun:
         return Run(cell.resolved, path=folder, status="not run")
-    return replace(load(folder), settings=cell.resolved)
+    return replace(load(folder), settings=cell.resolved, unmeasured="not run")
 
 
 def _nothing_found(file: Path, folder: Path, expected: set[Path | None]) -> str:

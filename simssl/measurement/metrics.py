@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if document is None:
         return None
     entries = document.get("metrics")
-    if not (isinstance(entries, dict) and all(map(_is_entry, entries.values()))):
+    if not (isinstance(entries, dict) and all(_is_entry(*item) for item in entries.items())):
         raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
     return entries
 
@@ -48,13 +49,21 @@ def read_facts(folder: RunFolder) -> Facts:
     }
 
 
-def _is_entry(entry: Any) -> bool:
+def _is_entry(key: str, entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     if "skipped" in entry:
         return isinstance(entry["skipped"], str) and "evaluator" in entry
-    number = isinstance(entry.get("value"), (int, float)) and isinstance(entry.get("unit"), str)
-    return number and "better" in entry and isinstance(entry.get("protocol"), dict)
+    value, protocol = entry.get("value"), entry.get("protocol")
+    return (
+        isinstance(value, (int, float))
+        and abs(value) <= sys.float_info.max  # not a number is not
+        and isinstance(entry.get("unit"), str)
+        and entry.get("better", "") in ("higher", "lower", None)
+        and isinstance(protocol, dict)
+        and isinstance(protocol.get("evaluator", {}), dict)
+        and "/" in key
+    )
 
 
 def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:

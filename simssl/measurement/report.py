@@ -6,26 +6,29 @@ protocols in different columns: nothing is merged in silence.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
-from simssl.errors import UserError
-from simssl.measurement.best import COMPARED, mark_best
-from simssl.measurement.columns import Identity, columns_of, identity
-from simssl.measurement.estimate import difference
+from simssl.measurement import notes
+from simssl.measurement.best import mark_best
+from simssl.measurement.columns import Column, column_of, columns_of
 from simssl.measurement.published import Published, read_published
-from simssl.measurement.runs import Run, once, settings_of
-from simssl.measurement.table import Absent, Cell, Column, Row, Table
+from simssl.measurement.relative import related
+from simssl.measurement.runs import Run, circumstances_of, once, settings_of
+from simssl.measurement.table import Absent, Cell, Row, Table
 
 PublishedTable = Mapping[tuple[str, str, str], Published]
 
 
-def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str | None = None) -> Table:
+def tabulate(
+    runs: Sequence[Run], against: str | None = None, relative_to: str | None = None, unreadable: Sequence[str] = ()
+) -> Table:
     """One row for each setting, in the order of the runs.
 
     `against` names a published table; `relative_to` the method from which the others' differences are taken, where
-    experiment, data, views, networks and budget are the same. UserError if there is no such row.
+    experiment, data, views, networks and budget are the same; `unreadable` says which runs are left out. UserError if
+    there is no such table or row.
     """
     published = read_published(against) if against else {}
     runs, copies = once(runs)
@@ -35,27 +38,24 @@ def tabulate(runs: Sequence[Run], against: str | None = None, relative_to: str |
     columns = columns_of(runs)
     labels = _labels([group[0] for group in groups.values()])
     rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    rows = mark_best(rows)
-    notes = [*_skipped(runs), *_missing(rows), *copies, *_unlike(rows), *_unknown_families(rows)]
-    if relative_to is not None:
-        rows, unrelated = _relative(rows, relative_to)
-        notes += unrelated
-    return Table(list(columns.values()), rows, notes, relative_to)
+    rows, unrelated = related(mark_best(rows), relative_to) if relative_to is not None else (mark_best(rows), [])
+    said = [notes.skipped(runs), notes.missing(rows), copies, notes.beside(rows, against), notes.unknown_families(rows)]
+    return Table(columns, rows, [*chain(*said), *unrelated, *unreadable], relative_to, against)
 
 
-def _row(group: Sequence[Run], label: str, columns: Mapping[Identity, Column], published: PublishedTable) -> Row:
+def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published: PublishedTable) -> Row:
     settings = group[0].settings
     names = settings["dataset"]["name"], settings["objective"]["name"]
+    found: dict[Column, dict[int, float]] = {}
+    for run in group:
+        for key, entry in run.metrics.items():
+            if "value" in entry:
+                found.setdefault(column_of(key, entry), {})[run.settings["seed"]] = entry["value"]
     cells, absent = {}, {}
-    for identity_, column in columns.items():
+    for column in columns:
         beside = published.get((*names, column.published_key))
-        by_seed = {
-            run.settings["seed"]: run.metrics[column.key]["value"]
-            for run in group
-            if "value" in run.metrics.get(column.key, {}) and identity(column.key, run.metrics[column.key]) == identity_
-        }
-        if by_seed:
-            cells[column] = Cell(by_seed, beside)
+        if column in found:
+            cells[column] = Cell(found[column], beside)
         elif why := _why_absent(group, column):
             absent[column] = replace(why, published=beside)
     return Row(label, group, cells, absent)
@@ -66,90 +66,23 @@ def _why_absent(group: Sequence[Run], column: Column) -> Absent | None:
     entries = (run.metrics.get(key, {}) for run in group for key in (column.label, column.key))
     if reason := next((entry["skipped"] for entry in entries if "skipped" in entry), None):
         return Absent("skipped", reason)
-    asked = {evaluator.get("as", evaluator["name"]) for evaluator in group[0].settings["evaluators"]}
-    if column.label not in asked or any(run.status == "measured" for run in group):
+    lacking = [run for run in group if column.label in run.lacking]
+    if not lacking or any(key.split("/")[0] == column.label for run in group for key in run.metrics):
         return None
-    return Absent(min((run.status for run in group), key=("unreadable", "unfinished", "not run").index))
-
-
-def _relative(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
-    """The rows with their differences from the one of that label, or objective, in the same circumstances."""
-    if not any(method in row.names for row in rows):
-        raise UserError(f"no row is called '{method}'; there are: {', '.join(dict.fromkeys(r.label for r in rows))}")
-    related, notes = [], []
-    for row in rows:
-        bases = [base for base in rows if method in base.names and base.circumstances == row.circumstances]
-        if len(bases) == 1 and row is not bases[0]:
-            row = minus(row, bases[0])
-        elif len(bases) != 1:
-            found = "several rows of {} share" if bases else "no row of {} shares"
-            notes.append(f"{row.label}: no difference, since {found.format(method)} its data, views and budget")
-        related.append(row)
-    return related, notes
-
-
-def minus(row: Row, base: Row) -> Row:
-    """The row with its differences from another, seed by seed."""
-    both = row.cells.keys() & base.cells.keys()
-    found = {column: difference(row.cells[column].by_seed, base.cells[column].by_seed) for column in both}
-    return replace(row, cells={c: replace(cell, difference=found.get(c)) for c, cell in row.cells.items()})
+    found = (run.unmeasured if run.status == "measured" else run.status for run in lacking)
+    return Absent(min(found, key=("unreadable", "unfinished", "not run").index))
 
 
 def _labels(groups: Sequence[Run]) -> list[str]:
-    """The objective's name, and the settings in which it differs from its namesakes in the experiment."""
+    """The objective's name, with the settings in which it differs from its namesakes in the experiment, and with the
+    data, views, networks and budget in which it differs from any method there."""
     flat = [settings_of(run) for run in groups]
     labels = []
     for run, own in zip(groups, flat, strict=True):
-        same = [
-            other
-            for other_run, other in zip(groups, flat, strict=True)
-            if other_run.settings["name"] == run.settings["name"] and other["objective.name"] == own["objective.name"]
-        ]
-        differing = [key for key in own if any(other.get(key) != own[key] for other in same)]
+        there = [other for of, other in zip(groups, flat, strict=True) if of.settings["name"] == run.settings["name"]]
+        same = [other for other in there if other["objective.name"] == own["objective.name"]]
+        shared = circumstances_of(run)
+        differing = [key for key in own if any(o.get(key) != own[key] for o in (there if key in shared else same))]
         values = (f"{key.removeprefix('objective.')}={own[key]}" for key in differing)
         labels.append(" ".join((own["objective.name"], *values)))
     return labels
-
-
-# --- notes -----------------------------------------------------------------------------------------------
-
-
-def _skipped(runs: Sequence[Run]) -> list[str]:
-    skipped = {
-        f"{key}: skipped, {entry['skipped']}": None
-        for run in runs
-        for key, entry in run.metrics.items()
-        if "skipped" in entry
-    }
-    return list(skipped)
-
-
-def _missing(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each row that some of its seeds are missing from."""
-    return [
-        f"{row.label}: {status} with seed {', '.join(seeds)}"
-        for row in rows
-        if row.runs
-        for status in ("unfinished", "not run")
-        if (seeds := [str(run.settings["seed"]) for run in row.members if run.status == status])
-    ]
-
-
-def _unlike(rows: Sequence[Row]) -> list[str]:
-    """A sentence for each source whose values were selected otherwise than the numbers beside them."""
-    pairs = [(column, cell.published) for row in rows for column, cell in row.cells.items() if cell.published]
-    sentences = {
-        f"{published.source} was selected on {published.selected_on}: compare it with the columns that were, too"
-        for column, published in pairs
-        if published.selected_on and published.selected_on != column.protocol.get("selected_on")
-    }
-    return sorted(sentences)
-
-
-def _unknown_families(rows: Sequence[Row]) -> list[str]:
-    """A sentence if rows could be compared, were their families known."""
-    unknown = [json.dumps(row.circumstances) for row in rows if row.runs and row.family is None]
-    if len(set(unknown)) == len(unknown):
-        return []
-    families = " or ".join(COMPARED)
-    return [f"no best is marked where it is not recorded whether methods are {families}; simssl evaluate RUN_DIR does"]

@@ -17,6 +17,9 @@ SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training
 """What the runs of one row have in common, besides the experiment's name."""
 
 
+BUDGET = ("training.views", "training.epochs")
+
+
 @dataclass(frozen=True)
 class Run:
     """What a run's folder says of it; or a run of an experiment file that has no folder yet."""
@@ -31,6 +34,19 @@ class Run:
     """content or style, of each target and of each parameter that the views draw."""
     about: Mapping[str, str] = field(default_factory=dict)
     """What each evaluator says of itself."""
+    unmeasured: Literal["unfinished", "not run"] = "unfinished"
+    """What an evaluator is that is asked for and has not measured this run, though others have."""
+
+    @property
+    def asked(self) -> list[str]:
+        """The labels of its file's evaluators."""
+        return [evaluator.get("as", evaluator["name"]) for evaluator in self.settings["evaluators"]]
+
+    @property
+    def lacking(self) -> list[str]:
+        """The labels of those that have neither measured it nor been skipped."""
+        there = {key.split("/")[0] for key in self.metrics}
+        return [label for label in self.asked if label not in there]
 
     @property
     def group(self) -> str:
@@ -57,9 +73,8 @@ def load(path: Path) -> Run:
     wrong = [key for key, fits in _FITS.items() if not fits(settings.get(key))]
     if wrong:
         raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
-    if metrics is None:
-        return Run(settings, path=path, status="unfinished")
-    return Run(settings, metrics, path, **read_facts(folder))
+    measured = bool(metrics) or (metrics is not None and not settings["evaluators"])
+    return Run(settings, metrics or {}, path, "measured" if measured else "unfinished", **read_facts(folder))
 
 
 def _names_plugin(value: Any) -> bool:
@@ -112,6 +127,15 @@ def _comparable(value: Any) -> tuple[float, str]:
 def settings_of(run: Run) -> dict[str, Any]:
     """What its row has in common, by dotted key."""
     return flatten({key: run.settings[key] for key in SETTINGS})
+
+
+def circumstances_of(run: Run) -> dict[str, Any]:
+    """Of the settings those that two methods must share to be compared: data, views, networks and budget."""
+    return {
+        key: value
+        for key, value in settings_of(run).items()
+        if value is not None and (key in BUDGET or key.split(".")[0] not in ("objective", "training"))
+    }
 
 
 def once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:

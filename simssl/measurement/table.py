@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
+from simssl.measurement import words
+from simssl.measurement.columns import Column, told_apart
 from simssl.measurement.estimate import Estimate
 from simssl.measurement.published import Published
-from simssl.measurement.runs import Run
+from simssl.measurement.runs import Run, circumstances_of
 
 
 @dataclass(frozen=True)
@@ -34,46 +37,6 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A metric made by one protocol. `note` tells columns of one key apart."""
-
-    key: str
-    unit: str
-    better: str | None
-    protocol: Mapping[str, Any] = field(compare=False)
-    note: str = ""
-    role: str | None = field(default=None, compare=False)
-    """content or style, if that is known of what is measured."""
-
-    @property
-    def label(self) -> str:
-        """The evaluator's, in the experiment."""
-        return self.key.split("/")[0]
-
-    @property
-    def layer(self) -> str:
-        return str(self.protocol.get("layer", "representation"))
-
-    @property
-    def remark(self) -> str:
-        """What a reader must know beside the key."""
-        on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
-        return on_test + self.note
-
-    @property
-    def published_key(self) -> str:
-        """The key by the evaluator's own name, whatever it is called here; `knn@projection/...` if it measured
-        another layer than the representation."""
-        _, *rest = self.key.split("/")
-        at = "" if self.layer == "representation" else f"@{self.layer}"
-        return "/".join([self.protocol.get("evaluator", {}).get("name", self.label) + at, *rest])
-
-    @property
-    def title(self) -> str:
-        return self.key + self.remark
-
-
-@dataclass(frozen=True)
 class Row:
     """The runs of one method and setting, that differ in their seeds alone."""
 
@@ -93,8 +56,12 @@ class Row:
         return str(self.settings["name"])
 
     @property
+    def objective(self) -> str:
+        return str(self.settings["objective"]["name"])
+
+    @property
     def runs(self) -> int:
-        """How many are measured."""
+        """How many have measured something."""
         return sum(run.status == "measured" for run in self.members)
 
     @property
@@ -105,17 +72,12 @@ class Row:
     @property
     def names(self) -> set[str]:
         """What a user may call it."""
-        return {self.label, self.settings["objective"]["name"]}
+        return {self.label, self.objective}
 
     @property
-    def circumstances(self) -> list[Any]:
-        """What two methods must share to be compared: all but the objective and how it is optimised."""
-        budget = [self.settings["training"].get(key) for key in ("views", "epochs")]
-        return [
-            self.experiment,
-            *(self.settings[key] for key in ("dataset", "views", "backbone", "latent_dim")),
-            budget,
-        ]
+    def circumstances(self) -> str:
+        """What two methods must share to be compared: experiment, data, views, networks and budget."""
+        return json.dumps([self.experiment, circumstances_of(self.members[0])], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -125,15 +87,39 @@ class Table:
     notes: Sequence[str]
     relative_to: str | None = None
     """The method that differences are taken from."""
+    against: str | None = None
+    """The published table whose values stand beside ours."""
 
     @property
     def summary(self) -> list[Column]:
         """The columns a terminal shows: of each evaluator what it gives as its summary, or else everything."""
         summarised = {c.label for c in self.columns if c.key.count("/") == 1}
-        return [c for c in self.columns if c.key.count("/") == 1 or c.label not in summarised]
+        return [c for c in self.columns if not c.target or c.label not in summarised]
 
-    def of(self, experiment: str) -> Table:
-        """The rows of one experiment, and the columns in which they have something."""
-        rows = [row for row in self.rows if row.experiment == experiment]
+    @property
+    def parts(self) -> list[Table]:
+        """A table for each experiment, with the columns in which it has something."""
+        return [self._of([r for r in self.rows if r.experiment == name]) for name in self.experiments]
+
+    @property
+    def alike(self) -> list[Table]:
+        """A table for each data, views, networks and budget: of rows that can be compared."""
+        groups: dict[str, list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault(row.circumstances, []).append(row)
+        return [self._of(rows) for rows in groups.values()]
+
+    def where(self, part: Table) -> str:
+        """What tells a part of those that are alike from the others: "views 1000"; nothing if there are no others."""
+        every = [circumstances_of(row.members[0]) for row in self.rows]
+        own = circumstances_of(part.rows[0].members[0])
+        differing = [key for key in own if any(other.get(key) != own[key] for other in every)]
+        return ", ".join(f"{key.removeprefix('training.')} {words.value(own[key])}" for key in differing)
+
+    @property
+    def experiments(self) -> list[str]:
+        return list(dict.fromkeys(row.experiment for row in self.rows))
+
+    def _of(self, rows: Sequence[Row]) -> Table:
         columns = [c for c in self.columns if any(c in row.cells or c in row.absent for row in rows)]
-        return Table(columns, rows, self.notes, self.relative_to)
+        return replace(self, columns=told_apart(columns), rows=rows)

@@ -19,7 +19,7 @@ from click.testing import Result
 from fake_runs import metric
 from PIL import Image
 
-from simssl.measurement.formats import number
+from simssl.measurement.cells import number
 from simssl.measurement.page.labels import Rectangle, place
 
 Command = Callable[..., Result]
@@ -99,7 +99,7 @@ def methods(run: Write) -> None:
 
 
 def test_the_page_asks_no_network_for_anything(page: Callable[..., Page], methods: None, run: Write) -> None:
-    Image.new("L", (4, 4)).save(_images(run("more", {KNN: metric(0.3)}, seed=7)) / "knn-a.png")
+    Image.new("L", (4, 4)).save(_images(run("more", {KNN: metric(0.3)}, seed=7)) / "a.png")
     found = page("runs", "--against", "bizeul2024")
     for name in ("src", "href", "xlink:href", "action", "poster", "data", "srcset"):
         targets = [attributes[name] or "" for _, attributes in found.elements if name in attributes]
@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_written_is_said(file: str, simssl: Command, metho
 
 
 def test_headings_skip_no_level_and_pictures_have_a_text(page: Callable[..., Page], methods: None, run: Write) -> None:
-    Image.new("L", (4, 4)).save(_images(run("more", {KNN: metric(0.3)}, seed=7)) / "knn-a.png")
+    Image.new("L", (4, 4)).save(_images(run("more", {KNN: metric(0.3)}, seed=7)) / "a.png")
     run("other", {KNN: metric(0.3)}, name="f")
     for found in (page("runs"), page("runs/more", "runs/simvae0")):
         levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch(r"h\d", tag)]
@@ -245,20 +245,20 @@ def test_pictures_are_those_of_the_first_seed_that_has_them(page: Callable[..., 
     for seed in (2, 1, 0):
         path = run(f"s{seed}", {KNN: metric(0.5)}, seed=seed, facts={"about": about})
         if seed:
-            Image.new("RGB", (8, 4), (seed, 0, 0)).save(_images(path) / "knn-test.png")
-            (path / "images" / "knn-broken.png").write_bytes(b"no picture")
+            Image.new("RGB", (8, 4), (seed, 0, 0)).save(_images(path) / "test.png")
+            (path / "images" / "knn" / "broken.png").write_bytes(b"no picture")
     found = page()
     (img,) = found.of("img")
     content = base64.b64decode((img["src"] or "").partition("base64,")[2])
     assert Image.open(io.BytesIO(content)).getpixel((0, 0)) == (1, 0, 0)
-    assert (img["alt"], img["width"], img["height"]) == ("knn-test of simvae, seed 1", "8", "4")
+    assert (img["alt"], img["width"], img["height"]) == ("knn/test of simvae, seed 1", "8", "4")
     assert "Draws originals over neighbours." in found.text
-    assert "knn-broken" not in found.text
+    assert "knn/broken" not in found.text
 
 
 def _images(run: Path) -> Path:
-    folder = run / "images"
-    folder.mkdir(exist_ok=True)
+    folder = run / "images" / "knn"
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from fake_runs import metric
 
-from simssl.measurement import formats, report
+from simssl.measurement import cells, formats, report
 from simssl.measurement.published import Published
 from simssl.measurement.runs import load
 from simssl.measurement.table import Table
@@ -35,7 +35,7 @@ def test_mean_and_standard_error_over_seeds(run: Callable[..., Path]) -> None:
     assert (row.label, row.runs, cell.ours.n) == ("simvae", 3, 3)
     assert cell.ours.mean == pytest.approx(statistics.mean(values))
     assert cell.ours.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
-    assert formats.cell_text(cell, "fraction", runs=3) == ["0.930±0.021"]
+    assert cells.cell_text(cell, "fraction", runs=3) == ["0.930±0.021"]
 
 
 def test_other_budgets_and_parameters_are_other_rows(run: Callable[..., Path]) -> None:
@@ -49,7 +49,7 @@ def test_other_budgets_and_parameters_are_other_rows(run: Callable[..., Path]) -
         "simvae J=10 training.views=1000",
         "simvae J=2 training.views=1000",
         "simvae J=10 training.views=2000",
-        "vae",
+        "vae training.views=1000",
     ]
     assert all(row.runs == 1 for row in found.rows)
 
@@ -89,7 +89,7 @@ def test_published_values_stand_beside_ours(run: Callable[..., Path]) -> None:
     (cell,) = found.rows[0].cells.values()
     assert cell.published is not None
     assert (cell.published.value, cell.published.source) == (0.985, "Table 1")
-    assert formats.cell_text(cell, "fraction", runs=1) == ["0.980", "Table 1: 0.985, \N{MINUS SIGN}0.005"]
+    assert cells.cell_text(cell, "fraction", runs=1) == ["0.980", "Table 1: 0.985±0.000, \N{MINUS SIGN}0.005"]
     (record,) = formats.records(found)
     assert (record["published"], record["published_selected_on"]) == (0.985, "test")
 
@@ -147,13 +147,17 @@ def test_every_format_holds_the_numbers(simssl: Callable[..., Result], run: Call
 def test_several_experiments_are_told_apart(run: Callable[..., Path]) -> None:
     found = table(run("a", {KNN: metric(0.1)}), run("b", {KNN: metric(0.2)}, name="f", dataset={"name": "digits"}))
     assert [(row.experiment, row.label) for row in found.rows] == [("e", "simvae"), ("f", "simvae")]
-    assert formats.headings(found)[0] == "experiment"
+    for text, name in ((formats.terminal(found), "\nf\n"), (formats.markdown(found), "**f**")):
+        first, second = text.split(name)
+        assert "0.100" in first
+        assert "0.200" not in first
+        assert "0.200" in second
 
 
 def test_nothing_found_is_said(simssl: Callable[..., Result]) -> None:
     result = simssl("report", "nowhere")
     assert result.exit_code == 2
-    assert "no finished run was found in nowhere" in result.stderr
+    assert "nowhere does not exist" in result.stderr
 
 
 def test_notes_in_brackets_reach_the_terminal(run: Callable[..., Path]) -> None:
@@ -260,7 +264,7 @@ def test_differences_are_taken_at_equal_budgets_alone(simssl: Callable[..., Resu
     text = simssl("report", "runs", "--relative-to", "vae").stdout
     assert "(+0.200)" in text
     assert "(+0.500)" in text
-    assert "simclr: no difference, since no row of vae shares its data, views and budget" in text
+    assert "simclr training.views=3000: no difference, since no row of vae shares its data, views and budget" in text
 
 
 @pytest.mark.parametrize(
@@ -273,7 +277,7 @@ def test_differences_are_taken_at_equal_budgets_alone(simssl: Callable[..., Resu
     ],
 )
 def test_a_standard_error_decides_how_many_digits_are_shown(value: float, stderr: float | None, shown: str) -> None:
-    assert formats.number(value, "nats/image", stderr) == shown
+    assert cells.number(value, "nats/image", stderr) == shown
 
 
 def test_no_row_to_take_differences_from_is_said(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:

@@ -16,7 +16,6 @@ SETTINGS = {
     "latent_dim": 10,
     "objective": {"name": "simvae", "J": 10},
     "training": {"views": 1000},
-    "evaluators": [{"name": "knn"}, {"name": "style_probe"}],
     "trackers": [],
     "seed": 0,
 }
@@ -30,8 +29,10 @@ def metric(value: float, **protocol: Any) -> dict[str, Any]:
 
 
 def write_run(path: Path, metrics: dict[str, Any] | None, facts: dict[str, Any] | None = None, **settings: Any) -> Path:
-    """A run's folder; without metrics it is unfinished. The facts default to the family of the objective's name."""
-    merged = {**SETTINGS, **settings}
+    """A run's folder; without metrics it is unfinished. The facts default to the family of the objective's name, the
+    evaluators to those of the metrics."""
+    labels = dict.fromkeys(key.split("/")[0] for key in metrics or {"knn": None})
+    merged = {**SETTINGS, "evaluators": [{"name": label} for label in labels], **settings}
     path.mkdir(parents=True, exist_ok=True)
     (path / ".lock").touch()
     (path / "experiment.yaml").write_text(yaml.safe_dump(merged))

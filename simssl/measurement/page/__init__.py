@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simssl.measurement.page.document import document
+from simssl.errors import UserError
+from simssl.measurement.page.document import GENERATOR, document
 from simssl.measurement.table import Table
 from simssl.training.folder import write_whole
+
+BEGINNING = 1000
+"""Bytes of a page in which it says what made it."""
+
+
+def check_target(path: Path) -> None:
+    """UserError, before anything is read, if the page would take the place of a file that is not a page of ours."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            ours = f'name="generator" content="{GENERATOR} '.encode() in file.read(BEGINNING)
+        if not ours:
+            raise UserError(f"{path} is there already and is no page of simssl report; name another file with --html")
 
 
 def write_page(path: Path, table: Table) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simssl.measurement.cells import estimate
+from simssl.measurement.columns import Column
 from simssl.measurement.estimate import Estimate
-from simssl.measurement.formats import estimate
 from simssl.measurement.page.elements import Html, joined, section, tag
-from simssl.measurement.page.look import Look
+from simssl.measurement.page.look import Look, Looks
 from simssl.measurement.page.plots import Point, trend
 from simssl.measurement.page.style_and_content import axis
 from simssl.measurement.runs import settings_of
-from simssl.measurement.table import Column, Row, Table
+from simssl.measurement.table import Row, Table
 
 SEVERAL = 3
 """Values of the parameter that are needed for a plot."""
@@ -19,17 +20,16 @@ SEVERAL = 3
 Series = list[tuple[float, Row]]
 
 
-def ablations(table: Table, looks: Sequence[Look], level: int) -> Html:
+def ablations(table: Table, looks: Looks, level: int) -> Html:
     """A part for each objective whose rows differ in one number alone: a plot for each metric of the summary."""
-    look_of = {id(row): look for row, look in zip(table.rows, looks, strict=True)}
     objectives: dict[str, list[Row]] = {}
     for row in table.rows:
-        objectives.setdefault(row.settings["objective"]["name"], []).append(row)
+        objectives.setdefault(row.objective, []).append(row)
     parts = []
     for name, rows in objectives.items():
         if varied := _varied(rows):
             key, series = varied
-            figures = [_figure(key, series, c, look_of[id(rows[0])]) for c in table.summary if _enough(series, c)]
+            figures = [_figure(key, series, c, looks[rows[0].label]) for c in table.summary if _enough(series, c)]
             how = tag(
                 "p", "Means over the seeds, with one standard error up and down; nothing else differs.", class_="how"
             )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import resources
 
 from simssl import __version__
-from simssl.measurement.page import words
+from simssl.measurement import words
+from simssl.measurement.columns import Column
 from simssl.measurement.page.ablation import ablations
 from simssl.measurement.page.elements import Html, joined, section, tag
 from simssl.measurement.page.environment import environment
@@ -15,20 +16,23 @@ from simssl.measurement.page.look import looks
 from simssl.measurement.page.made import anchors, grouped, made
 from simssl.measurement.page.pictures import pictures
 from simssl.measurement.page.style_and_content import content_and_style, in_short
-from simssl.measurement.page.tables import everything, summary
+from simssl.measurement.page.tables import results
 from simssl.measurement.page.training import training
-from simssl.measurement.table import Column, Table
+from simssl.measurement.table import Table
+
+GENERATOR = "simssl"
+"""What a page says near its beginning that it was made by."""
 
 
 def document(table: Table) -> str:
     """The page of a report, as HTML. The same runs give the same page."""
-    experiments = list(dict.fromkeys(row.experiment for row in table.rows))
+    experiments, parts = table.experiments, table.parts
     title = words.several(experiments)
     groups = grouped(table.columns)
     several = len(experiments) > 1
     level = 3 if several else 2
     notes = tag("ul", *(tag("li", note) for note in table.notes), class_="how") if table.notes else Html()
-    bodies = [_experiment(table.of(name), anchors(groups), level, Html() if several else notes) for name in experiments]
+    bodies = [_experiment(part, anchors(groups), level, Html() if several else notes) for part in parts]
     main = tag(
         "main",
         tag("header", tag("h1", title), lead(table.rows)),
@@ -45,6 +49,7 @@ def document(table: Table) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
+        tag("meta", name="generator", content=f"{GENERATOR} {__version__}"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"{title}: simssl report"),
@@ -68,7 +73,7 @@ def _experiment(table: Table, places: dict[Column, str], level: int, notes: Html
         [
             in_short(table),
             section(level, "What was compared", compared(table.rows, level)),
-            section(level, "Results", summary(table, places), notes, everything(table)),
+            section(level, "Results", results(table, places, notes)),
             content_and_style(table, look, level),
             ablations(table, look, level),
             gains(table, look, level),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -59,3 +60,14 @@ def key(text: str) -> Html:
     """A metric's key, which may be broken at its slashes."""
     parts = [Html(escape(part)) for part in text.split("/")]
     return Html("/<wbr>".join(parts))
+
+
+def paragraphs(text: str) -> Html:
+    """A docstring: its paragraphs, with what stands in backticks as code."""
+    parts = [part.replace("\n", " ") for part in re.split(r"\n\s*\n", text.strip()) if part]
+    return joined(tag("p", _with_code(part), class_="how") for part in parts)
+
+
+def _with_code(text: str) -> Html:
+    pieces = re.split(r"`+([^`]+)`+", text)
+    return joined(tag("code", piece) if i % 2 else piece for i, piece in enumerate(pieces))

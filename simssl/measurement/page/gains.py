@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from simssl.measurement.columns import Column
 from simssl.measurement.estimate import Estimate, difference
 from simssl.measurement.page.elements import Html, folded, joined, section, tag
-from simssl.measurement.page.look import Look
+from simssl.measurement.page.look import Looks
 from simssl.measurement.page.plots import bar_chart
-from simssl.measurement.table import Column, Row, Table
+from simssl.measurement.relative import base_of
+from simssl.measurement.table import Row, Table
 
 SEVERAL = 3
 """Targets that an evaluator must have measured by one metric."""
@@ -17,61 +19,59 @@ Gains = dict[str, Estimate]
 """By target."""
 
 
-def gains(table: Table, looks: Sequence[Look], level: int) -> Html:
+def gains(table: Table, looks: Looks, level: int) -> Html:
     """A part for each evaluator and metric with several targets, folded but for an evaluator's first metric; in it a
-    plot for each method but the baseline. Nothing without a baseline."""
-    base = _baseline(table)
-    if base is None:
+    plot for each method but the baseline, at the same data, views, networks and budget. Nothing without a baseline."""
+    method = _baseline(table)
+    if method is None:
         return Html()
     groups: dict[tuple[str, str], list[Column]] = {}
     for column in table.columns:
-        label, *target, metric = column.key.split("/")
-        if target and column.better:
-            groups.setdefault((label, metric), []).append(column)
+        if column.target and column.better:
+            groups.setdefault((column.label, column.metric), []).append(column)
     parts: dict[str, list[Html]] = {}
     for (label, metric), columns in groups.items():
         if len({column.key for column in columns}) >= SEVERAL:
             heading = f"{label}: {metric}"
-            if plots := _plots(table, looks, base, heading, columns):
+            found = [_plots(part, looks, method, heading, columns, table.where(part)) for part in table.alike]
+            if plots := joined(found):
                 further = label in parts
-                part = folded(heading, plots) if further else section(level + 1, heading, plots)
-                parts.setdefault(label, []).append(part)
-    return section(level, f"Gain per target, over {base.label}", *(joined(of_label) for of_label in parts.values()))
+                shown = folded(heading, plots) if further else section(level + 1, heading, plots)
+                parts.setdefault(label, []).append(shown)
+    return section(level, f"Gain per target, over {method}", *(joined(of_label) for of_label in parts.values()))
 
 
-def _baseline(table: Table) -> Row | None:
+def _baseline(table: Table) -> str | None:
     """The method that the report is relative to; else the first untrained one."""
-    rows = [row for row in table.rows if row.runs]
-    chosen = (row for row in rows if table.relative_to in row.names)
-    untrained = (row for row in rows if row.family == "untrained")
-    return next(chosen, None) or next(untrained, None)
+    if any(table.relative_to in row.names for row in table.rows):
+        return table.relative_to
+    return next((row.objective for row in table.rows if row.runs and row.family == "untrained"), None)
 
 
-def _plots(table: Table, looks: Sequence[Look], base: Row, heading: str, columns: Sequence[Column]) -> Html:
-    found = [
-        (row, look, _gains(row, base, columns))
-        for row, look in zip(table.rows, looks, strict=True)
-        if row is not base and row.circumstances == base.circumstances
-    ]
-    found = [(row, look, own) for row, look, own in found if own]
+def _plots(table: Table, looks: Looks, method: str, heading: str, columns: Sequence[Column], where: str) -> Html:
+    bases = [(row, base) for row in table.rows if (base := base_of(table.rows, row, method)) and base is not row]
+    found = [(row, own) for row, base in bases if (own := _gains(row, base, columns))]
     if not found:
         return Html()
-    order = _order([own for _, _, own in found])
-    every = [value for _, _, own in found for value in own.values()]
-    lower = columns[0].better == "lower"
+    order = _order([own for _, own in found])
+    every = [value for _, own in found for value in own.values()]
+    better = "to the left is better" if columns[0].better == "lower" else "to the right is better"
     how = (
-        f"A bar is the difference from {base.label}, the mean over the seeds, with its standard error; "
-        f"{'to the left is better' if lower else 'to the right is better'}. All plots have one scale and one order."
+        f"A bar is the difference from {method}, the mean over the seeds, with its standard error; {better}. "
+        f"All plots have one scale and one order{f': {where}' if where else ''}."
     )
     figures = [
         tag(
             "figure",
             tag("figcaption", row.label),
             bar_chart(
-                {t: own[t] for t in order if t in own}, every, look, f"{heading} of {row.label} minus {base.label}'s"
+                {t: own[t] for t in order if t in own},
+                every,
+                looks[row.label],
+                f"{heading} of {row.label} minus {method}'s",
             ),
         )
-        for row, look, own in found
+        for row, own in found
     ]
     return joined([tag("p", how, class_="how"), tag("div", *figures, class_="plots")])
 
@@ -83,9 +83,8 @@ def _gains(row: Row, base: Row, columns: Sequence[Column]) -> Gains:
 
 
 def _target(column: Column) -> str:
-    _, *target, _ = column.key.split("/")
     role = f" ({column.role})" if column.role == "content" else ""
-    return "/".join(target) + role + column.note
+    return column.target + role + column.note
 
 
 def _order(found: Sequence[Gains]) -> list[str]:

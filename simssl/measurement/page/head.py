@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simssl.measurement.page import words
+from simssl.measurement import words
 from simssl.measurement.page.elements import Html, facts, folded, joined, tag
 from simssl.measurement.runs import settings_of
 from simssl.measurement.table import Row
@@ -14,7 +14,7 @@ from simssl.measurement.table import Row
 def lead(rows: Sequence[Row]) -> Html:
     """One sentence."""
     data = words.several(list(dict.fromkeys(row.settings["dataset"]["name"] for row in rows)))
-    methods = words.count(len({row.settings["objective"]["name"] for row in rows}), "method")
+    methods = words.count(len({row.objective for row in rows}), "method")
     return tag(
         "p", f"{methods} on {data}: what of an image does each keep, and what does it throw away?", class_="lead"
     )
@@ -61,7 +61,8 @@ def _methods(rows: Sequence[Row]) -> str:
 
 def _seeds(rows: Sequence[Row]) -> str:
     seeds = sorted({run.settings["seed"] for row in rows for run in row.members})
-    done, of = sum(row.runs for row in rows), sum(len(row.members) for row in rows)
+    runs = [run for row in rows for run in row.members]
+    done, of = sum(run.status == "measured" and not run.lacking for run in runs), len(runs)
     finished = "all runs are measured" if done == of else f"{done} of {of} runs are measured"
     return f"{', '.join(map(str, seeds))}; {finished}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.measurement.page.elements import Html, tag
@@ -21,8 +21,12 @@ class Look:
     shape: str
 
 
-def looks(rows: Sequence[Row]) -> list[Look]:
-    return [Look(f"c{i % COLOURS}", SHAPES[row.family]) for i, row in enumerate(rows)]
+Looks = Mapping[str, Look]
+"""By the row's label."""
+
+
+def looks(rows: Sequence[Row]) -> Looks:
+    return {row.label: Look(f"c{i % COLOURS}", SHAPES[row.family]) for i, row in enumerate(rows)}
 
 
 def key_to_shapes(rows: Sequence[Row]) -> str:

@@ -7,8 +7,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from simssl.measurement.page import words
-from simssl.measurement.page.elements import Html, joined, section, tag
+from simssl.measurement.page.elements import Html, joined, paragraphs, section, tag
 from simssl.measurement.runs import Run
 from simssl.measurement.table import Row
 
@@ -35,7 +34,7 @@ def _first(row: Row) -> dict[str, tuple[Run, Path]]:
 
 def _part(name: str, drawn: Sequence[tuple[Row, Run, Path]], level: int) -> Html:
     figures = [figure for row, run, file in drawn if (figure := _figure(name, row, run, file))]
-    explained = words.paragraphs(_about(name, [run for _, run, _ in drawn]))
+    explained = paragraphs(_about(name, [run for _, run, _ in drawn]))
     return section(level, name, explained, tag("div", joined(figures), class_="wide")) if figures else Html()
 
 

@@ -10,6 +10,7 @@ from simssl.measurement.page.elements import Html, tag
 from simssl.measurement.page.labels import Rectangle, place
 from simssl.measurement.page.look import Look, marker
 from simssl.measurement.page.svg import SIZE, Scale, axis_x, axis_y, line, path, plot, shown, text, width_of
+from simssl.measurement.words import short
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 46, 12, 26, 42
 """Of a plot, and of the room around it."""
@@ -65,6 +66,7 @@ def _names(
 ) -> list[Html]:
     """The points' labels, and a line to each that had to go further away."""
     names = [short(point.label) for point in points]
+    names = [point.label if names.count(name) > 1 else name for point, name in zip(points, names, strict=True)]
     found = []
     for point, (x, y), name, spot in zip(points, places, names, place(places, names, frame, drawn), strict=True):
         near = min(max(x, spot.left), spot.right)
@@ -72,10 +74,6 @@ def _names(
             found.append(line(x, y, near, spot.baseline - SIZE / 3, "leader"))
         found.append(text(spot.left, spot.baseline, name, class_=f"name {point.look.colour}"))
     return found
-
-
-def short(label: str, most: int = 24) -> str:
-    return label if len(label) <= most else label[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def trend(points: Sequence[Point], x_title: str, y_title: str, description: str) -> Html:

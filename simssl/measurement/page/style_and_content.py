@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from simssl.measurement.estimate import difference
-from simssl.measurement.formats import estimate, signed
-from simssl.measurement.page import words
+from simssl.measurement import words
+from simssl.measurement.cells import estimate, signed
+from simssl.measurement.columns import Column
+from simssl.measurement.estimate import Estimate, difference
 from simssl.measurement.page.elements import Html, joined, section, tag
-from simssl.measurement.page.look import Look, key_to_shapes
+from simssl.measurement.page.look import Look, Looks, key_to_shapes
 from simssl.measurement.page.plots import Point, scatter
-from simssl.measurement.table import Column, Row, Table
+from simssl.measurement.table import Row, Table
 
 MOST = 4
 """Plots; further style metrics stand in the tables."""
@@ -20,21 +19,32 @@ Pair = tuple[Column, Column]
 
 
 def in_short(table: Table) -> Html:
-    """Which method keeps most, and which least, of each metric of the plots, or else of the first content metric."""
-    first = [c for c in table.summary if c.role == "content"][:1]
-    columns = dict.fromkeys(column for pair in _pairs(table)[:MOST] for column in pair) or first
-    sentences = [tag("li", sentence) for column in columns if (sentence := extremes(table, column))]
+    """Which method keeps most, and which least, of each metric of the plots, or else of the first content metric; at
+    the same data, views, networks and budget."""
+    sentences = [
+        tag("li", sentence)
+        for part in table.alike
+        for column in _plotted(part)
+        if (sentence := extremes(part, column, table.where(part)))
+    ]
     return tag("ul", *sentences, class_="short") if sentences else Html()
 
 
-def content_and_style(table: Table, looks: Sequence[Look], level: int) -> Html:
-    """A plot for each style metric of the summary against the first content metric of the same layer."""
-    pairs = _pairs(table)
+def _plotted(table: Table) -> list[Column]:
+    first = [c for c in table.summary if c.role == "content"][:1]
+    return list(dict.fromkeys(column for pair in _pairs(table)[:MOST] for column in pair)) or first
+
+
+def content_and_style(table: Table, looks: Looks, level: int) -> Html:
+    """A plot for each style metric of the summary against the first content metric of the same layer; one for each
+    data, views, networks and budget."""
+    pairs = [(part, pair) for part in table.alike for pair in _pairs(part)[:MOST]]
     if not pairs:
         return Html()
-    figures = [_figure(table, looks, x, y) for x, y in pairs[:MOST]]
+    figures = [_figure(part, looks, x, y, table.where(part)) for part, (x, y) in pairs]
     how = f"A point a method: its mean over the seeds, with one standard error each way. {key_to_shapes(table.rows)}."
-    left_out = f" {len(pairs) - MOST} further style metrics stand in the tables." if len(pairs) > MOST else ""
+    more = sum(max(0, len(_pairs(part)) - MOST) for part in table.alike)
+    left_out = f" {more} further style metrics stand in the tables." if more else ""
     shown = tag("div", *figures, class_="plots")
     return section(level, "Content against style", shown, tag("p", how + left_out, class_="how"))
 
@@ -48,19 +58,20 @@ def _content(table: Table, style: Column) -> Column | None:
     return next((c for c in table.summary if c.role == "content" and c.layer == style.layer), None)
 
 
-def _both(table: Table, x: Column, y: Column) -> list[int]:
-    return [i for i, row in enumerate(table.rows) if x in row.cells and y in row.cells]
+def _both(table: Table, x: Column, y: Column) -> list[Row]:
+    return [row for row in table.rows if x in row.cells and y in row.cells]
 
 
-def _figure(table: Table, looks: Sequence[Look], x: Column, y: Column) -> Html:
-    points = [_point(table.rows[i], looks[i], x, y) for i in _both(table, x, y)]
+def _figure(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Html:
+    points = [_point(row, looks[row.label], x, y) for row in _both(table, x, y)]
     told = "; ".join(point.title for point in points)
     drawn = scatter(points, f"{axis(x)} →", f"↑ {axis(y)}", f"{y.key} against {x.key}: {told}")
-    return tag("figure", drawn, tag("figcaption", f"Style ({y.title}) against content ({x.title})"))
+    said = f"Style ({y.title}) against content ({x.title}){f': {where}' if where else ''}"
+    return tag("figure", drawn, tag("figcaption", said))
 
 
 def axis(column: Column) -> str:
-    return column.key + (", lower is better" if column.better == "lower" else "")
+    return column.key + (f", {words.DIRECTIONS['lower']}" if column.better == "lower" else "")
 
 
 def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
@@ -69,28 +80,34 @@ def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
     return Point(across, up, row.label, look, f"{row.label}: {', '.join(numbers)}")
 
 
-def extremes(table: Table, column: Column) -> Html | None:
-    """Which of the trained methods keeps most, which least, and by how much they differ, seed by seed; None if they
-    had not the same data, views, networks and budget."""
+def extremes(table: Table, column: Column, where: str) -> Html | None:
+    """Which of the trained methods keeps most, which least, and by how much they differ, seed by seed."""
     trained = [row for row in table.rows if column in row.cells and row.family != "untrained"]
-    alike = all(row.circumstances == trained[0].circumstances for row in trained)
-    if len(trained) < 2 or column.better is None or not alike:
+    if len(trained) < 2 or column.better is None:
         return None
     ordered = sorted(trained, key=lambda row: row.cells[column].ours.mean, reverse=column.better == "higher")
     most, least = ordered[0], ordered[-1]
     gap = difference(least.cells[column].by_seed, most.cells[column].by_seed)
-    shared = gap and gap.n == max(most.runs, least.runs)
-    over = "seed by seed" if shared or not gap else f"over the {words.count(gap.n, 'seed')} that both have"
-    by = f": a difference of {signed(gap, column.unit, gap.n)}, {over}" if gap else ""
+    name = f"{(column.role or column.label).capitalize()}, by {column.title}{f' ({where})' if where else ''}"
     return joined(
         [
-            f"{(column.role or column.label).capitalize()}, by {column.title}: most is kept by ",
+            f"{name}: most is kept by ",
             tag("b", most.label),
             f" ({_number(most, column)}), least by ",
             tag("b", least.label),
-            f" ({_number(least, column)}){by}.",
+            f" ({_number(least, column)}){_by(gap, column, max(most.runs, least.runs)) if gap else ''}.",
         ]
     )
+
+
+def _by(gap: Estimate, column: Column, runs: int) -> str:
+    """The difference, over how many seeds, and whether it is more than chance may make."""
+    text = f": a difference of {signed(gap, column.unit, gap.n)}"
+    if gap.stderr is None:
+        return f"{text}, of one seed, so without a standard error"
+    over = "seed by seed" if gap.n == runs else f"over the {words.count(gap.n, 'seed')} that both have"
+    within = abs(gap.mean) <= gap.stderr
+    return f"{text}, {over}" + (", within its standard error: they cannot be told apart" if within else "")
 
 
 def _number(row: Row, column: Column) -> str:

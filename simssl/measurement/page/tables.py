@@ -5,70 +5,58 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
-from simssl.measurement import formats
-from simssl.measurement.page import words
+from simssl.measurement import words
+from simssl.measurement.cells import at, caption, cell_text
+from simssl.measurement.columns import Column
+from simssl.measurement.formats import as_csv
 from simssl.measurement.page.elements import Html, box, folded, joined, key, tag
-from simssl.measurement.table import Absent, Cell, Column, Row, Table
-
-ARROWS = {"higher": "↑ higher is better", "lower": "↓ lower is better", None: ""}
+from simssl.measurement.table import Absent, Row, Table
 
 
-def summary(table: Table, anchors: Mapping[Column, str]) -> Html:
-    """Each evaluator's summary, a row a method; a heading leads to how its numbers were made."""
-    first = ["method", *(["runs"] if len({row.runs for row in table.rows}) > 1 else [])]
-    heads = [tag("th", name, scope="col") for name in first]
-    heads += [tag("th", *_heading(column, anchors), scope="col") for column in table.summary]
-    rows = [_row(row, table, len(first) > 1) for row in table.rows]
-    shown = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows))
-    return joined([box("the table of methods by metrics", shown), tag("p", formats.caption(table) + ".", class_="how")])
+def results(table: Table, anchors: Mapping[Column, str], notes: Html) -> Html:
+    """Each evaluator's summary; folded, every number; and the same as CSV to take away. A metric leads to how its
+    numbers were made."""
+    parts = [_grid("the table of methods by metrics", table.rows, table.summary, anchors)]
+    parts += [tag("p", caption(table) + ".", class_="how"), notes]
+    if len(table.columns) > len(table.summary):
+        every = _grid("every number", table.rows, table.columns, anchors)
+        parts.append(folded(f"All {len(table.columns)} metrics", every))
+    content = base64.b64encode(as_csv(table).encode()).decode()
+    source = f"data:text/csv;charset=utf-8;base64,{content}"
+    return joined([*parts, tag("p", tag("a", "Every number as CSV", href=source, download="report.csv"))])
 
 
-def _heading(column: Column, anchors: Mapping[Column, str]) -> list[Html]:
-    small = [column.role, words.UNITS.get(column.unit, column.unit), ARROWS[column.better], column.remark.strip()]
-    return [
-        tag("a", key(column.key), href=f"#{anchors[column]}"),
-        *(tag("small", line) for line in small if line),
-    ]
+def _grid(what: str, rows: Sequence[Row], columns: Sequence[Column], anchors: Mapping[Column, str]) -> Html:
+    """Methods by metrics; or metrics by methods, if those are fewer, so that the table fits paper."""
+    methods = [joined([row.label, tag("small", row.family) if row.family else None]) for row in rows]
+    metrics = [_heading(column, anchors) for column in columns]
+    cells = [[_cell(row, column) for column in columns] for row in rows]
+    if len({row.runs for row in rows}) > 1:
+        metrics.insert(0, Html("runs"))
+        cells = [[tag("td", str(row.runs)), *line] for row, line in zip(rows, cells, strict=True)]
+    if len(columns) > len(rows):
+        corner, across, down, lines = "metric", methods, metrics, [list(line) for line in zip(*cells, strict=True)]
+    else:
+        corner, across, down, lines = "method", metrics, methods, cells
+    heads = [tag("th", name, scope="col") for name in (corner, *across)]
+    body = [tag("tr", tag("th", name, scope="row"), *line) for name, line in zip(down, lines, strict=True)]
+    return box(what, tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body)))
 
 
-def _row(row: Row, table: Table, with_runs: bool) -> Html:
-    runs = [tag("td", str(row.runs))] if with_runs else []
-    family = tag("small", row.family) if row.family else None
-    numbers = [_cell(row, column) for column in table.summary]
-    return tag("tr", tag("th", row.label, family, scope="row"), *runs, *numbers)
+def _heading(column: Column, anchors: Mapping[Column, str]) -> Html:
+    if column not in anchors:
+        return key(column.key)
+    direction = words.DIRECTIONS[column.better] if column.better else None
+    told = [column.role, words.UNITS.get(column.unit, column.unit), direction, column.remark.strip()]
+    small = [tag("small", line) for line in told if line]
+    return joined([tag("a", key(column.key), href=f"#{anchors[column]}"), *small])
 
 
 def _cell(row: Row, column: Column) -> Html:
-    cell = formats.at(row, column)
-    first, *rest = formats.cell_text(cell, column.unit, row.runs)
-    shown = tag("strong", first) if column in row.best else tag("span", first)
-    lines = [tag("small", line) for line in rest]
-    if isinstance(cell, Absent):
-        return tag("td", tag("span", first), *lines, class_="absent", title=cell.reason or None)
-    return tag("td", shown, *lines, class_=None if cell else "absent")
-
-
-def everything(table: Table) -> Html:
-    """Every number, a row a metric, and the same as CSV to take away."""
-    content = base64.b64encode(formats.as_csv(table).encode()).decode()
-    source = f"data:text/csv;charset=utf-8;base64,{content}"
-    link = tag("p", tag("a", "Every number as CSV", href=source, download="report.csv"))
-    if len(table.columns) == len(table.summary):
-        return link
-    heads = tag("tr", tag("th", "metric", scope="col"), *(tag("th", row.label, scope="col") for row in table.rows))
-    rows = [
-        tag("tr", tag("th", key(column.key), column.remark, scope="row"), *_plain(column, table.rows))
-        for column in table.columns
-    ]
-    shown = tag("table", tag("thead", heads), tag("tbody", *rows))
-    return joined([folded(f"All {len(table.columns)} metrics", box("every number", shown)), link])
-
-
-def _plain(column: Column, rows: Sequence[Row]) -> list[Html]:
-    cells = [(row, formats.at(row, column)) for row in rows]
-    return [_line(row, column, cell) for row, cell in cells]
-
-
-def _line(row: Row, column: Column, cell: Cell | Absent | None) -> Html:
-    text = formats.cell_text(cell, column.unit, row.runs)[0]
-    return tag("td", tag("strong", text) if column in row.best else text)
+    cell = at(row, column)
+    first, *rest = cell_text(cell, column.unit, row.runs)
+    shown = tag("strong" if column in row.best else "span", first)
+    reason = cell.reason or None if isinstance(cell, Absent) else None
+    absent = cell is None or isinstance(cell, Absent)
+    small = [tag("small", line) for line in rest]
+    return tag("td", shown, *small, class_="absent" if absent else None, title=reason)

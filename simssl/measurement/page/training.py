@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from simssl.measurement.page.elements import Html, folded, joined, section, tag
 from simssl.measurement.page.events import Curve, curves_of
-from simssl.measurement.page.look import Look
+from simssl.measurement.page.look import Look, Looks
 from simssl.measurement.page.plots import curves
 from simssl.measurement.table import Row
 
@@ -16,9 +16,9 @@ HOW = (
 )
 
 
-def training(rows: Sequence[Row], looks: Sequence[Look], level: int) -> Html:
+def training(rows: Sequence[Row], looks: Looks, level: int) -> Html:
     """A section with what the event files hold; and a sentence about the trained methods that have none."""
-    found = [(row, look, _terms(row)) for row, look in zip(rows, looks, strict=True)]
+    found = [(row, looks[row.label], _terms(row)) for row in rows]
     shown = [_of_method(row, look, terms) for row, look, terms in found if terms]
     if not shown:
         return Html()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from simssl.measurement.page.elements import Html, joined, tag
 from simssl.measurement.runs import flatten
 
 NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
@@ -14,6 +12,9 @@ NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 
 UNITS = {"fraction": "0 to 1", "R2": "R2: 1 is all of it, 0 is none"}
 """What is said of a unit beside its name."""
+
+DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", None: "neither direction is better"}
+"""What is said of a metric's direction."""
 
 
 def value(what: Any) -> str:
@@ -55,12 +56,7 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def paragraphs(text: str) -> Html:
-    """A docstring: its paragraphs, with what stands in backticks as code."""
-    parts = [part.replace("\n", " ") for part in re.split(r"\n\s*\n", text.strip()) if part]
-    return joined(tag("p", _with_code(part), class_="how") for part in parts)
-
-
-def _with_code(text: str) -> Html:
-    pieces = re.split(r"`+([^`]+)`+", text)
-    return joined(tag("code", piece) if i % 2 else piece for i, piece in enumerate(pieces))
+def short(text: str, most: int = 24) -> str:
+    """The beginning and the end of what is longer."""
+    head = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[head + 1 - most :]}"
