@@ -45,7 +45,7 @@ def check_output(out: Path, force: bool) -> None:
 def write(out: Path, arrays: Arrays) -> str:
     """Write the file whole or not at all, and say what is in it."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_whole(out, buffer.getvalue())
     N, D = arrays["mean"].shape
     what = "mean and variance" if "variance" in arrays else "mean"
@@ -58,14 +58,17 @@ def encode(
     """The arrays of the .npz file, for images in a folder, in one file, or of a data set.
 
     `mean` (N, D); `variance` (N, D) where the method has one; `files` (N,), names as seen from the folder, or `split`
-    and `index` (N,), places in a data set; and, of the run, `experiment`, `objective`, `seed`, `run` (its folder's
-    name) and `trained_on` (the fingerprint of its data), each 0-d. UserError if there are no such images, or one
-    cannot be read.
+    and `index` (N,), places in a data set, with its name `dataset` and fingerprint `data`; and, of the run,
+    `experiment`, `objective`, `seed`, `run` (its folder's name) and `trained_on` (the fingerprint of its data). All
+    but those of N are 0-d. UserError if there are no such images, or one cannot be read.
     """
     if os.path.exists(images):
         posterior, names = _encode_files(model, Path(images), progress)
     else:
-        posterior, names = _encode_data(model, data_of(_data_set(model, images, registry)), progress)
+        chosen = _data_set(model, images, registry)
+        data = data_of(chosen)
+        posterior, names = _encode_data(model, data, progress)
+        names |= {"dataset": np.array(chosen.name), "data": np.array(data.fingerprint)}
     found = {"mean": posterior.mean.numpy()}
     if posterior.variance is not None:
         found["variance"] = posterior.variance.numpy()

@@ -131,8 +131,11 @@ class TrainedModel:
         of the training images' representations; the same seed draws the same z.
 
         Not from N(0, I), which is the prior in some of these methods, and of random views: whole images have
-        representations about another mean. UserError if the method has no decoder.
+        representations about another mean. UserError if the method has no decoder, ValueError if
+        n is less than 1.
         """
+        if n < 1:
+            raise ValueError(f"the number of samples is at least 1, not {n}")
         if self._representations is None:
             raise UserError(f"{self.experiment.objective.name} has no decoder, so there is nothing to sample")
         mean_D, covariance_DD = self._representations

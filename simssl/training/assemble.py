@@ -35,7 +35,9 @@ def seed_everything(seed: int) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda; UserError if it cannot be had."""
+    """auto, cpu or cuda; UserError if it cannot be had, or is none of these."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"there is no device '{name}'; there are auto, cpu and cuda")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

@@ -277,3 +277,12 @@ def test_runs_that_cannot_encode_say_why(run: Path, simssl: Command, pictures: P
     assert "checkpoint.pt is damaged" in refused(1)
     (run / "checkpoint.pt").unlink()
     assert f"{run} has no checkpoint.pt" in refused(2)
+
+
+def test_the_file_says_which_data_set_it_holds(run: Path, simssl: Command, pictures: Path) -> None:
+    found = encoded(simssl, run, "{name: digits}")
+    assert (found["dataset"].item(), found["data"].item()) == ("digits", "ab2332773d559275")
+    assert found["dataset"].shape == ()
+    common = {"mean", "variance", "experiment", "objective", "seed", "run", "trained_on"}
+    assert set(found) == common | {"split", "index", "dataset", "data"}
+    assert set(encoded(simssl, run, pictures, out="files.npz")) == common | {"files"}

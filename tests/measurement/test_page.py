@@ -280,6 +280,22 @@ def test_training_curves_come_from_the_events(page: Callable[..., Page], run: Wr
     ]
     assert "No curves of vae: there are no TensorBoard events." in found.text
     assert max(path["d"].count("L") for path in found.of("path") if path["d"]) < 200
+    assert found.source.count(">998 steps<") == 2, "the last step is not thinned out"
+
+
+def test_a_resumed_training_is_no_news(
+    page: Callable[..., Page], run: Write, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its second file begins again at a step that the first has, and TensorBoard says so."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    path = run("a", {KNN: metric(0.5)})
+    for first, last, suffix in ((0, 60, ".0"), (40, 101, ".1")):
+        with SummaryWriter(str(path), filename_suffix=suffix) as writer:
+            for step in range(first, last):
+                writer.add_scalar("training/loss", step, step)
+    assert ">100 steps<" in page().source
+    assert "rder" not in capfd.readouterr().err
 
 
 def test_damaged_events_and_records_spoil_no_page(page: Callable[..., Page], run: Write) -> None:
@@ -355,6 +371,67 @@ def test_a_strangers_evaluator_is_shown_without_being_known(
     assert "sharpness: edge" in found.headings
 
 
+def test_metrics_are_rows_where_they_are_more(page: Callable[..., Page], methods: None, run: Write) -> None:
+    found = page()
+    assert re.search(r"<thead><tr><th scope=\"col\">method</th><th scope=\"col\"><a [^>]*>knn", found.source)
+    run("more", {f"probe/{name}": metric(0.5) for name in "abcd"}, objective={"name": "simvae"}, seed=1)
+    assert '<thead><tr><th scope="col">metric</th><th scope="col">random' in page().source
+
+
+def test_what_cannot_be_told_apart_is_said_to_be(page: Callable[..., Page], run: Write) -> None:
+    for seed, values in enumerate([(0.5, 0.6), (0.6, 0.52)]):
+        for name, value in zip(("vae", "simvae"), values, strict=True):
+            run(f"{name}{seed}", {KNN: metric(value)}, facts={"roles": ROLES}, objective={"name": name}, seed=seed)
+    assert "0.010±0.090, seed by seed, within its standard error: they cannot be told apart." in page().text
+    assert "of one seed, so without a standard error" in page("runs/vae0", "runs/simvae0").text
+
+
+def test_budgets_are_not_mixed(page: Callable[..., Page], run: Write) -> None:
+    """A plot, a sentence and gains for each."""
+    for views in (1000, 2000):
+        for i, name in enumerate(("random", "vae", "simvae")):
+            found = {KNN: metric(views * (i + 1) / 1e4), STYLE: metric(0.1 * i)}
+            found |= {f"style_probe/{target}/R2": metric(0.1 * i * views / 1000) for target in ("crop", "flip", "hue")}
+            facts = {"roles": ROLES, "family": "untrained" if name == "random" else "generative"}
+            run(f"{name}{views}", found, facts=facts, objective={"name": name}, training={"views": views})
+    found = page()
+    assert found.text.count("Style (style_probe/R2) against content (knn/class/accuracy): views") == 2
+    assert (
+        "Content, by knn/class/accuracy (views 2000): most is kept by simvae training.views=2000 (0.600)" in found.text
+    )
+    bars = re.findall(r"<rect[^>]*><title>hue: ([^<]*)", found.source)
+    assert bars == ["0.2", "0.1", "0.4", "0.2"]
+    for label in ("random", "vae", "simvae"):
+        assert f"{label} training.views=1000" in found.text
+
+
+def test_a_link_to_a_protocol_opens_it(page: Callable[..., Page], methods: None) -> None:
+    """A browser opens the details around the element that is linked to, and not that element itself."""
+    found = page()
+    linked = [(link["href"] or "")[1:] for link in found.of("a") if (link["href"] or "").startswith("#made")]
+    assert len(linked) > 1
+    for id_ in linked:
+        before = found.source[: found.source.index(f'id="{id_}"')]
+        assert before.count("<details") > before.count("</details>")
+    assert not [attributes for attributes in found.of("details") if "id" in attributes]
+
+
+def test_what_an_evaluator_says_of_itself_is_said_once(page: Callable[..., Page], run: Write) -> None:
+    metrics = {f"probe/{n}/{m}": metric(0.5, classes=n, selected={"epoch": n}) for n in (2, 7) for m in "ab"}
+    run("a", metrics, facts={"about": {"probe": "A network that is fitted."}})
+    text = page().text
+    assert text.count("A network that is fitted.") == 1
+    assert "classes 2 selected epoch 2" in text
+    assert "classes 7 selected epoch 7" in text
+
+
+def test_what_was_selected_is_told_by_its_range(page: Callable[..., Page], run: Write) -> None:
+    for seed, k in enumerate((15, 3, 9)):
+        run(f"s{seed}", {KNN: metric(0.5, selected={"k": k, "kind": "near"}, found={"error": k / 10})}, seed=seed)
+    text = page().text
+    assert "selected k 3 to 15, by run selected kind near found error 0.3 to 1.5, by run" in text
+
+
 # --- plots -----------------------------------------------------------------------------------------------
 
 
@@ -369,6 +446,15 @@ def test_names_in_a_plot_do_not_cover_each_other(seed: int) -> None:
     overlaps = [a.overlap(b) for i, a in enumerate(places) for b in places[:i]]
     assert max(overlaps) == 0
     assert all(spot.outside(frame) < 1 for spot in places)
+
+
+def test_long_names_in_a_plot_differ(page: Callable[..., Page], run: Write) -> None:
+    for variant in ("parametric", "memory_bank"):
+        objective = {"name": "instance_discrimination", "variant": variant}
+        found = {KNN: metric(0.5), STYLE: metric(0.2), "style_probe/crop/R2": metric(0.2)}
+        run(variant, found, facts={"roles": ROLES}, objective=objective)
+    names = re.findall(r'class="name[^>]*>([^<]*)</text>', page().source)
+    assert [name[-9:] for name in names] == ["mory_bank", "arametric"]
 
 
 def test_equal_numbers_can_be_plotted(page: Callable[..., Page], run: Write) -> None:

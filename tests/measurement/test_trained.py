@@ -194,3 +194,14 @@ def test_what_belongs_to_the_program_around_is_left_alone(trained: dict[str, Pat
     model.decode(model.encode(images()).mean)
     model.sample(2)
     assert around() == before
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_there_is_no_less_than_one_sample(n: int, trained: dict[str, Path]) -> None:
+    with pytest.raises(ValueError, match=f"the number of samples is at least 1, not {n}"):
+        simssl.load(trained["simvae"]).sample(n)
+
+
+def test_an_unknown_device_is_named(trained: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="there is no device 'gpu'; there are auto, cpu and cuda"):
+        simssl.load(trained["simvae"], device="gpu")

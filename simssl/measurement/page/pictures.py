@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from simssl.measurement.page.elements import Html, joined, paragraphs, section, tag
+from simssl.measurement.page.elements import Html, box, joined, paragraphs, section, tag
 from simssl.measurement.runs import Run
 from simssl.measurement.table import Row
 
@@ -56,4 +56,4 @@ def _figure(name: str, row: Row, run: Run, file: Path) -> Html | None:
     caption = f"{row.label}, seed {run.settings['seed']}"
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
     picture = tag("img", src=source, width=width, height=height, alt=f"{name} of {caption}")
-    return tag("figure", picture, tag("figcaption", caption))
+    return tag("figure", box(f"{name} of {caption}", picture), tag("figcaption", caption))

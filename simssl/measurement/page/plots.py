@@ -12,7 +12,7 @@ from simssl.measurement.page.look import Look, marker
 from simssl.measurement.page.svg import SIZE, Scale, axis_x, axis_y, line, path, plot, shown, text, width_of
 from simssl.measurement.words import short
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 46, 12, 26, 42
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 52, 12, 28, 44
 """Of a plot, and of the room around it."""
 
 
@@ -124,7 +124,7 @@ def bar_chart(values: Mapping[str, Estimate], scale_over: Sequence[Estimate], lo
     return plot(WIDTH, bottom + SIZE + 10, description, *drawn)
 
 
-CURVES_WIDTH, CURVES_HEIGHT, CURVES_LEFT = 190, 120, 44
+CURVES_WIDTH, CURVES_HEIGHT, CURVES_LEFT = 180, 125, 50
 
 
 def curves(name: str, found: Sequence[Sequence[tuple[float, float]]], look: Look, description: str) -> Html:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from simssl.measurement.page.elements import Html, joined, tag
 
-SIZE = 11
+SIZE = 12.5
 """Of the letters in a plot."""
 
 
