@@ -48,8 +48,8 @@ def _heading(column: Column, anchors: Mapping[Column, str]) -> Html:
         return key(column.key)
     direction = words.DIRECTIONS[column.better] if column.better else None
     told = [column.role, words.UNITS.get(column.unit, column.unit), direction, column.remark.strip()]
-    small = [tag("small", line) for line in told if line]
-    return joined([tag("a", key(column.key), href=f"#{anchors[column]}"), *small])
+    small = tag("small", " · ".join(line for line in told if line))
+    return joined([tag("a", key(column.key), href=f"#{anchors[column]}"), small])
 
 
 def _cell(row: Row, column: Column) -> Html:
