@@ -268,6 +268,9 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     help="csv and json hold every number, the others each evaluator's summary.",
 )
 @click.option(
+    "-e", "--evaluator", "evaluators", multiple=True, metavar="NAME", help="This evaluator alone (repeat for several)."
+)
+@click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write tables, plots and pictures as one page, too."
 )
 @_settings
@@ -279,6 +282,7 @@ def report_(
     against: str | None,
     relative_to: str | None,
     format_: str,
+    evaluators: tuple[str, ...],
     html: Path | None,
     settings: tuple[str, ...],
     runs: Path,
@@ -289,12 +293,15 @@ def report_(
     the -s that they were run with. Those that are missing are shown as "not run".
     """
     from simssl.measurement.gather import gather
+    from simssl.measurement.runs import only
 
     if html:
         from simssl.measurement.page import check_target
 
         check_target(html)
     found, unreadable = gather(paths, runs, ctx.obj, settings)
+    if evaluators:
+        found = only(found, evaluators)
     _print_table(found, unreadable, format_, against, relative_to, html)
     if html and found:
         _echo(f"the page is {html}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from simssl.errors import RunError, SimsslError
+from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
 from simssl.measurement.metrics import FAMILIES, read_facts, read_metrics
 from simssl.training.folder import RunFolder
@@ -43,10 +43,14 @@ class Run:
         return [evaluator.get("as", evaluator["name"]) for evaluator in self.settings["evaluators"]]
 
     @property
+    def there(self) -> set[str]:
+        """The labels of the evaluators that have measured it, or been skipped."""
+        return {key.split("/")[0] for key in self.metrics}
+
+    @property
     def lacking(self) -> list[str]:
-        """The labels of those that have neither measured it nor been skipped."""
-        there = {key.split("/")[0] for key in self.metrics}
-        return [label for label in self.asked if label not in there]
+        """The labels of those that are asked for, and not there."""
+        return [label for label in self.asked if label not in self.there]
 
     @property
     def group(self) -> str:
@@ -75,6 +79,25 @@ def load(path: Path) -> Run:
         raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
     measured = bool(metrics) or (metrics is not None and not settings["evaluators"])
     return Run(settings, metrics or {}, path, "measured" if measured else "unfinished", **read_facts(folder))
+
+
+def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
+    """The runs as if these evaluators alone were asked for and had measured them; UserError if one is unknown."""
+    known = list(dict.fromkeys(label for run in runs for label in (*run.asked, *sorted(run.there))))
+    for label in labels:
+        if label not in known:
+            raise UserError(f"no run knows an evaluator '{label}'; they know {', '.join(known) or 'none'}")
+    return [
+        replace(
+            run,
+            metrics={key: entry for key, entry in run.metrics.items() if key.split("/")[0] in labels},
+            settings={
+                **run.settings,
+                "evaluators": [e for e in run.settings["evaluators"] if e.get("as", e["name"]) in labels],
+            },
+        )
+        for run in runs
+    ]
 
 
 def _names_plugin(value: Any) -> bool:

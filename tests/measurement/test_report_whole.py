@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from fake_runs import metric
+from PIL import Image
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -305,3 +306,23 @@ def test_characters_that_mean_something_are_escaped(run: Write, simssl: Command)
     escaped = r"a\textbackslash{}b\textasciicircum{}c\textasciitilde{}d\textless{}e\textgreater{}f\textbar{}g"
     assert escaped in text
     assert r"f\|g" in simssl("report", "runs", "--format", "md").stdout
+
+
+# --- some evaluators alone ---------------------------------------------------------------------------------
+
+
+def test_some_evaluators_alone(run: Write, simssl: Command, lines: Lines, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        folder = run(f"s{seed}", {KNN: metric(0.5), STYLE: metric(0.25), "near/class/accuracy": metric(0.5)}, seed=seed)
+        for label in ("knn", "style_probe"):
+            (folder / "images" / label).mkdir(parents=True)
+            Image.new("L", (4, 4)).save(folder / "images" / label / "picture.png")
+    assert [line["key"] for line in lines("runs", "-e", "style_probe")] == [STYLE]
+    assert [line["key"] for line in lines("runs", "-e", "near", "-e", "knn")] == [KNN, "near/class/accuracy"]
+    simssl("report", "runs", "-e", "knn", "--html", "page.html")
+    page = Path("page.html").read_text()
+    assert "knn/picture" in page
+    assert "style_probe" not in page.replace("simssl report", "")
+    result = simssl("report", "runs", "-e", "gmm")
+    assert result.exit_code == 2
+    assert "no run knows an evaluator 'gmm'; they know knn, style_probe, near" in result.stderr

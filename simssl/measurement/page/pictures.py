@@ -28,7 +28,8 @@ def _first(row: Row) -> dict[str, tuple[Run, Path]]:
     found: dict[str, tuple[Run, Path]] = {}
     for run in sorted(row.members, key=lambda run: run.settings["seed"]):
         for file in sorted((run.path / "images").glob("*/*.png")) if run.path else ():
-            found.setdefault(f"{file.parent.name}/{file.stem}", (run, file))
+            if file.parent.name in run.there:
+                found.setdefault(f"{file.parent.name}/{file.stem}", (run, file))
     return found
 
 
