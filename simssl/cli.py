@@ -212,7 +212,8 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
     "--evaluator",
     "evaluators",
     multiple=True,
-    help="A name, or '{name: knn, k: 20}'; repeatable. Without it: those of the run's file that are missing.",
+    help="A name, or '{name: knn, k: 20}'; repeatable. Without it: those of the run's file that are missing, or that "
+    "skipped a part.",
 )
 @_device
 @_data
