@@ -57,9 +57,8 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Html:
 
 
 def key(text: str) -> Html:
-    """A metric's key, which may be broken at its slashes."""
-    parts = [Html(escape(part)) for part in text.split("/")]
-    return Html("/<wbr>".join(parts))
+    """A metric's key, which may be broken at its slashes and underscores."""
+    return Html(re.sub("([/_])", r"\1<wbr>", escape(text)))
 
 
 def paragraphs(text: str) -> Html:
