@@ -464,3 +464,16 @@ def test_equal_numbers_can_be_plotted(page: Callable[..., Page], run: Write) -> 
             found = {KNN: metric(value), STYLE: metric(value), "style_probe/crop/R2": metric(value)}
             run(f"{name}{value}", found, facts={"roles": ROLES}, objective={"name": name}, name=f"e{value}")
     assert len(page().of("svg")) == 2
+
+
+def test_each_evaluators_first_style_metric_has_a_plot(run: Callable[..., Path], simssl: Callable[..., Result]) -> None:
+    """Though another evaluator has more of them than there are plots."""
+    many = {f"attributes/style_{i}": metric(0.1 * i, role="style") for i in range(6)}
+    for i, method in enumerate(("simclr", "vae")):
+        found = {KNN: metric(0.5 + 0.1 * i, role="content"), **many, "style_probe/R2": metric(0.2 * i, role="style")}
+        run(method, found, objective={"name": method})
+    assert simssl("report", "runs", "--html", "page.html").exit_code == 0
+    page = Path("page.html").read_text()
+    assert "Style (style_probe/R2) against content" in page
+    assert "Style (attributes/style_2) against content" in page
+    assert "Style (attributes/style_3) against content" not in page

@@ -153,7 +153,7 @@ def test_what_nobody_has_measured_has_a_column(run: Write, lines: Lines, simssl:
     (_, line) = lines()
     assert (line["key"], line["status"], line["mean"]) == ("style_probe", "unfinished", "")
     simssl("report", "runs", "--html", "page.html")
-    assert '<th scope="row">style_probe</th>' in Path("page.html").read_text()
+    assert '<th scope="row">style_<wbr>probe</th>' in Path("page.html").read_text()
 
 
 # --- files that are damaged or gone ----------------------------------------------------------------------

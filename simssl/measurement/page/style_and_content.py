@@ -50,7 +50,10 @@ def content_and_style(table: Table, looks: Looks, level: int) -> Html:
 
 
 def _pairs(table: Table) -> list[Pair]:
-    found = ((_content(table, y), y) for y in table.summary if y.role == "style")
+    """Of each evaluator the first style metric, then the second ones, and so on."""
+    styles = [column for column in table.summary if column.role == "style"]
+    of_label = {column: [c for c in styles if c.label == column.label].index(column) for column in styles}
+    found = ((_content(table, y), y) for y in sorted(styles, key=lambda column: of_label[column]))
     return [(x, y) for x, y in found if x and len(_both(table, x, y)) > 1]
 
 
