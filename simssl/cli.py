@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -88,6 +89,8 @@ _data = click.option(
 _runs = click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs."
 )
+
+_kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "objective", "evaluator", "tracker"]))
 
 
 @cli.command()
@@ -325,7 +328,7 @@ def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
 
 
 @cli.command()
-@click.argument("kind", type=click.Choice(["dataset", "backbone", "objective", "evaluator", "tracker"]))
+@_kind
 @click.argument("name")
 @click.pass_context
 def show(ctx: click.Context, kind: str, name: str) -> None:
@@ -336,6 +339,24 @@ def show(ctx: click.Context, kind: str, name: str) -> None:
     from simssl.experiment.describe import describe
 
     click.echo(describe(ctx.obj.find(kind, name), ctx.obj.load(kind, name)))
+
+
+@cli.command()
+@_kind
+@click.argument("name")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.pass_obj
+def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
+    """Write a package of your own with one plugin.
+
+    It holds a worked example with a test and an experiment, and runs as it is. DEST is a folder that does not exist.
+    """
+    from simssl import scaffold
+
+    package = scaffold.new(kind, name, dest, registry)
+    click.echo(f"{dest} holds {package.distribution}, a package with the {kind} '{name}'; go on with")
+    click.echo(f"  cd {shlex.quote(str(dest))}\n  python -m pip install -e '.[test]'")
+    click.echo("  simssl run experiment.yaml\n  pytest")
 
 
 @cli.command()

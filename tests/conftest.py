@@ -59,7 +59,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     def install(distribution: str, module: str, code: str, **entry_points: str) -> Path:
         """`entry_points`: kind -> name in YAML."""
         site = tmp_path / f"site-{distribution}"
-        info = site / f"{distribution}-1.0.dist-info"
+        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(parents=True)
         (site / f"{module}.py").write_text(textwrap.dedent(code))
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")

@@ -18,7 +18,7 @@ LAYERS = [
     {"simssl.training"},
     {"simssl.measurement"},
     {"simssl.run"},
-    {"simssl.cli", "simssl.listing", "simssl.testing", "simssl.__main__"},
+    {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.testing", "simssl.__main__"},
 ]
 LEAVES = {"simssl.blocks", "simssl.training.distributed"}
 """They import nothing of ours but each other, and anyone may import them."""

@@ -148,11 +148,11 @@ def test_damaged_metadata_is_named_and_disturbs_no_other(
     content: bytes, simssl: Command, small: Callable[..., Path], package: Install
 ) -> None:
     site = package("damaged-dist", "damaged_module", GOOD, objective="damaged")
-    (site / "damaged-dist-1.0.dist-info" / "entry_points.txt").write_bytes(content)
+    (site / "damaged_dist-1.0.dist-info" / "entry_points.txt").write_bytes(content)
     assert simssl("run", small(objective={"name": "random"})).exit_code == 0
     checked = simssl("plugins", "--check")
     assert checked.exit_code == 1
-    assert "damaged-dist-1.0.dist-info" in checked.stdout
+    assert "damaged_dist-1.0.dist-info" in checked.stdout
     assert "BROKEN" in checked.stdout
 
 

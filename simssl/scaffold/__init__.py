@@ -1,0 +1,125 @@
+"""`simssl new`: a package of the user's own around one plugin, which installs, runs and passes its tests as it is.
+
+What it is made of lies in `templates/`: of each kind a worked example (`<kind>.py`, the one in the hook's docstring
+and in the documentation) and an experiment with it; `$words` are filled in.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import simssl
+from simssl.errors import UserError
+from simssl.experiment.yaml12 import parse_value
+from simssl.registry import Registry
+
+WORDS = {
+    "dataset": "data set",
+    "backbone": "backbone",
+    "objective": "objective",
+    "evaluator": "evaluator",
+    "tracker": "tracker",
+}
+"""What a kind is called in a sentence."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A plugin's package: `name` is the plugin's in experiment files, and the others follow from it."""
+
+    kind: str
+    name: str
+
+    @property
+    def distribution(self) -> str:
+        return f"simssl-{self.name.replace('_', '-')}"
+
+    @property
+    def module(self) -> str:
+        return f"simssl_{self.name}"
+
+    def files(self) -> dict[str, str]:
+        """The content of each file, by its path in the package."""
+        words = {
+            "kind": self.kind,
+            "what": f"The {WORDS[self.kind]}",
+            "name": self.name,
+            "distribution": self.distribution,
+            "module": self.module,
+            "requirement": _requirement(simssl.__version__),
+        }
+        templates = {
+            "pyproject.toml": "pyproject.toml.template",
+            "README.md": "README.md.template",
+            f"{self.module}.py": f"{self.kind}.py",
+            "experiment.yaml": f"{self.kind}.yaml",
+            f"tests/test_{self.name}.py": "test.py.template",
+        }
+        return {path: Template(_template(name)).substitute(words) for path, name in templates.items()}
+
+
+def new(kind: str, name: str, destination: Path, registry: Registry) -> Package:
+    """Write the package of a new plugin into a folder that does not exist yet.
+
+    UserError if the name is none for a plugin or is taken, or if there is something at `destination`.
+    """
+    _check_form(name)
+    package = Package(kind, name)
+    _check_free(package, registry)
+    files = package.files()
+    try:
+        destination.mkdir(parents=True)
+        for path, text in files.items():
+            (destination / path).parent.mkdir(exist_ok=True)
+            (destination / path).write_text(text, encoding="utf-8")
+    except FileExistsError as error:
+        raise UserError(f"{error.filename} exists and is left as it is; name a folder that does not exist") from error
+    except OSError as error:
+        raise UserError(f"{destination} cannot be written: {error.strerror}") from error
+    return package
+
+
+def _check_form(name: str) -> None:
+    """One name serves in YAML, for a distribution and for a module."""
+    if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and isinstance(parse_value(name, name).tree, str):
+        return
+    words = re.findall("[a-z0-9]+", re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+    near = "_".join(words).lstrip("0123456789_")
+    guess = near if near not in ("", name) else "barlow_twins"
+    raise UserError(
+        f"'{name}' cannot be a plugin's name: that is lower-case letters, digits and single '_' between them, begins "
+        f"with a letter and is a word in YAML, such as '{guess}'"
+    )
+
+
+def _check_free(package: Package, registry: Registry) -> None:
+    if package.name in registry.names(package.kind):
+        by = " and ".join(p.source for p in registry.plugins(package.kind) if p.name == package.name)
+        raise UserError(f"{package.kind} '{package.name}' is provided by {by}; choose another name")
+    try:
+        found = importlib.metadata.distribution(package.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found:
+        raise UserError(
+            f"the package would be called {package.distribution}, and {package.distribution} {found.version} is "
+            "installed; choose another name, or uninstall it"
+        )
+    if importlib.util.find_spec(package.module):
+        raise UserError(f"its module would be called {package.module}, which is one already; choose another name")
+
+
+def _requirement(version: str) -> str:
+    """The versions of simssl that break nothing, by semantic versioning: before 1.0 those of one minor version."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+
+
+def _template(name: str) -> str:
+    return importlib.resources.files(__name__).joinpath("templates", name).read_text(encoding="utf-8")

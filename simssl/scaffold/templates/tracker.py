@@ -1,0 +1,26 @@
+import json
+
+import simssl
+from simssl.api import RunInfo, Tracker
+
+
+class JsonLines(Tracker):
+    """Write the terms of the loss as lines of JSON into the run's folder."""
+
+    class Params(simssl.Params):
+        file: str = "terms.jsonl"
+        "Name of the file."
+
+    def started(self, run: RunInfo) -> None:
+        self.stream = (run.directory / self.params.file).open("a")
+
+    def logged(self, step: int, terms: dict[str, float]) -> None:
+        print(json.dumps({"step": step, **terms}), file=self.stream, flush=True)
+
+    def ended(self, error: BaseException | None) -> None:
+        self.stream.close()
+
+
+@simssl.hookimpl
+def simssl_tracker() -> type[Tracker]:
+    return JsonLines
