@@ -90,6 +90,20 @@ _runs = click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs."
 )
 
+
+def _use_files(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
+    ctx.obj.files = files
+
+
+_files = click.option(
+    "--plugin",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE.py",
+    expose_value=False,
+    callback=_use_files,
+    help="Use the plugin in this file, too, under the file's name; repeatable.",
+)
 _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "objective", "evaluator", "tracker"]))
 
 
@@ -101,6 +115,7 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
 @_data
 @_runs
 @click.option("--fresh", is_flag=True, help="Move what is there aside, and start again.")
+@_files
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -198,6 +213,7 @@ def _print_table(
 @_experiment
 @_settings
 @_seed
+@_files
 @click.pass_context
 def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed: int | None) -> None:
     """Check an experiment file; train nothing.
@@ -220,6 +236,7 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 )
 @_device
 @_data
+@_files
 @click.pass_context
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
@@ -241,6 +258,7 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @_device
 @_data
+@_files
 @click.pass_context
 def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: bool, device: str, data: Path) -> None:
     """Write a trained run's representations of images.
@@ -279,6 +297,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 )
 @_settings
 @_runs
+@_files
 @click.pass_context
 def report_(
     ctx: click.Context,
@@ -316,6 +335,7 @@ def report_(
 @cli.command()
 @click.option("--check", "check_", is_flag=True, help="Import each: ok or BROKEN; exit 1 if any is broken.")
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
+@_files
 @click.pass_context
 def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
     """List the plugins that are installed, and who brings them."""
@@ -330,6 +350,7 @@ def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
 @cli.command()
 @_kind
 @click.argument("name")
+@_files
 @click.pass_context
 def show(ctx: click.Context, kind: str, name: str) -> None:
     """Show a plugin's parameters.
@@ -360,6 +381,7 @@ def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
 
 
 @cli.command()
+@_files
 @click.pass_obj
 def schema(registry: Registry) -> None:
     """Print the JSON Schema of experiment files.

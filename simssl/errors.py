@@ -1,6 +1,7 @@
 """The errors that reach a user, each with the exit code of the command that ends in it."""
 
 import traceback
+from collections.abc import Sequence
 
 
 class SimsslError(Exception):
@@ -23,12 +24,21 @@ class RunHeld(RunError):
     """Another process is working on the run."""
 
 
-def one_line(error: BaseException) -> str:
-    """An unexpected error in one line, with the innermost place in a file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+def one_line(error: BaseException, near: Sequence[str] = ()) -> str:
+    """An unexpected error in one line, with the innermost place in a file: of those in `near`, files and folders
+    around files, if it passed one of them."""
     lines = [line.strip() for line in str(error).splitlines()]
-    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}{place}"
+    text, place = next(filter(None, lines), "no message"), _place(error, near)
+    if isinstance(error, SyntaxError) and error.filename:
+        text, place = error.msg, f" ({error.filename}:{error.lineno})"
+    return f"{type(error).__name__}: {text}{place}"
+
+
+def _place(error: BaseException, near: Sequence[str]) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    within = [f for f in frames if any(f.filename == path or f.filename.startswith(f"{path}/") for path in near)]
+    innermost = (within or frames)[-1:]
+    return "".join(f" ({frame.filename}:{frame.lineno})" for frame in innermost)
 
 
 class Interrupted(BaseException):

@@ -3,74 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.metadata
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from simssl.errors import Interrupted, UserError, one_line
+from simssl.errors import UserError, one_line
+from simssl.plugin import BUILTIN, KINDS, BrokenPlugin, ConflictingPlugins, Plugin, UnknownPlugin, group
 
-KINDS = {
-    "dataset": "Dataset",
-    "backbone": "Backbone",
-    "objective": "Objective",
-    "evaluator": "Evaluator",
-    "tracker": "Tracker",
-}
-"""Each kind of plugin and the class in `simssl.api` that it subclasses."""
-
-BUILTIN = "simssl"
-"""The distribution whose plugins are the built-in ones."""
-
-
-def group(kind: str) -> str:
-    """The entry-point group of a kind."""
-    return f"simssl.{kind}s"
-
-
-def hook(kind: str) -> str:
-    """The name of a kind's hook."""
-    return f"simssl_{kind}"
-
-
-@dataclass(frozen=True, order=True)
-class Plugin:
-    """One entry point: a name in YAML, the module behind it, and the distribution that brings it."""
-
-    kind: str
-    name: str
-    module: str
-    distribution: str
-    version: str
-
-    @property
-    def source(self) -> str:
-        return f"{self.distribution} {self.version} ({self.module})"
-
-
-class UnknownPlugin(UserError):
-    """No installed distribution provides this name."""
-
-
-class ConflictingPlugins(UserError):
-    """Two distributions provide the same name."""
-
-
-class BrokenPlugin(UserError):
-    """A plugin cannot be imported, has no hook, or its hook returns the wrong thing."""
-
-    def __init__(self, plugin: Plugin, reason: str) -> None:
-        super().__init__(f"{plugin.kind} '{plugin.name}' of {plugin.source} is broken: {reason}")
-        self.reason = reason
+__all__ = ["BUILTIN", "KINDS", "BrokenPlugin", "ConflictingPlugins", "Plugin", "Registry", "UnknownPlugin"]
 
 
 @dataclass
 class Registry:
-    """The installed plugins. Listing imports none of them; `load` imports one."""
+    """The installed plugins, and those of `files`. Listing imports no installed plugin; `load` imports one."""
 
     builtins_only: bool = False
+    files: tuple[Path, ...] = ()
+    """Plugins that are one file each; they are run when the plugins are listed."""
+    known_files: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Of a run at hand: kind and name of each plugin that was a file -> the file."""
     _plugins: dict[tuple[str, str], list[Plugin]] | None = None
     _unreadable: dict[str, str] = field(default_factory=dict)
     _loaded: dict[Plugin, type[Any]] = field(default_factory=dict)
@@ -91,6 +45,8 @@ class Registry:
     def find(self, kind: str, name: str) -> Plugin:
         """The one plugin of this name; UnknownPlugin or ConflictingPlugins otherwise."""
         same = self._scan().get((kind, name), [])
+        if not same and (file := self.known_files.get((kind, name))):
+            raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; give --plugin {file}")
         if not same:
             raise UnknownPlugin(_unknown(kind, name, self.names(kind), self.builtins_only))
         if len(same) > 1:
@@ -102,8 +58,15 @@ class Registry:
         """Import the plugin of this name and return its class; BrokenPlugin says what is wrong with it."""
         plugin = self.find(kind, name)
         if plugin not in self._loaded:
+            from simssl.loading import load
+
             self._loaded[plugin] = load(plugin)
         return self._loaded[plugin]
+
+    def recalling(self, files: Mapping[tuple[str, str], str]) -> Registry:
+        """The same plugins; `find` says of one that is missing that it was this file."""
+        self._scan()
+        return replace(self, known_files=files)
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -117,7 +80,20 @@ class Registry:
             if self.builtins_only:
                 found = [p for p in found if p.distribution == BUILTIN]
             self._plugins = _by_name(found)
+            for path in dict.fromkeys(path.resolve() for path in self.files):
+                self._add_file(path, self._plugins)
         return self._plugins
+
+    @staticmethod
+    def _add_file(path: Path, there: dict[tuple[str, str], list[Plugin]]) -> None:
+        from simssl.plugin_file import plugins_of
+
+        for plugin in plugins_of(path):
+            key = plugin.kind, plugin.name
+            if key in there:
+                by = " and ".join(p.source for p in there[key])
+                raise UserError(f"{path} would be {key[0]} '{key[1]}', which {by} provides; rename the file")
+            there[key] = [plugin]
 
 
 def _by_name(plugins: Iterable[Plugin]) -> dict[tuple[str, str], list[Plugin]]:
@@ -162,52 +138,6 @@ def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str
     if builtins_only and not near:
         hint = ". --no-plugins hides what other distributions provide"
     return f"no {kind} is called '{name}'{guess}{hint}"
-
-
-def load(plugin: Plugin) -> type[Any]:
-    """Import a plugin's module, call its hook in a plugin manager of its own, and check what comes back."""
-    from simssl import api
-
-    try:
-        module = importlib.import_module(plugin.module)
-    except (KeyboardInterrupt, Interrupted):
-        raise
-    except BaseException as error:  # sys.exit() and what tests raise are no reason to end
-        raise BrokenPlugin(plugin, f"importing it raised {one_line(error)}") from error
-    result = _call_hook(plugin, module)
-    base: type[Any] = getattr(api, KINDS[plugin.kind])
-    if not (isinstance(result, type) and issubclass(result, base)):
-        raise BrokenPlugin(plugin, f"{hook(plugin.kind)}() returned {result!r}, not a subclass of {base.__name__}")
-    found: type[Any] = result
-    if missing := api.undefined(found):
-        raise BrokenPlugin(plugin, f"{found.__name__} does not define {' and '.join(missing)}")
-    if not (isinstance(found.Params, type) and issubclass(found.Params, api.BaseParams)):
-        raise BrokenPlugin(plugin, f"{found.__name__}.Params is {found.Params!r}, not a subclass of simssl.Params")
-    return found
-
-
-def _call_hook(plugin: Plugin, module: Any) -> Any:
-    import pluggy
-
-    from simssl import hookspecs
-
-    manager = pluggy.PluginManager("simssl")
-    manager.add_hookspecs(hookspecs)
-    name = hook(plugin.kind)
-    try:
-        manager.register(module)
-        manager.check_pending()
-        if not getattr(manager.hook, name).get_hookimpls():
-            raise BrokenPlugin(plugin, f"no hook found: define {name}() under @simssl.hookimpl in {plugin.module}")
-        return getattr(manager.hook, name)()
-    except pluggy.PluginValidationError as error:
-        known = ", ".join(hook(kind) for kind in KINDS)
-        reason = " ".join(str(error).split())
-        raise BrokenPlugin(plugin, f"its hook does not fit: {reason}; the hooks are {known}") from error
-    except BrokenPlugin:
-        raise
-    except Exception as error:
-        raise BrokenPlugin(plugin, f"{name}() raised {one_line(error)}") from error
 
 
 def published_table(name: str) -> str | None:

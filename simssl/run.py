@@ -20,7 +20,7 @@ from simssl.measurement.evaluate import build, evaluate, why_skipped
 from simssl.measurement.metrics import missing, read_metrics
 from simssl.registry import Plugin, Registry
 from simssl.training.assemble import Assembly, assemble, choose_device, load_data
-from simssl.training.environment import Record, describe, now
+from simssl.training.environment import Record, describe, now, recalling, tell_of_changes
 from simssl.training.folder import RunFolder, write_whole
 from simssl.training.precision import shortfall
 from simssl.training.stop import Stop
@@ -92,6 +92,8 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
             folder = place.folder(cell)
             title = f"[{number}/{len(cells)}] {cell.objective.name}, seed {cell.seed}: {folder.path}"
             place.say(title if open_ else f"{title} is done already")
+            if not fresh:
+                tell_of_changes(folder, cell.choices, place.registry)
             done_already = Outcome(cell, folder.path, "already done")
             outcomes.append(_guarded(cell, place, device, stop, fresh) if open_ else done_already)
     return [_again(outcome, place) for outcome in outcomes]
@@ -221,7 +223,9 @@ def evaluate_run(path: Path, place: Workplace, choices: Sequence[Choice] = ()) -
     UserError if there is no such run, or it is not trained to the end.
     """
     folder = RunFolder.existing(path)
-    (cell,) = load_experiments(folder.experiment, place.registry, ("evaluators=[]",) if choices else ())
+    registry = recalling(place.registry, folder)
+    (cell,) = load_experiments(folder.experiment, registry, ("evaluators=[]",) if choices else ())
+    tell_of_changes(folder, cell.choices, registry)
     cell = replace(cell, evaluators=tuple(choices) or cell.evaluators)
     device = choose_device(place.device)
     with Stop(), folder.locked():

@@ -14,7 +14,7 @@ PLUGINS = sorted((ROOT / "plugins" / "simssl_plugins").rglob("*.py"))
 LAYERS = [
     {"simssl", "simssl.errors"},
     {"simssl.experiment.params", "simssl.hookspecs", "simssl.api"},
-    {"simssl.registry", "simssl.experiment"},
+    {"simssl.plugin", "simssl.plugin_file", "simssl.loading", "simssl.registry", "simssl.experiment"},
     {"simssl.training"},
     {"simssl.measurement"},
     {"simssl.run"},

@@ -22,6 +22,7 @@ from simssl.registry import Registry
 from simssl.training import checkpoint
 from simssl.training.assemble import Model, build_model, choose_device
 from simssl.training.checkpoint import State
+from simssl.training.environment import recalling, tell_of_changes
 from simssl.training.folder import RunFolder
 from simssl.training.precision import in_float32
 from simssl.training.train import trained_state
@@ -44,8 +45,10 @@ def load(run_dir: str | Path, device: str = "auto", registry: Registry | None = 
     trained to the end or that a plugin is missing, RunError that its checkpoint is damaged. Random states and settings
     of torch are left as they were.
     """
-    folder, registry = RunFolder.existing(Path(run_dir)), registry or Registry()
+    folder = RunFolder.existing(Path(run_dir))
+    registry = recalling(registry or Registry(), folder)
     (experiment,) = load_experiments(folder.experiment, registry, ONLY_THE_MODEL)
+    tell_of_changes(folder, experiment.choices, registry)
     target = choose_device(device)
     state = trained_state(folder)
     if "image_shape" not in state:

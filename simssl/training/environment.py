@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 
 import simssl
 from simssl.errors import RunError
-from simssl.registry import Plugin
+from simssl.experiment.model import Choice
+from simssl.registry import Plugin, Registry
 from simssl.training.folder import RunFolder, read_json, write_json
+
+logger = logging.getLogger("simssl")
 
 LIBRARIES = ("torch", "torchvision", "timm", "torchmetrics", "scikit-learn", "numpy", "pydantic", "pluggy")
 
 
 def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
     """Everything but the times, in plain JSON values."""
+    used = sorted(plugins)
     return {
         "simssl": simssl.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "plugins": {f"{p.kind} {p.name}": f"{p.distribution} {p.version}" for p in sorted(plugins)},
+        "plugins": {f"{p.kind} {p.name}": f"{p.distribution} {p.version}" for p in used},
+        "plugin_files": {f"{p.kind} {p.name}": {"path": p.module, "sha256": p.sha256} for p in used if p.sha256},
         "device": device_name(device),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "command": sys.argv,
@@ -53,6 +60,44 @@ class Record:
         self._times[part] = {"first_started": before.get("first_started", now()), **before, **times}
         self._parts[part] = {**self._made_with, "threads": torch.get_num_threads(), "times": self._times[part]}
         write_json(self._folder.environment, self._parts)
+
+
+@dataclass(frozen=True)
+class FilePlugin:
+    """A plugin that was a file when a run was made."""
+
+    path: str
+    sha256: str
+
+
+def plugin_files(folder: RunFolder) -> dict[tuple[str, str], FilePlugin]:
+    """Those that the run was trained and last measured with, by kind and name; none if its record is damaged."""
+    try:
+        parts = read_json(folder.environment) or {}
+        files = {
+            k: v for part in ("measurement", "training") for k, v in parts.get(part, {}).get("plugin_files", {}).items()
+        }
+        return {tuple(key.split(" ", 1)): FilePlugin(**file) for key, file in files.items()}
+    except (RunError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def recalling(registry: Registry, folder: RunFolder) -> Registry:
+    """The registry, which says of a plugin that is missing from which file it came when the run was made."""
+    return registry.recalling({key: file.path for key, file in plugin_files(folder).items()})
+
+
+def tell_of_changes(folder: RunFolder, choices: Iterable[Choice], registry: Registry) -> None:
+    """Say, to the logger, which of these plugins were files when the run was made and are something else now."""
+    then = plugin_files(folder)
+    for choice in choices:
+        file, plugin = then.get((choice.kind, choice.name)), registry.find(choice.kind, choice.name)
+        if file and file.sha256 != plugin.sha256:
+            before = f"{file.path} (SHA-256 {file.sha256[:12]})"
+            logger.warning(
+                f"{choice.kind} '{choice.name}' is not what {folder.path} was made with: then {before}, now "
+                f"{plugin.source}; `simssl run ... --fresh` starts again with it"
+            )
 
 
 def now() -> str:
