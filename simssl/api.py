@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from simssl.errors import ContractError
 from simssl.experiment.params import Params as BaseParams
 
 Shape = tuple[int, int, int]
@@ -52,13 +53,17 @@ class Split:
     """Identifies the images' content, if it is known without reading them all (memory-mapped images)."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.images, Tensor):
+            raise ContractError(f"images must be a tensor, not {type(self.images).__name__}")
         if self.images.dtype != torch.uint8 or self.images.ndim != 4:
             shape = tuple(self.images.shape)
-            raise ValueError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {shape}")
+            raise ContractError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {shape}")
         for name, target in self.targets.items():
+            if not isinstance(target, Target):
+                raise ContractError(f"target '{name}' must be a Target, not {type(target).__name__}")
             if target.values.shape != (len(self.images),):
                 came = tuple(target.values.shape)
-                raise ValueError(f"target '{name}' must have one value an image, ({len(self.images)},), not {came}")
+                raise ContractError(f"target '{name}' must have one value an image, ({len(self.images)},), not {came}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -76,6 +81,11 @@ class Data:
     test: Split | None
     fingerprint: str
     validation: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.test is not None and self.test.images.shape[1:] != self.train.images.shape[1:]:
+            test, train = (tuple(split.images.shape[1:]) for split in (self.test, self.train))
+            raise ContractError(f"the test images must be of the training images' shape {train}, not {test}")
 
     @property
     def held_out(self) -> str:

@@ -16,6 +16,10 @@ class UserError(SimsslError):
     exit_code = 2
 
 
+class ContractError(UserError, ValueError):
+    """What a plugin hands over is not what `simssl.api` takes: its author's mistake, not the user's."""
+
+
 class RunError(SimsslError):
     """A run failed: not-a-number, a corrupt checkpoint, a full disk."""
 
@@ -27,14 +31,19 @@ class RunHeld(RunError):
 def one_line(error: BaseException, near: Sequence[str] = ()) -> str:
     """An unexpected error in one line, with the innermost place in a file: of those in `near`, files and folders
     around files, if it passed one of them."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    text, place = next(filter(None, lines), "no message"), _place(error, near)
     if isinstance(error, SyntaxError) and error.filename:
-        text, place = error.msg, f" ({error.filename}:{error.lineno})"
-    return f"{type(error).__name__}: {text}{place}"
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    return f"{summary(error)}{place_of(error, near)}"
 
 
-def _place(error: BaseException, near: Sequence[str]) -> str:
+def summary(error: BaseException) -> str:
+    """An unexpected error's type, and the first line of what it says."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"
+
+
+def place_of(error: BaseException, near: Sequence[str]) -> str:
+    """Where an error passed last in a file, " (file:line)", as `one_line` has it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     within = [f for f in frames if any(f.filename == path or f.filename.startswith(f"{path}/") for path in near)]
     innermost = (within or frames)[-1:]

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from simssl.errors import Interrupted, one_line
-from simssl.plugin import KINDS, BrokenPlugin, Plugin, hook
+from simssl.plugin import KINDS, BrokenPlugin, Plugin, group, hook
 from simssl.plugin_file import module_name
 
 
@@ -35,28 +35,34 @@ def _checked(plugin: Plugin, result: Any, module: ModuleType) -> type[Any]:
     """What the hook returned, if it is a whole class of the right kind."""
     from simssl import api
 
-    name = hook(plugin.kind)
-    base: type[Any] = getattr(api, KINDS[plugin.kind])
-    if not (isinstance(result, type) and issubclass(result, base)):
-        it = (
-            "an instance: return the class itself" if isinstance(result, base) else f"not a subclass of {base.__name__}"
-        )
-        raise BrokenPlugin(plugin, f"{name}() returned {result!r}, {it}{place(getattr(module, name, None))}")
+    name, base = hook(plugin.kind), KINDS[plugin.kind]
+    if not (isinstance(result, type) and issubclass(result, getattr(api, base))):
+        wanted = f"not a subclass of {base}{line_of(getattr(module, name, None))}"
+        raise BrokenPlugin(plugin, f"{name}() returned {result!r:.100}, {wanted}")
     found: type[Any] = result
     if missing := api.undefined(found):
-        raise BrokenPlugin(plugin, f"{found.__name__} does not define {' and '.join(missing)}{place(found)}")
+        raise BrokenPlugin(plugin, f"{found.__name__} does not define {' and '.join(missing)}{line_of(found)}")
     if not (isinstance(found.Params, type) and issubclass(found.Params, api.BaseParams)):
         what = f"{found.__name__}.Params is {found.Params!r}, not a subclass of simssl.Params"
-        raise BrokenPlugin(plugin, what + place(found))
+        raise BrokenPlugin(plugin, what + line_of(found))
     return found
 
 
-def place(found: Any) -> str:
-    """Where a function or class is defined, " (file:line)", or nothing where that is not known."""
+def line_of(found: Any) -> str:
+    """Where a function, a method or a class is defined, " (file:line)"; nothing where that is not known."""
     try:
-        return f" ({inspect.getsourcefile(found)}:{inspect.getsourcelines(found)[1]})"
+        return f" ({inspect.getsourcefile(found)}:{inspect.getsourcelines(found)[1] or 1})"
     except (OSError, TypeError):
         return ""
+
+
+def places_of(*plugins: type[Any]) -> list[str]:
+    """The code of these plugins' packages: files, and folders around files."""
+    places: list[str] = []
+    for plugin in plugins:
+        module = sys.modules.get(plugin.__module__.partition(".")[0])
+        places += getattr(module, "__path__", None) or filter(None, [getattr(module, "__file__", None)])
+    return places
 
 
 def _call_hook(plugin: Plugin, module: ModuleType) -> Any:
@@ -71,13 +77,24 @@ def _call_hook(plugin: Plugin, module: ModuleType) -> Any:
         manager.register(module)
         manager.check_pending()
         if not getattr(manager.hook, name).get_hookimpls():
-            raise BrokenPlugin(plugin, f"no hook found: define {name}() under @simssl.hookimpl in {plugin.module}")
+            raise BrokenPlugin(plugin, _no_hook(plugin, module))
         return getattr(manager.hook, name)()
     except pluggy.PluginValidationError as error:
         known = ", ".join(hook(kind) for kind in KINDS)
-        reason = " ".join(str(error).split())
+        reason = f"{' '.join(str(error).split())}{line_of(getattr(module, name, None))}"
         raise BrokenPlugin(plugin, f"its hook does not fit: {reason}; the hooks are {known}") from error
     except BrokenPlugin:
         raise
     except Exception as error:
         raise BrokenPlugin(plugin, f"{name}() raised {one_line(error, plugin.places)}") from error
+
+
+def _no_hook(plugin: Plugin, module: ModuleType) -> str:
+    name = hook(plugin.kind)
+    if callable(function := getattr(module, name, None)):
+        return f"{name}() is no hook: put @simssl.hookimpl above it{line_of(function)}"
+    others = [kind for kind in KINDS if hasattr(module, hook(kind))]
+    if others:
+        there = f"{hook(others[0])}(), whose entry point belongs in the group {group(others[0])}"
+        return f"no hook found: there is {there}, and no {name}() ({module.__file__})"
+    return f"no hook found: define {name}() under @simssl.hookimpl in {plugin.module} ({module.__file__})"

@@ -32,8 +32,8 @@ def plugins_of(path: Path) -> list[Plugin]:
 
 
 def module_name(file: str, sha256: str) -> str:
-    """What the file's module is called in this process; no import statement finds it."""
-    return f"simssl-file:{sha256[:12]}:{file}"
+    """What the file's module is called in this process."""
+    return "simssl_file_" + hashlib.sha256(f"{file} {sha256}".encode()).hexdigest()[:16]
 
 
 def _run(file: str, sha256: str, content: bytes) -> ModuleType:

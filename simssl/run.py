@@ -16,6 +16,7 @@ from simssl.errors import RunHeld, SimsslError, UserError, one_line
 from simssl.experiment.config import load as load_experiments
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
+from simssl.loading import places_of
 from simssl.measurement.evaluate import build, evaluate, why_skipped
 from simssl.measurement.metrics import missing, read_metrics
 from simssl.registry import Plugin, Registry
@@ -151,7 +152,8 @@ def _guarded(cell: Experiment, place: Workplace, device: torch.device, stop: Sto
     except SimsslError as error:
         outcome = Outcome(cell, folder.path, "failed", str(error), error)
     except Exception as error:  # a plugin's, or ours
-        outcome = Outcome(cell, folder.path, "failed", one_line(error), error)
+        near = places_of(*(place.registry.load(choice.kind, choice.name) for choice in cell.choices))
+        outcome = Outcome(cell, folder.path, "failed", one_line(error, near), error)
     place.warn(f"{outcome.status}: {outcome.message}")
     return outcome
 

@@ -37,7 +37,15 @@ BROKEN = {
     "exits": ("raise SystemExit(3)", "importing it raised SystemExit"),
     "skips": ("import pytest\npytest.skip('later', allow_module_level=True)", "importing it raised Skipped"),
     "no_hook": ("x = 1", "no hook found: define simssl_objective() under @simssl.hookimpl"),
-    "undecorated": ("def simssl_objectiv():\n    return int", "no hook found: define simssl_objective()"),
+    "unknown": ("def simssl_objectiv():\n    return int", "no hook found: define simssl_objective()"),
+    "undecorated": (
+        "def simssl_objective():\n    return int",
+        "simssl_objective() is no hook: put @simssl.hookimpl above it",
+    ),
+    "another_kind": (
+        "import simssl\n@simssl.hookimpl\ndef simssl_backbone():\n    return int",
+        "no hook found: there is simssl_backbone(), whose entry point belongs in the group simssl.backbones",
+    ),
     "misspelt": (
         "import simssl\n@simssl.hookimpl\ndef simssl_objectiv():\n    return int",
         "its hook does not fit: unknown hook 'simssl_objectiv'",
@@ -83,6 +91,7 @@ def test_a_broken_plugin_is_named_and_disturbs_no_other(
     (line,) = (line for line in checked.stdout.splitlines() if "BROKEN" in line)
     assert line.split()[:4] == [kind, "broken", "broken-dist", "1.0"]
     assert f"broken-dist 1.0 (broken_{case}) is broken: {reason}" in checked.stdout
+    assert f"/site-broken-dist/broken_{case}.py" in checked.stdout
     assert simssl("plugins").exit_code == 0
     assert simssl("run", small(objective={"name": "random"})).exit_code == 0
     section = {"objective": {"name": "broken"}} if kind == "objective" else {"trackers": [{"name": "broken"}]}

@@ -15,6 +15,7 @@ from simssl.experiment.document import Document, ExperimentError, Keys, Problem,
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
+from simssl.loading import places_of
 from simssl.registry import Registry
 
 T = TypeVar("T")
@@ -109,7 +110,8 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     try:
         J = len(views_of(objective, chosen.params))
     except Exception as error:
-        message = f"objective '{chosen.name}' cannot tell its views from its parameters: {one_line(error)}"
+        reason = one_line(error, places_of(objective))
+        message = f"objective '{chosen.name}' cannot tell its views from its parameters: {reason}"
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
         return

@@ -19,23 +19,26 @@ from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.blocks.targets import has_classes
 from simssl.errors import RunError, SimsslError, UserError, one_line
 from simssl.experiment.model import Choice
+from simssl.loading import line_of, places_of
 from simssl.measurement.metrics import Entry, Facts, read_facts, record
 from simssl.measurement.subject import FrozenSubject
 from simssl.registry import Registry
 from simssl.training.assemble import Assembly, building, derive_seed, seed_everything
+from simssl.training.contract import check_result
 from simssl.training.folder import RunFolder, write_whole
 from simssl.training.trackers import Trackers
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
     """The evaluator; UserError, before anything is trained, if it does not fit the data."""
-    with building(choice):
+    with building(choice, registry):
         evaluator: Evaluator = registry.load(choice.kind, choice.name)(choice.params)
         evaluator.check(data)
     unknown = evaluator.needs - NEEDS
     if unknown:
         known = ", ".join(sorted(NEEDS))
-        raise UserError(f"evaluator '{choice.name}' needs {', '.join(sorted(unknown))}; known are {known}")
+        line = line_of(type(evaluator))
+        raise UserError(f"evaluator '{choice.name}' needs {', '.join(sorted(unknown))}; known are {known}{line}")
     return evaluator
 
 
@@ -93,9 +96,9 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly:
     except (SimsslError, Skip):
         raise
     except Exception as error:
-        raise RunError(f"evaluator '{choice.label}' failed: {one_line(error)}") from error
-    if not result.metrics and not result.skipped:
-        raise RunError(f"evaluator '{choice.label}' measured nothing: its Result has no metrics")
+        near = places_of(type(evaluator), type(assembly.objective))
+        raise RunError(f"evaluator '{choice.label}' failed: {one_line(error, near)}") from error
+    check_result(evaluator, result)
     return replace(result, evaluator=choice.label)
 
 

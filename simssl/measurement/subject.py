@@ -13,6 +13,7 @@ from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.splits import selection
 from simssl.errors import RunError
 from simssl.training.assemble import Assembly, derive_seed
+from simssl.training.contract import check_layers, check_logits, check_posterior
 from simssl.training.folder import RunFolder, write_whole
 
 
@@ -52,6 +53,7 @@ class FrozenSubject:
         if layer == "representation":
             return self.posterior(x_BCHW).mean
         layers = self._objective.layers(x_BCHW)
+        check_layers(self._objective, layers, len(x_BCHW))
         if layer not in layers:
             has = ", ".join(["representation", *layers])
             raise Skip(f"{self._assembly.experiment.objective.name} has no layer '{layer}'; it has {has}")
@@ -68,11 +70,15 @@ class FrozenSubject:
 
     @torch.no_grad()
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return self._objective.posterior(x_BCHW)
+        posterior = self._objective.posterior(x_BCHW)
+        check_posterior(self._objective, posterior, len(x_BCHW))
+        return posterior
 
     @torch.no_grad()
     def decode(self, z_BD: Tensor) -> Tensor:
-        return self._objective.decode(z_BD)
+        logits_BCHW = self._objective.decode(z_BD)
+        check_logits(self._objective, logits_BCHW, (len(z_BD), *self._assembly.views.shape))
+        return logits_BCHW
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
         index_B = index_B.cpu() if isinstance(index_B, Tensor) else index_B

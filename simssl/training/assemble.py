@@ -12,13 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from simssl.api import Context, Data, Objective, Progress, Shape, views_of
-from simssl.errors import RunError, SimsslError, UserError, one_line
+from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
+from simssl.errors import ContractError, RunError, SimsslError, UserError, one_line, place_of
 from simssl.experiment.model import Choice, Experiment
+from simssl.loading import places_of
 from simssl.registry import Registry
+from simssl.training.contract import check_data, check_network, check_posterior, frozen
 from simssl.training.precision import allow_tf32
 from simssl.training.views import Views
+
+NewNetwork = Callable[[int], nn.Module]
 
 
 def derive_seed(seed: int, *names: str) -> int:
@@ -54,7 +59,7 @@ def prepare_numerics(experiment: Experiment) -> None:
 
 
 @contextmanager
-def building(choice: Choice) -> Iterator[None]:
+def building(choice: Choice, registry: Registry) -> Iterator[None]:
     """UserError, naming the plugin, if it cannot be built."""
     try:
         yield
@@ -63,19 +68,26 @@ def building(choice: Choice) -> Iterator[None]:
     except ValueError as error:
         raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
     except Exception as error:
-        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {one_line(error)}") from error
+        near = places_of(registry.load(*_names(choice)))
+        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {one_line(error, near)}") from error
 
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
     """The data set; UserError says what to put where if it cannot be had."""
+    found = registry.load(*_names(choice))
     try:
-        data: Data = registry.load(*_names(choice))(choice.params).load(root, progress)
+        dataset = found(choice.params)
+        data: Data = dataset.load(root, progress)
+    except ContractError as error:
+        raise UserError(f"dataset '{choice.name}': {error}{place_of(error, places_of(found))}") from error
     except (FileNotFoundError, ValueError) as error:
         raise UserError(f"dataset '{choice.name}': {error}") from error
     except SimsslError:
         raise
     except Exception as error:
-        raise RunError(f"dataset '{choice.name}' cannot be loaded: {one_line(error)}") from error
+        message = f"dataset '{choice.name}' cannot be loaded: {one_line(error, places_of(found))}"
+        raise RunError(message) from error
+    check_data(dataset.load, data)
     return data
 
 
@@ -114,7 +126,7 @@ class Model:
     steps: int
     generator: torch.Generator
     """Of views, order and noise; on the device."""
-    new_decoder: Callable[[], torch.nn.Module]
+    new_decoder: Callable[[], nn.Module]
 
     @property
     def views_per_step(self) -> int:
@@ -143,8 +155,7 @@ def build_model(
     seed_everything(derive_seed(experiment.seed, "weights"))
     views = Views(experiment.views, image_shape)
     shape = views.shape
-    with building(experiment.backbone):
-        backbone = registry.load(*_names(experiment.backbone))(experiment.backbone.params)
+    encoder, decoder = _networks(experiment.backbone, registry, shape)
     objective_class = registry.load(*_names(experiment.objective))
     images_per_step, steps = _work(experiment, objective_class, num_images)
     context = Context(
@@ -154,11 +165,15 @@ def build_model(
         images_per_step=images_per_step,
         steps=steps,
         binary=experiment.views.finish.threshold is not None,
-        encoder=building(experiment.backbone)(lambda outputs: backbone.encoder(shape, outputs)),
-        decoder=building(experiment.backbone)(lambda inputs: backbone.decoder(shape, inputs)),
+        encoder=encoder,
+        decoder=decoder,
     )
-    with building(experiment.objective):
-        objective = objective_class(experiment.objective.params, context).to(device)
+    with building(experiment.objective, registry):
+        objective = objective_class(experiment.objective.params, context)
+        if objective.trained:
+            with frozen(objective):
+                check_posterior(objective, objective.posterior(torch.zeros(2, *shape)), 2)
+        objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
@@ -170,5 +185,25 @@ def build_model(
         images_per_step,
         steps,
         generator,
-        lambda: backbone.decoder(shape, experiment.latent_dim).to(device),
+        lambda: decoder(experiment.latent_dim).to(device),
     )
+
+
+def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:
+    """What makes new encoders, by their outputs, and new decoders, by their inputs."""
+    with building(choice, registry):
+        backbone: Backbone = registry.load(*_names(choice))(choice.params)
+
+    def encoder(outputs: int) -> nn.Module:
+        with building(choice, registry):
+            network = backbone.encoder(shape, outputs)
+            check_network(backbone.encoder, network, shape, (outputs,))
+        return network
+
+    def decoder(inputs: int) -> nn.Module:
+        with building(choice, registry):
+            network = backbone.decoder(shape, inputs)
+            check_network(backbone.decoder, network, (inputs,), shape)
+        return network
+
+    return encoder, decoder

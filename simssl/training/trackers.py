@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from simssl.api import Result, RunInfo, Subject, Tracker
+from simssl.errors import one_line
+from simssl.loading import places_of
 
 
 class Trackers:
@@ -40,5 +42,6 @@ class Trackers:
         try:
             yield
         except Exception as error:
-            self._trackers.pop(name, None)
-            self._warn(f"the tracker '{name}' failed and is detached ({type(error).__name__}: {error})")
+            tracker = self._trackers.pop(name, None)
+            found = [type(tracker)] if tracker else []
+            self._warn(f"the tracker '{name}' failed and is detached: {one_line(error, places_of(*found))}")

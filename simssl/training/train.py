@@ -13,6 +13,7 @@ from simssl.errors import Interrupted, RunError, UserError
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
 from simssl.training.checkpoint import State
+from simssl.training.contract import check_terms, check_weights
 from simssl.training.folder import RunFolder
 from simssl.training.optimize import build_optimizer, clip_gradient, forget, set_learning_rate
 from simssl.training.precision import networks_in, step_in
@@ -127,6 +128,7 @@ class Trainer:
         with step_in(precision):
             with networks_in(precision, self.device):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+            check_terms(self.objective, terms)
             torch.stack(list(terms.loss.values())).sum().backward()
         return terms
 
@@ -145,6 +147,7 @@ class Trainer:
         assert self.optimizer is not None
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
+        check_weights(self.objective, weights_N, n)
         forget(self.optimizer, self.objective.restarted_parameters())
         if weights_N is None:
             return torch.randperm(n, generator=self.generator, device=self.device)

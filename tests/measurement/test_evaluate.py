@@ -77,7 +77,7 @@ def test_an_evaluator_must_measure_something(simssl: Command, small: Write, pack
     package("nothing-measured", "nothing_measured", code, evaluator="nothing")
     result = simssl("run", small(evaluators=[{"name": "nothing"}]))
     assert result.exit_code == 1
-    assert "evaluator 'nothing' measured nothing" in result.stderr
+    assert "run() measured nothing: its Result has no metrics" in result.stderr
 
 
 def test_a_later_measurement_leaves_the_record_of_the_training(simssl: Command, small: Write) -> None:

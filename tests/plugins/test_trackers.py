@@ -148,4 +148,4 @@ def test_a_tracker_that_fails_is_detached(
     package("clumsy-dist", f"clumsy_{method.split('(')[0]}", code, tracker="clumsy")
     result = simssl("run", small(trackers=[{"name": "clumsy"}]))
     assert result.exit_code == 0
-    assert result.stderr.count("the tracker 'clumsy' failed and is detached (ValueError: oops)") == 1
+    assert result.stderr.count("the tracker 'clumsy' failed and is detached: ValueError: oops") == 1
