@@ -16,8 +16,12 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from simssl.compatibility import API_VERSION
 from simssl.errors import ContractError
 from simssl.experiment.params import Params as BaseParams
+
+VERSION = API_VERSION
+"""Of this module, of the hooks and of `simssl.blocks`: raised by each change that breaks plugins."""
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from simssl import __version__
 from simssl.errors import Interrupted, SimsslError, one_line
 
 if TYPE_CHECKING:
@@ -54,10 +53,25 @@ def _echo(text: str) -> None:
     click.echo(text, err=True)
 
 
+def _print_versions(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from simssl.versions import versions
+
+        click.echo(versions())
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("--no-plugins", is_flag=True, help="Use the built-in plugins alone.")
-@click.version_option(__version__, prog_name="simssl")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Show the versions of simssl, Python, torch and CUDA.",
+)
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
     """What does a self-supervised method keep of the data, and what does it throw away?

@@ -41,6 +41,8 @@ class Plugin:
     """For a file, its absolute path."""
     distribution: str
     version: str
+    requires: str = ""
+    """The versions of simssl that the distribution is for, such as ">=0.1,<0.2"; "" for any."""
     sha256: str = ""
     """Of a file's content."""
 

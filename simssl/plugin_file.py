@@ -28,7 +28,7 @@ def plugins_of(path: Path) -> list[Plugin]:
     if not kinds:
         hooks = ", ".join(f"{hook(kind)}()" for kind in KINDS)
         raise UserError(f"--plugin {path} has no hook: define one of {hooks} under @simssl.hookimpl")
-    return [Plugin(kind, path.stem, file, "(file)", f"sha256:{sha256[:12]}", sha256) for kind in kinds]
+    return [Plugin(kind, path.stem, file, "(file)", f"sha256:{sha256[:12]}", sha256=sha256) for kind in kinds]
 
 
 def module_name(file: str, sha256: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from simssl.compatibility import requirement, shortcoming
 from simssl.errors import UserError, one_line
 from simssl.plugin import BUILTIN, KINDS, BrokenPlugin, ConflictingPlugins, Plugin, UnknownPlugin, group
 
@@ -57,6 +58,8 @@ class Registry:
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the plugin of this name and return its class; BrokenPlugin says what is wrong with it."""
         plugin = self.find(kind, name)
+        if reason := shortcoming(plugin.requires):
+            raise BrokenPlugin(plugin, reason)
         if plugin not in self._loaded:
             from simssl.loading import load
 
@@ -114,7 +117,8 @@ def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
     for dist in importlib.metadata.distributions():
         try:
             if "[simssl." in (dist.read_text("entry_points.txt") or ""):
-                by_distribution.setdefault(dist.metadata["Name"] or _folder(dist), _plugins_of(dist))
+                plugins = _plugins_of(dist)
+                by_distribution.setdefault(plugins[0].distribution if plugins else "", plugins)
         except Exception as error:
             unreadable[_folder(dist)] = one_line(error)
     return [plugin for plugins in by_distribution.values() for plugin in plugins], unreadable
@@ -122,9 +126,11 @@ def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
 
 def _plugins_of(dist: importlib.metadata.Distribution) -> list[Plugin]:
     kind_of = {group(kind): kind for kind in KINDS}
-    name, version = dist.metadata["Name"] or _folder(dist), dist.version or "?"
+    about = dist.metadata
+    name, version = about["Name"] or _folder(dist), about["Version"] or "?"
+    requires = "" if name == BUILTIN else requirement(about.get_all("Requires-Dist") or ())
     points = (point for point in dist.entry_points if point.group in kind_of)
-    return [Plugin(kind_of[point.group], point.name, point.value, name, version) for point in points]
+    return [Plugin(kind_of[point.group], point.name, point.value, name, version, requires) for point in points]
 
 
 def _folder(dist: importlib.metadata.Distribution) -> str:

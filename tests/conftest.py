@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -56,13 +56,14 @@ def small(tmp_path: Path) -> Callable[..., Path]:
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Installs a plugin package of someone else's, for the length of a test: a module and its metadata."""
 
-    def install(distribution: str, module: str, code: str, **entry_points: str) -> Path:
-        """`entry_points`: kind -> name in YAML."""
+    def install(distribution: str, module: str, code: str, requires: Sequence[str] = (), **entry_points: str) -> Path:
+        """`requires`: other distributions, with their versions; `entry_points`: kind -> name in YAML."""
         site = tmp_path / f"site-{distribution}"
         info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(parents=True)
         (site / f"{module}.py").write_text(textwrap.dedent(code))
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        head = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n"
+        (info / "METADATA").write_text(head + "".join(f"Requires-Dist: {text}\n" for text in requires))
         points = (f"[simssl.{kind}s]\n{name} = {module}\n" for kind, name in entry_points.items())
         (info / "entry_points.txt").write_text("\n".join(points))
         monkeypatch.syspath_prepend(str(site))

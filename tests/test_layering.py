@@ -12,13 +12,13 @@ CORE = sorted((ROOT / "simssl").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins" / "simssl_plugins").rglob("*.py"))
 
 LAYERS = [
-    {"simssl", "simssl.errors"},
+    {"simssl", "simssl.errors", "simssl.compatibility"},
     {"simssl.experiment.params", "simssl.hookspecs", "simssl.api"},
     {"simssl.plugin", "simssl.plugin_file", "simssl.loading", "simssl.registry", "simssl.experiment"},
     {"simssl.training"},
     {"simssl.measurement"},
     {"simssl.run"},
-    {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.testing", "simssl.__main__"},
+    {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.versions", "simssl.testing", "simssl.__main__"},
 ]
 LEAVES = {"simssl.blocks", "simssl.training.distributed"}
 """They import nothing of ours but each other, and anyone may import them."""
