@@ -214,6 +214,9 @@ class Objective(nn.Module, ABC):
 
     Params: ClassVar[type[BaseParams]] = BaseParams
     trained: ClassVar[bool] = True
+    capturable: ClassVar[bool] = True
+    """False for a method whose step does on the host what a replay of its operations on the device would not repeat;
+    it is trained step by step then."""
     views: tuple[str, ...] = ()
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
     A class attribute, or a property of `self.params` alone: it is asked before the networks are built."""

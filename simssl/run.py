@@ -25,8 +25,8 @@ from simssl.training.environment import Record, describe, now, recalling, tell_o
 from simssl.training.folder import RunFolder, write_whole
 from simssl.training.precision import shortfall
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers
-from simssl.training.train import Trainer, restore_trained, run_info, train
+from simssl.training.trackers import Trackers, run_info
+from simssl.training.train import Trainer, restore_trained, train
 
 Say = Callable[[str], None]
 

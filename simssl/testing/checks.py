@@ -29,6 +29,7 @@ from simssl.testing.fixtures import (
     tiny_assembly,
 )
 from simssl.testing.host_sync import refuse_host_synchronisation
+from simssl.testing.recording import Recorder
 from simssl.training import checkpoint
 from simssl.training.folder import RunFolder
 from simssl.training.trackers import Trackers
@@ -240,6 +241,19 @@ def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None
         assembly.objective.after_step(half)
 
 
+def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) -> None:
+    """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps."""
+    if not objective.trained or not objective.capturable:
+        return
+    eager, replayed = tiny_assembly(objective), tiny_assembly(objective)
+    recorder = Recorder()
+    _train(eager, folder / "eager", 10)
+    _train(replayed, folder / "replayed", 10, graphs=recorder)
+    assert recorder.replays, "its step cannot be captured, for the reason in the log; or declare `capturable = False`"
+    for name, value in eager.objective.state_dict().items():
+        assert torch.equal(value, replayed.objective.state_dict()[name]), f"{name} differs where steps are replayed"
+
+
 def decoder_returns_images(objective: type[Objective], folder: Path) -> None:
     built = tiny_assembly(objective).objective
     if not built.decodes:
@@ -259,9 +273,9 @@ def _encode(objective: Objective, images: int = 4) -> Tensor:
         return objective.eval().posterior(x_BCHW).mean
 
 
-def _train(assembly: Any, folder: Path, steps: int, save: bool = False) -> None:
+def _train(assembly: Any, folder: Path, steps: int, save: bool = False, graphs: Recorder | None = None) -> None:
     folder.mkdir(exist_ok=True)
-    trainer = Trainer(assembly, RunFolder(folder))
+    trainer = Trainer(assembly, RunFolder(folder), graphs)
     trainer.restore()
     while assembly.steps and trainer.step < steps:
         trainer.train_step()
@@ -368,6 +382,7 @@ CHECKS: dict[str, dict[str, Check]] = {
             state_survives_a_round_trip,
             resumed_run_is_bit_equal,
             host_never_waits_in_a_step,
+            replayed_steps_are_the_eager_ones,
             decoder_returns_images,
         ),
         "evaluator": (result_is_well_formed, result_repeats, model_is_left_alone),

@@ -21,7 +21,7 @@ class LARS(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        lr: float,
+        lr: float | Tensor,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
@@ -48,7 +48,7 @@ class LARS(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
         velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(_update(weight, group))
-        weight.sub_(velocity, alpha=group["lr"])
+        weight.sub_(velocity * group["lr"])
 
 
 def _update(weight: Tensor, group: dict[str, Any]) -> Tensor:

@@ -27,6 +27,8 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
     optimizer = OPTIMIZERS[settings.name](groups, **settings.model_dump(exclude={"name"}))
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
+        if "capturable" in group:
+            group["capturable"] = any(weight.is_cuda for weight in group["params"])
     return optimizer
 
 
@@ -45,11 +47,33 @@ def clip_gradient(optimizer: torch.optim.Optimizer, norm: float | None) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, norm)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int, steps: int) -> None:
-    """Give every group its learning rate for a step (from 0)."""
-    factor = learning_rate_factor(schedule, step, steps)
-    for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+class LearningRates:
+    """The learning rate of every parameter group at every step, in a table on the device.
+
+    The host fills it once with `initial_lr` times `learning_rate_factor`: in float64 on a CPU, and on CUDA rounded to
+    float32, the only type of which the fused optimisers take a rate from the device.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, schedule: Schedule, steps: int, device: torch.device) -> None:
+        varies = schedule.name != "constant" or schedule.warmup > 0
+        factors = [learning_rate_factor(schedule, step, steps) for step in range(steps if varies else 1)]
+        factor_S = torch.tensor(factors, dtype=torch.float64)
+        dtype = torch.float32 if device.type == "cuda" else torch.float64
+        self._optimizer = optimizer
+        self._tables = [(factor_S * group["initial_lr"]).to(device, dtype) for group in optimizer.param_groups]
+        self._rates = [rate_S[:1].clone() for rate_S in self._tables]
+        self.attach()
+
+    def attach(self) -> None:
+        """Give the optimiser its learning rates, after it was built or has loaded a state."""
+        for group, rate_1 in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate_1.view(())
+
+    def look_up(self, step: Tensor) -> None:
+        """Give every group its learning rate for a step (from 0; a 0-d integer on the device)."""
+        for rate_S, rate_1 in zip(self._tables, self._rates, strict=True):
+            if len(rate_S) > 1:
+                torch.index_select(rate_S, 0, step.view(1), out=rate_1)
 
 
 def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:

@@ -12,7 +12,8 @@ from simssl.errors import RunError
 
 
 class TermWindow:
-    """The terms since the last reading. `add` never makes the host wait for the device."""
+    """The terms since the last reading. `add` never makes the host wait for the device, nor does it count: it may be
+    part of what is captured once and replayed."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -21,22 +22,26 @@ class TermWindow:
         self.bad_step: Tensor | None = None  # of each term, the first step at which it was not finite, or 0
         self.count = 0
 
-    def add(self, step: int, terms: Terms) -> None:
-        """Add the terms of a step (from 1)."""
+    def add(self, step: Tensor, terms: Terms) -> None:
+        """Add the terms of a step (from 1; a 0-d integer on the device)."""
         values = torch.stack([t.detach().float() for t in (*terms.loss.values(), *terms.monitor.values())])
         if self.sums is None or self.bad_step is None:
             self.names, self.losses = [*terms.loss, *terms.monitor], len(terms.loss)
             self.sums, self.bad_step = torch.zeros_like(values), torch.zeros_like(values, dtype=torch.long)
         self.sums += values
-        self.bad_step = torch.where((self.bad_step == 0) & ~values.isfinite(), step, self.bad_step)
-        self.count += 1
+        self.bad_step.copy_(torch.where((self.bad_step == 0) & ~values.isfinite(), step, self.bad_step))
+
+    def tensors(self) -> list[Tensor]:
+        """What `add` writes to."""
+        return [tensor for tensor in (self.sums, self.bad_step) if tensor is not None]
 
     def read(self, run: str) -> dict[str, float]:
         """The mean of each term and, as "loss", the sum of the loss terms; then the window is empty."""
         self.refuse_not_finite(run)
         assert self.sums is not None
         means = (self.sums / self.count).tolist()
-        self.sums, self.count = torch.zeros_like(self.sums), 0
+        self.sums.zero_()
+        self.count = 0
         return {"loss": sum(means[: self.losses]), **dict(zip(self.names, means, strict=True))}
 
     def refuse_not_finite(self, run: str) -> None:

@@ -8,6 +8,24 @@ from contextlib import contextmanager
 from simssl.api import Result, RunInfo, Subject, Tracker
 from simssl.errors import one_line
 from simssl.loading import places_of
+from simssl.training.assemble import Assembly
+from simssl.training.folder import RunFolder
+
+
+def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
+    """What trackers are told of a run that starts after `step` steps."""
+    experiment = assembly.experiment
+    return RunInfo(
+        directory=folder.path,
+        experiment=experiment.name,
+        objective=experiment.objective.name,
+        seed=experiment.seed,
+        device=str(assembly.device),
+        start_step=step,
+        steps=assembly.steps,
+        views_per_step=assembly.views_per_step,
+        settings=experiment.resolved,
+    )
 
 
 class Trackers:

@@ -7,16 +7,19 @@ import time
 import torch
 from torch import Tensor
 
-from simssl.api import RunInfo, Terms
 from simssl.blocks.gaussian import moments
 from simssl.errors import Interrupted, RunError, UserError
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
 from simssl.training.checkpoint import State
-from simssl.training.contract import check_terms, check_weights
+from simssl.training.contract import check_weights
+from simssl.training.cuda_graph import CudaGraphs
 from simssl.training.folder import RunFolder
-from simssl.training.optimize import build_optimizer, clip_gradient, forget, set_learning_rate
-from simssl.training.precision import networks_in, step_in
+from simssl.training.launch import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
+from simssl.training.optimize import forget
+from simssl.training.pool import pool_of
+from simssl.training.snapshot import held, same
+from simssl.training.step import Step
 from simssl.training.stop import Stop
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
@@ -36,27 +39,12 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
             if stop.signum is not None:
                 trainer.save()
                 raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    trainer.release()
     if not assembly.objective.trained:
         batches = assembly.views.plain_batches(trainer.images_NCHW, assembly.device)
         assembly.objective.fit(batches, assembly.generator)
     trainer.done = True
     trainer.save()
-
-
-def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
-    """What trackers are told of a run that starts after `step` steps."""
-    experiment = assembly.experiment
-    return RunInfo(
-        directory=folder.path,
-        experiment=experiment.name,
-        objective=experiment.objective.name,
-        seed=experiment.seed,
-        device=str(assembly.device),
-        start_step=step,
-        steps=assembly.steps,
-        views_per_step=assembly.views_per_step,
-        settings=experiment.resolved,
-    )
 
 
 def trained_state(folder: RunFolder) -> State:
@@ -88,70 +76,85 @@ def _restore_weights(assembly: Assembly, folder: RunFolder, state: State) -> Non
 
 
 class Trainer:
-    """The state of a training run, and what one step does to it."""
+    """The state of a training run, and what the next steps do to it.
 
-    def __init__(self, assembly: Assembly, folder: RunFolder) -> None:
-        settings = assembly.experiment.training
-        self.assembly, self.folder, self.settings = assembly, folder, settings
+    `graphs` captures steps and replays them; on CUDA it is there by itself.
+    """
+
+    def __init__(self, assembly: Assembly, folder: RunFolder, graphs: Graphs | None = None) -> None:
+        self.assembly, self.folder, self.settings = assembly, folder, assembly.experiment.training
         self.objective, self.generator, self.device = assembly.objective, assembly.generator, assembly.device
-        self.images_NCHW = assembly.data.train.images.to(self.device)
-        groups = self.objective.parameter_groups()
-        self.optimizer = build_optimizer(settings.optimizer, groups) if assembly.steps else None
-        self.window = TermWindow()
-        self.step = self.epoch = self.position = 0
-        self.order = torch.empty(0, dtype=torch.long, device=self.device)
+        images_NCHW, self._batch = assembly.data.train.images, assembly.images_per_step
+        self.pool = pool_of(images_NCHW, self.device, LONGEST * self._batch)
+        self.images_NCHW = self.pool.images_NCHW
+        self.unit = Step(assembly, self.pool) if assembly.steps else None
+        """What a step does; None for what is not trained."""
+        self.graphs = CudaGraphs(self.device, self.generator) if self.device.type == "cuda" else graphs
+        self._launch: Launcher | None = None
+        self.window = self.unit.window if self.unit else TermWindow()
+        self.step = self.epoch = 0
+        self.position = len(self.images_NCHW)
         self.done = False
         self.seconds = 0.0
         self._clock = self._saved_at = time.perf_counter()
 
-    # --- one step -------------------------------------------------------------------------------------
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        assert self.unit is not None
+        return self.unit.optimizer
+
+    # --- steps ----------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
-        """Draw a batch, descend, and count."""
-        assert self.optimizer is not None
-        steps = self.assembly.steps
+        """Launch what comes next, and count: one step, or several where they are captured."""
+        assert self.unit is not None
+        if self.position + self._batch > len(self.images_NCHW):
+            self._begin_epoch()
+        self.pool.ready(self.position + self._batch)
+        self._launch = self._launch or self._launcher(self.unit)
+        left = (len(self.images_NCHW) - self.position) // self._batch
+        steps = next_launch(self.step, self.assembly.steps, self.settings.log_every, left, self._launch.longest)
+        end = self.position + steps * self._batch
+        self.pool.ready(end)
+        self._launch(steps)
+        self.pool.launched(end)
+        self.position = end
+        self.step += steps
+        self.window.count += steps
+
+    def _launcher(self, unit: Step) -> Launcher:
+        """Captured steps if that can be, where the run stands."""
         self.objective.train()
-        index_B = self._next_images()
-        x_BJCHW = self.assembly.views.batch(self.images_NCHW[index_B], self.objective.views, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms = self._descend(x_BJCHW, index_B)
-        clip_gradient(self.optimizer, self.settings.gradient_clip)
-        set_learning_rate(self.optimizer, self.settings.schedule, self.step, steps)
-        self.optimizer.step()
-        self.step += 1
-        self.objective.after_step(torch.full((), self.step / steps, device=self.device))
-        self.window.add(self.step, terms)
+        longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)
+        name = self.assembly.experiment.objective.name
+        return launcher(unit, self.graphs, name, self.step, self.position, longest)
 
-    def _descend(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
-        """The terms of the loss, whose gradient every parameter has then."""
-        precision = self.settings.precision
-        with step_in(precision):
-            with networks_in(precision, self.device):
-                terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
-            check_terms(self.objective, terms)
-            torch.stack(list(terms.loss.values())).sum().backward()
-        return terms
-
-    def _next_images(self) -> Tensor:
-        """The next images of the epoch's order; an incomplete batch is dropped and the order drawn anew."""
-        B = self.assembly.images_per_step
-        if self.position + B > len(self.order):
-            self.order = self._draw_order()
-            self.position = 0
-            self.epoch += 1
-        self.position += B
-        return self.order[self.position - B : self.position]
-
-    def _draw_order(self) -> Tensor:
+    def _begin_epoch(self) -> None:
+        """Draw the order of the images anew; what was left of the last one is dropped."""
+        assert self.unit is not None
         n = len(self.images_NCHW)
-        assert self.optimizer is not None
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
+        before = held(self.objective)
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
         check_weights(self.objective, weights_N, n)
         forget(self.optimizer, self.objective.restarted_parameters())
+        self.objective.train()
+        if isinstance(self._launch, Captured) and not same(before, held(self.objective)):
+            self._launch = None  # captured steps would go on with what was there before
         if weights_N is None:
-            return torch.randperm(n, generator=self.generator, device=self.device)
-        return torch.multinomial(weights_N, n, replacement=True, generator=self.generator)
+            order_N = torch.randperm(n, generator=self.generator, device=self.device)
+        else:
+            order_N = torch.multinomial(weights_N, n, replacement=True, generator=self.generator)
+        self.unit.order_N.copy_(order_N)
+        self.epoch += 1
+        self._stand_at(0)
+
+    def _stand_at(self, position: int) -> None:
+        """Go on with the image at this position of the order."""
+        assert self.unit is not None
+        self.position = position
+        self.unit.place(self.step, position)
+        self.pool.begin(self.unit.order_N, position)
 
     @torch.no_grad()
     def _encode_all(self) -> Tensor:
@@ -165,6 +168,10 @@ class Trainer:
         """Mean (D,) and covariance (D, D) of the training images' representations, to sample about."""
         mean_D, covariance_DD = moments(self._encode_all())
         return mean_D.cpu(), covariance_DD.cpu()
+
+    def release(self) -> None:
+        """Give back what captured steps hold of the device's memory."""
+        self._launch = self.graphs = None
 
     # --- records and checkpoints ----------------------------------------------------------------------
 
@@ -207,11 +214,13 @@ class Trainer:
         }
         if self.done:
             return state | ({"representations": self._moments()} if self.objective.decodes else {})
+        if self.unit is None:
+            return state
         return state | {
             "epoch": self.epoch,
             "position": self.position,
-            "order": self.order,
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "order": self.unit.order_N,
+            "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "random": checkpoint.random_states(self.device),
             "window": self.window.state(),
@@ -235,10 +244,13 @@ class Trainer:
             self._restore_training(state)
 
     def _restore_training(self, state: State) -> None:
-        self.epoch, self.position = state["epoch"], state["position"]
-        self.order = state["order"].to(self.device)
-        if self.optimizer:
-            self.optimizer.load_state_dict(state["optimizer"])
+        if self.unit is None:
+            return
+        self.epoch = state["epoch"]
+        self.unit.order_N.copy_(state["order"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.unit.rates.attach()
+        self.window.restore(state["window"], self.device)
+        self._stand_at(state["position"])
         self.generator.set_state(state["generator"])
         checkpoint.restore_random_states(state["random"], self.device)
-        self.window.restore(state["window"], self.device)

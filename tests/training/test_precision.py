@@ -36,9 +36,10 @@ class Watching(TinyObjective):
 
 
 def trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watching) -> Trainer:
-    found = Trainer(tiny_assembly(objective), RunFolder(folder))
-    found.settings = found.settings.model_copy(update={"precision": precision})
-    return found
+    assembly = tiny_assembly(objective)
+    training = assembly.experiment.training.model_copy(update={"precision": precision})
+    object.__setattr__(assembly.experiment, "training", training)
+    return Trainer(assembly, RunFolder(folder))
 
 
 @pytest.mark.parametrize(

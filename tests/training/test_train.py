@@ -19,19 +19,39 @@ from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 
 
-def trainer(folder: Path, objective: type[Objective] = TinyObjective) -> Trainer:
-    return Trainer(tiny_assembly(objective), RunFolder(folder))
+def trainer(folder: Path, objective: type[Objective] = TinyObjective, **training: object) -> Trainer:
+    assembly = tiny_assembly(objective)
+    changed = assembly.experiment.training.model_copy(update=training)
+    object.__setattr__(assembly.experiment, "training", changed)
+    return Trainer(assembly, RunFolder(folder))
+
+
+class Showing(TinyObjective):
+    """Remembers which images it was shown."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.shown = [*getattr(self, "shown", []), index_B.clone()]
+        return super().forward(x_BJCHW, index_B, generator)
+
+
+def shown(found: Trainer, steps: int) -> Tensor:
+    """The images of the next steps, one after the other."""
+    found.objective.shown = []
+    for _ in range(steps):
+        found.train_step()
+    return torch.cat(found.objective.shown)
 
 
 def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(tmp_path: Path) -> None:
-    found = trainer(tmp_path)
-    orders = [torch.cat([found._next_images() for _ in range(16)]) for _ in range(2)]
+    found = trainer(tmp_path, Showing)
+    found.assembly.steps = 32
+    orders = [shown(found, 16) for _ in range(2)]
     for order in orders:
         assert torch.equal(order.sort().values, torch.arange(96))
     assert not torch.equal(*orders)
 
 
-class Weighted(TinyObjective):
+class Weighted(Showing):
     """Draws images of even index alone."""
 
     def before_epoch(self, epoch: int, encode_all: Callable[[], Tensor], generator: torch.Generator) -> Tensor:
@@ -42,7 +62,8 @@ class Weighted(TinyObjective):
 
 def test_sampling_weights_of_an_objective_are_drawn_from(tmp_path: Path) -> None:
     found = trainer(tmp_path, Weighted)
-    drawn = torch.cat([found._next_images() for _ in range(17)])
+    found.assembly.steps = 17
+    drawn = shown(found, 17)
     assert bool((drawn % 2 == 0).all())
     assert found.objective.epochs == [0, 1]
     assert found.objective.training
@@ -198,13 +219,14 @@ def test_bfloat16_trains_with_losses_in_float32(
 
 def test_the_optimiser_has_the_files_settings(small: Callable[..., Path]) -> None:
     from simssl.experiment.settings import Adam
-    from simssl.training.optimize import build_optimizer, set_learning_rate
+    from simssl.training.optimize import LearningRates, build_optimizer
 
     settings = Adam(lr=0.02, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.3)
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
     optimizer = build_optimizer(settings, [{"params": [weights[0]]}, {"params": [weights[1]], "lr": 0.5}])
     assert optimizer.defaults.items() >= {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.3}.items()
-    set_learning_rate(optimizer, Schedule(warmup=0.5), step=0, steps=4)
+    rates = LearningRates(optimizer, Schedule(warmup=0.5), 4, torch.device("cpu"))
+    rates.look_up(torch.tensor(0))
     assert [group["lr"] for group in optimizer.param_groups] == [0.01, 0.25]
 
 
@@ -212,8 +234,7 @@ def test_the_schedule_reaches_every_step(tmp_path: Path) -> None:
     """With a warm-up, the first step is a sixteenth of what it is without."""
     moved = []
     for schedule in (Schedule(), Schedule(warmup=0.99)):
-        found = trainer(tmp_path)
-        found.settings = found.settings.model_copy(update={"schedule": schedule})
+        found = trainer(tmp_path, schedule=schedule)
         before = torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach().clone()
         found.train_step()
         moved.append(torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach() - before)
@@ -282,8 +303,7 @@ class Watching(TinyObjective):
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_precision_is_that_of_the_networks(precision: str, dtype: torch.dtype, tmp_path: Path) -> None:
-    found = trainer(tmp_path, Watching)
-    found.settings = found.settings.model_copy(update={"precision": precision})
+    found = trainer(tmp_path, Watching, precision=precision)
     found.train_step()
     assert found.objective.seen == dtype
 

@@ -1,0 +1,76 @@
+"""Capture and replay on a CUDA device (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs)."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+
+import torch
+
+
+class CudaGraphs:
+    """Captures on one stream, into one pool of memory, the graphs of a run, which are never replayed at once.
+
+    No graph reads what another has left in the pool: all that lasts lies outside of it. `generator` is the run's, whose
+    draws a replay continues.
+    """
+
+    def __init__(self, device: torch.device, generator: torch.Generator) -> None:
+        self._device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+        self._generator = generator
+        self._stream = torch.cuda.Stream(self._device)
+        self._pool = torch.cuda.graph_pool_handle()
+        self._warm = False
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[None]:
+        """On the stream of the captures, after what was launched before, and before what is launched after."""
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
+
+    def warm_up(self, call: Callable[[], None]) -> None:
+        """The first call may make the host wait, as libraries do that are loaded in it; the others may not."""
+        torch.cuda.set_sync_debug_mode("error" if self._warm else "default")
+        try:
+            with self._beside():
+                call()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        self._warm = True
+
+    def capture(self, call: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self._generator)
+        torch.cuda.synchronize(self._device)
+        gc.collect()
+        torch.cuda.empty_cache()
+        with self._beside():
+            graph.capture_begin(pool=self._pool)
+            try:
+                call()
+            except BaseException:
+                with contextlib.suppress(RuntimeError):  # the capture is invalid, which is what is being told
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        return graph.replay
+
+    def seconds(self, replay: Callable[[], None]) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        replay()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1000
+
+    def give_up(self) -> None:
+        """A generator that was being captured refuses to draw ever after; give both a state that never was."""
+        torch.cuda.synchronize(self._device)
+        for generator in (self._generator, torch.cuda.default_generators[self._device.index]):
+            fresh = torch.Generator(self._device)
+            fresh.set_state(generator.get_state())
+            generator.graphsafe_set_state(fresh)

@@ -1,0 +1,129 @@
+"""Images that are streamed to the device arrive in time, in their places, and change nothing of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from simssl.testing.fixtures import tiny_assembly
+from simssl.testing.recording import Recorder
+from simssl.training.folder import RunFolder
+from simssl.training.launch import LONGEST
+from simssl.training.pool import CopyStream, Pool, Resident, Streamed, pool_of, put
+from simssl.training.train import Trainer
+
+
+class Late:
+    """Copies that arrive at the last moment that is allowed, as on a stream of their own."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Tensor, int, Tensor]] = []
+        self.copied = 0
+        self.ahead = 0
+
+    def copy(self, images_NCHW: Tensor, index_M: Tensor, ring_RCHW: Tensor, row: int, ahead: bool) -> None:
+        assert len(index_M) <= len(ring_RCHW) // 2
+        self.waiting.append((ring_RCHW, row, images_NCHW[index_M]))
+        self.copied += len(index_M)
+        self.ahead += len(index_M) if ahead else 0
+
+    def arrive(self) -> None:
+        while self.waiting:
+            put(*self.waiting.pop(0))
+
+    def launched(self) -> None:
+        return
+
+
+class Early(Late):
+    """Copies that arrive at once, before a launch that may still be under way has taken its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[Tensor] = []
+
+    def copy(self, images_NCHW: Tensor, index_M: Tensor, ring_RCHW: Tensor, row: int, ahead: bool) -> None:
+        super().copy(images_NCHW, index_M, ring_RCHW, row, ahead)
+        super().arrive()
+
+
+@pytest.mark.parametrize("copies", [Late, Early])
+@pytest.mark.parametrize(("batch", "ring", "launches"), [(4, 16, (1, 2, 1)), (3, 24, (4, 1, 3, 2)), (5, 10, (1,))])
+def test_every_batch_finds_its_images_also_while_the_next_are_copied(
+    copies: type[Late], batch: int, ring: int, launches: tuple[int, ...]
+) -> None:
+    """A launch takes its images only after the copies for the next one were made: none of its rows is overwritten."""
+    images_NCHW = torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1)
+    ring_RCHW = torch.full((ring, 1, 1, 1), 255, dtype=torch.uint8)
+    lane = copies()
+    pool = Streamed(images_NCHW, ring_RCHW, lane)
+    generator = torch.Generator().manual_seed(0)
+    for start in (0, 2 * batch, 0):
+        order_N = torch.randperm(50, generator=generator)
+        pool.begin(order_N, start)
+        position, number = start, 0
+        while position + batch <= 50:
+            steps = min(launches[number % len(launches)], (50 - position) // batch)
+            end = position + steps * batch
+            pool.ready(end)
+            pool.launched(end)
+            for first in range(position, end, batch):
+                place_B = first + torch.arange(batch)
+                index_B = order_N[place_B]
+                assert torch.equal(pool.take(index_B, place_B), images_NCHW[index_B])
+            position, number = end, number + 1
+    assert lane.ahead > 0.5 * lane.copied
+
+
+def test_a_run_on_streamed_images_is_the_same(tmp_path: Path) -> None:
+    """Eager and captured, over three epochs, resumed in the second."""
+
+    def go_on(folder: str, streamed: bool, graphs: Recorder | None, steps: int) -> Trainer:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        found = Trainer(tiny_assembly(steps=48), RunFolder(tmp_path / folder), graphs)
+        if streamed:
+            ring_RCHW = torch.empty(2 * LONGEST * 6, *found.images_NCHW.shape[1:], dtype=torch.uint8)
+            assert found.unit is not None
+            pool: Pool = Streamed(found.images_NCHW, ring_RCHW, Late())
+            found.pool = found.unit.pool = pool
+        found.restore()
+        while found.step < steps:
+            found.train_step()
+        return found
+
+    expected = go_on("resident", False, None, 40).objective.state_dict()
+    go_on("parts", True, Recorder(), 20).save()
+    for found in (go_on("eager", True, None, 40), go_on("parts", True, Recorder(), 40)):
+        for name, value in expected.items():
+            assert torch.equal(value, found.objective.state_dict()[name]), name
+
+
+def test_a_cpu_takes_the_images_from_where_they_are() -> None:
+    images_NCHW = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+    assert pool_of(images_NCHW, torch.device("cpu"), 2).images_NCHW is images_NCHW
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "simssl")
+    device, images_NCHW = torch.device("cuda"), torch.randint(0, 256, (1000, 3, 8, 8), dtype=torch.uint8)
+    assert isinstance(pool_of(images_NCHW, device, 64), Resident)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (images_NCHW.nbytes, 0))
+    pool = pool_of(images_NCHW, device, 64)
+    assert isinstance(pool, Streamed)
+    assert isinstance(pool._copies, CopyStream)
+    assert "are streamed from the host" in caplog.text
+    order_N = torch.randperm(1000, device=device)
+    pool.begin(order_N, 0)
+    taken = []
+    for first in range(0, 960, 64):
+        pool.ready(first + 64)
+        place_B = first + torch.arange(64, device=device)
+        taken.append(pool.take(order_N[place_B], place_B))
+        pool.launched(first + 64)
+    assert torch.equal(torch.cat(taken).cpu(), images_NCHW[order_N[:960].cpu()])
