@@ -331,7 +331,7 @@ def test_the_optimiser_forgets_the_classifier_at_each_epoch(tmp_path: Path, monk
     )
     assert all(value.any() for state in classifier for value in state.values())
     held = [value for state in classifier for value in state.values()]
-    found._draw_order()
+    found._begin_epoch()
     assert not any(value.any() for value in held)
     assert all(state["step"].item() == 16 for state in encoder)
     go_on(found, 17)

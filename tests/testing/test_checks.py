@@ -12,6 +12,7 @@ from torch import Tensor
 from simssl.api import Evaluator, Metric, Result, Subject, Terms
 from simssl.testing.checks import (
     model_is_left_alone,
+    replayed_steps_are_the_eager_ones,
     result_repeats,
     small_step_along_the_negative_gradient_lowers_the_loss,
 )
@@ -45,6 +46,13 @@ def test_a_descent_is_found(tmp_path: Path) -> None:
 def test_what_does_not_descend_is_found(objective: type[TinyObjective], tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="times the weights' length change it by"):
         small_step_along_the_negative_gradient_lowers_the_loss(objective, tmp_path)
+
+
+def test_a_step_that_cannot_be_captured_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="its step cannot be captured"):
+        replayed_steps_are_the_eager_ones(Forgetful, tmp_path)
+    declared = type("Declared", (Forgetful,), {"capturable": False})
+    replayed_steps_are_the_eager_ones(declared, tmp_path)
 
 
 class Counting(Evaluator):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer
+from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer, Schedule
 from simssl.testing.fixtures import tiny_assembly
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.folder import RunFolder
-from simssl.training.optimize import build_optimizer, clip_gradient
+from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient, learning_rate_factor
 from simssl.training.train import Trainer
 
 ALL: list[Optimizer] = [
@@ -124,6 +124,22 @@ def test_the_host_never_waits_for_a_step(settings: Optimizer, tmp_path: Path) ->
     found = trainer(tmp_path, settings, gradient_clip=0.5)
     with refuse_host_synchronisation():
         found.train_step()
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.99])
+def test_the_rates_of_all_steps_are_the_schedules_bit_for_bit(name: str, warmup: float) -> None:
+    """Of each group its own; loading a state does not part the optimiser from them."""
+    schedule = Schedule.model_validate({"name": name, "warmup": warmup})
+    weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
+    optimizer = build_optimizer(Adam(lr=0.3), [{"params": [weights[0]]}, {"params": [weights[1]], "lr": 8e-5}])
+    rates = LearningRates(optimizer, schedule, 37, torch.device("cpu"))
+    optimizer.load_state_dict(optimizer.state_dict())
+    rates.attach()
+    for step in range(37):
+        rates.look_up(torch.tensor(step))
+        factor = learning_rate_factor(schedule, step, 37)
+        assert [float(group["lr"]) for group in optimizer.param_groups] == [0.3 * factor, 8e-5 * factor]
 
 
 def test_a_long_gradient_is_shortened_and_a_short_one_stays() -> None:
