@@ -13,8 +13,8 @@ from simssl.errors import Interrupted, SimsslError, one_line
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
-    from simssl.measurement.runs import Run
     from simssl.registry import Registry
+    from simssl.report.runs import Run
     from simssl.run import Outcome, Workplace
 
 
@@ -187,7 +187,7 @@ def _echo_what_is_logged() -> None:
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     """The table of what is measured, then what is not."""
-    from simssl.measurement.runs import load_all
+    from simssl.report.runs import load_all
 
     unreadable = _print_table(*load_all(o.folder for o in outcomes if o.status in ("done", "already done")))
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
@@ -209,12 +209,13 @@ def _print_table(
     html: Path | None = None,
 ) -> list[str]:
     """Print the runs' table, and write their page if one is asked for; say, and return, what could not be read."""
-    from simssl.measurement import formats, report
+    from simssl.report import formats
+    from simssl.report.tabulate import tabulate
 
     if runs:
-        table = report.tabulate(runs, against, relative_to, unreadable)
+        table = tabulate(runs, against, relative_to, unreadable)
         if html:
-            from simssl.measurement.page import write_page
+            from simssl.report.page import write_page
 
             write_page(html, table)
         click.echo(formats.FORMATS[format_](table))
@@ -255,7 +256,7 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
     from simssl.experiment.config import choice
-    from simssl.measurement.runs import load_all
+    from simssl.report.runs import load_all
     from simssl.run import evaluate_run
 
     chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
@@ -329,11 +330,11 @@ def report_(
     RUNS are their folders, or folders around them; or an experiment file, whose runs are looked for in --runs, with
     the -s that they were run with. Those that are missing are shown as "not run".
     """
-    from simssl.measurement.gather import gather
-    from simssl.measurement.runs import only
+    from simssl.report.gather import gather
+    from simssl.report.runs import only
 
     if html:
-        from simssl.measurement.page import check_target
+        from simssl.report.page import check_target
 
         check_target(html)
     found, unreadable = gather(paths, runs, ctx.obj, settings)

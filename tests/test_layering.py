@@ -1,4 +1,4 @@
-"""Who may import whom: {cli, testing} -> {run} -> measurement -> training -> {experiment, registry} -> api."""
+"""Who may import whom: {cli, testing} -> run -> report -> measurement -> training -> {experiment, registry} -> api."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ LAYERS = [
     {"simssl.plugin", "simssl.plugin_file", "simssl.loading", "simssl.registry", "simssl.experiment"},
     {"simssl.training"},
     {"simssl.measurement"},
+    {"simssl.report"},
     {"simssl.run"},
     {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.versions", "simssl.testing", "simssl.__main__"},
 ]

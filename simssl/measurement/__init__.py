@@ -1,1 +1,1 @@
-"""A trained model becomes numbers and pictures, and many runs one table."""
+"""A trained model becomes numbers and pictures, and representations of images."""

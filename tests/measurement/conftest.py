@@ -1,27 +1,14 @@
-"""What the tests of measurement share: folders of runs that nobody trained, and of two that are trained once."""
+"""Runs that are trained once for several tests, which only read them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fake_runs import write_run
 
 from simssl.cli import cli
 from simssl.experiment.yaml12 import dump
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a finished run's folder below `runs`."""
-
-    def write(folder: str, metrics: dict[str, Any] | None, **settings: Any) -> Path:
-        return write_run(tmp_path / "runs" / folder, metrics, **settings)
-
-    return write
 
 
 @pytest.fixture(scope="session")

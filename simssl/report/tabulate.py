@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from simssl.measurement import notes
-from simssl.measurement.best import mark_best
-from simssl.measurement.columns import Column, column_of, columns_of
-from simssl.measurement.published import Published, read_published
-from simssl.measurement.relative import related
-from simssl.measurement.runs import Run, circumstances_of, once, settings_of
-from simssl.measurement.table import Absent, Cell, Row, Table
+from simssl.report import notes
+from simssl.report.best import mark_best
+from simssl.report.columns import Column, column_of, columns_of
+from simssl.report.published import Published, read_published
+from simssl.report.relative import related
+from simssl.report.runs import Run, circumstances_of, once, settings_of
+from simssl.report.table import Absent, Cell, Row, Table
 
 PublishedTable = Mapping[tuple[str, str, str], Published]
 

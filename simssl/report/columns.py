@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simssl.measurement import words
 from simssl.measurement.metrics import ROLES
-from simssl.measurement.runs import Run, flatten
+from simssl.report import words
+from simssl.report.runs import Run, flatten
 
 BESIDE = ("selected", "found", "role")
 """What stands in a protocol and makes no other number: what was selected or found, and the role."""

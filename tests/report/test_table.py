@@ -14,10 +14,11 @@ from click.testing import Result
 from fake_runs import metric, write_run
 
 from simssl.experiment.config import load as load_experiments
-from simssl.measurement import formats, report
-from simssl.measurement.runs import load
-from simssl.measurement.table import Table
 from simssl.registry import Registry
+from simssl.report import formats
+from simssl.report.runs import load
+from simssl.report.table import Table
+from simssl.report.tabulate import tabulate
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -25,7 +26,7 @@ KNN = "knn/class/accuracy"
 
 
 def table(*runs: Path) -> Table:
-    return report.tabulate([load(path) for path in runs])
+    return tabulate([load(path) for path in runs])
 
 
 def best(found: Table) -> dict[str, list[str]]:

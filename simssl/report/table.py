@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simssl.measurement import words
-from simssl.measurement.columns import Column, told_apart
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.published import Published
-from simssl.measurement.runs import Run, circumstances_of
+from simssl.report import words
+from simssl.report.columns import Column, told_apart
+from simssl.report.estimate import Estimate
+from simssl.report.published import Published
+from simssl.report.runs import Run, circumstances_of
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simssl.errors import UserError
-from simssl.measurement.estimate import difference
-from simssl.measurement.table import Row
+from simssl.report.estimate import difference
+from simssl.report.table import Row
 
 
 def related(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:

@@ -19,8 +19,8 @@ from click.testing import Result
 from fake_runs import metric
 from PIL import Image
 
-from simssl.measurement.cells import number
-from simssl.measurement.page.labels import Rectangle, place
+from simssl.report.cells import number
+from simssl.report.page.labels import Rectangle, place
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.measurement.cells import estimate
-from simssl.measurement.columns import Column
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.page.elements import Html, joined, section, tag
-from simssl.measurement.page.look import Look, Looks
-from simssl.measurement.page.plots import Point, trend
-from simssl.measurement.page.style_and_content import axis
-from simssl.measurement.runs import settings_of
-from simssl.measurement.table import Row, Table
+from simssl.report.cells import estimate
+from simssl.report.columns import Column
+from simssl.report.estimate import Estimate
+from simssl.report.page.elements import Html, joined, section, tag
+from simssl.report.page.look import Look, Looks
+from simssl.report.page.plots import Point, trend
+from simssl.report.page.style_and_content import axis
+from simssl.report.runs import settings_of
+from simssl.report.table import Row, Table
 
 SEVERAL = 3
 """Values of the parameter that are needed for a plot."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simssl.measurement.page.elements import Html, tag
-from simssl.measurement.table import Row
+from simssl.report.page.elements import Html, tag
+from simssl.report.table import Row
 
 COLOURS = 10
 """Classes c0 to c9 of the style sheet."""

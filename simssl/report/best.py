@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simssl.measurement.columns import Column
-from simssl.measurement.estimate import difference
-from simssl.measurement.table import Cell, Row
+from simssl.report.columns import Column
+from simssl.report.estimate import difference
+from simssl.report.table import Cell, Row
 
 COMPARED = ("discriminative", "generative")
 """The families whose best is sought; what is not trained competes with nobody."""

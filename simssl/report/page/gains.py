@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.measurement.columns import Column
-from simssl.measurement.estimate import Estimate, difference
-from simssl.measurement.page.elements import Html, folded, joined, section, tag
-from simssl.measurement.page.look import Looks
-from simssl.measurement.page.plots import bar_chart
-from simssl.measurement.relative import base_of
-from simssl.measurement.table import Row, Table
+from simssl.report.columns import Column
+from simssl.report.estimate import Estimate, difference
+from simssl.report.page.elements import Html, folded, joined, section, tag
+from simssl.report.page.look import Looks
+from simssl.report.page.plots import bar_chart
+from simssl.report.relative import base_of
+from simssl.report.table import Row, Table
 
 SEVERAL = 3
 """Targets that an evaluator must have measured by one metric."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from simssl.errors import UserError
-from simssl.measurement.page.document import GENERATOR, document
-from simssl.measurement.table import Table
+from simssl.report.page.document import GENERATOR, document
+from simssl.report.table import Table
 from simssl.training.folder import write_whole
 
 BEGINNING = 1000

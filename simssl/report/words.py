@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simssl.measurement.runs import flatten
+from simssl.report.runs import flatten
 
 NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 """Values that say "not this", and are left out."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simssl.measurement import words
-from simssl.measurement.page.elements import Html, facts, folded, joined, tag
-from simssl.measurement.runs import settings_of
-from simssl.measurement.table import Row
+from simssl.report import words
+from simssl.report.page.elements import Html, facts, folded, joined, tag
+from simssl.report.runs import settings_of
+from simssl.report.table import Row
 
 
 def lead(rows: Sequence[Row]) -> Html:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from simssl.measurement.page.elements import Html, joined, tag
+from simssl.report.page.elements import Html, joined, tag
 
 SIZE = 12.5
 """Of the letters in a plot."""

@@ -13,14 +13,15 @@ import pytest
 from click.testing import Result
 from fake_runs import metric
 
-from simssl.measurement import cells, formats, report
-from simssl.measurement.published import Published
-from simssl.measurement.runs import load
-from simssl.measurement.table import Table
+from simssl.report import cells, formats
+from simssl.report.published import Published
+from simssl.report.runs import load
+from simssl.report.table import Table
+from simssl.report.tabulate import tabulate
 
 
 def table(*runs: Path, against: str | None = None) -> Table:
-    return report.tabulate([load(path) for path in runs], against)
+    return tabulate([load(path) for path in runs], against)
 
 
 KNN = "knn/class/accuracy"

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simssl.measurement.page.svg import SIZE, width_of
+from simssl.report.page.svg import SIZE, width_of
 
 DIRECTIONS = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
 DISTANCES = (9, 20, 34, 50)

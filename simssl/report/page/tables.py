@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 
-from simssl.measurement import words
-from simssl.measurement.cells import at, caption, cell_text
-from simssl.measurement.columns import Column
-from simssl.measurement.formats import as_csv
-from simssl.measurement.page.elements import Html, box, folded, joined, key, tag
-from simssl.measurement.table import Absent, Row, Table
+from simssl.report import words
+from simssl.report.cells import at, caption, cell_text
+from simssl.report.columns import Column
+from simssl.report.formats import as_csv
+from simssl.report.page.elements import Html, box, folded, joined, key, tag
+from simssl.report.table import Absent, Row, Table
 
 
 def results(table: Table, anchors: Mapping[Column, str], notes: Html) -> Html:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib import resources
 
 from simssl import __version__
-from simssl.measurement import words
-from simssl.measurement.columns import Column
-from simssl.measurement.page.ablation import ablations
-from simssl.measurement.page.elements import Html, joined, section, tag
-from simssl.measurement.page.environment import environment
-from simssl.measurement.page.gains import gains
-from simssl.measurement.page.head import compared, lead
-from simssl.measurement.page.look import looks
-from simssl.measurement.page.made import anchors, grouped, made
-from simssl.measurement.page.pictures import pictures
-from simssl.measurement.page.style_and_content import content_and_style, in_short
-from simssl.measurement.page.tables import results
-from simssl.measurement.page.training import training
-from simssl.measurement.table import Table
+from simssl.report import words
+from simssl.report.columns import Column
+from simssl.report.page.ablation import ablations
+from simssl.report.page.elements import Html, joined, section, tag
+from simssl.report.page.environment import environment
+from simssl.report.page.gains import gains
+from simssl.report.page.head import compared, lead
+from simssl.report.page.look import looks
+from simssl.report.page.made import anchors, grouped, made
+from simssl.report.page.pictures import pictures
+from simssl.report.page.style_and_content import content_and_style, in_short
+from simssl.report.page.tables import results
+from simssl.report.page.training import training
+from simssl.report.table import Table
 
 GENERATOR = "simssl"
 """What a page says near its beginning that it was made by."""

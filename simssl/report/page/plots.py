@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.page.elements import Html, tag
-from simssl.measurement.page.labels import Rectangle, place
-from simssl.measurement.page.look import Look, marker
-from simssl.measurement.page.svg import SIZE, Scale, axis_x, axis_y, line, path, plot, shown, text, width_of
-from simssl.measurement.words import short
+from simssl.report.estimate import Estimate
+from simssl.report.page.elements import Html, tag
+from simssl.report.page.labels import Rectangle, place
+from simssl.report.page.look import Look, marker
+from simssl.report.page.svg import SIZE, Scale, axis_x, axis_y, line, path, plot, shown, text, width_of
+from simssl.report.words import short
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 52, 12, 28, 44
 """Of a plot, and of the room around it."""

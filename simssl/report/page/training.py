@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.measurement.page.elements import Html, folded, joined, section, tag
-from simssl.measurement.page.events import Curve, curves_of
-from simssl.measurement.page.look import Look, Looks
-from simssl.measurement.page.plots import curves
-from simssl.measurement.table import Row
+from simssl.report.page.elements import Html, folded, joined, section, tag
+from simssl.report.page.events import Curve, curves_of
+from simssl.report.page.look import Look, Looks
+from simssl.report.page.plots import curves
+from simssl.report.table import Row
 
 HOW = (
     "Each term of the loss, and what the method monitors, at the steps that were logged; a line for each seed. The "

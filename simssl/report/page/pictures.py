@@ -7,9 +7,9 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from simssl.measurement.page.elements import Html, box, joined, paragraphs, section, tag
-from simssl.measurement.runs import Run
-from simssl.measurement.table import Row
+from simssl.report.page.elements import Html, box, joined, paragraphs, section, tag
+from simssl.report.runs import Run
+from simssl.report.table import Row
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

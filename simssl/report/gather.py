@@ -8,8 +8,8 @@ from pathlib import Path
 
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
-from simssl.measurement.runs import Run, by_family, find, load, load_all
 from simssl.registry import Registry
+from simssl.report.runs import Run, by_family, find, load, load_all
 
 
 def gather(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from simssl.measurement.columns import Column
-from simssl.measurement.estimate import Estimate
-from simssl.measurement.table import Absent, Cell, Row, Table
+from simssl.report.columns import Column
+from simssl.report.estimate import Estimate
+from simssl.report.table import Absent, Cell, Row, Table
 
 ABSENT = "\N{EN DASH}"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.measurement.best import COMPARED
-from simssl.measurement.runs import Run
-from simssl.measurement.table import Row
+from simssl.report.best import COMPARED
+from simssl.report.runs import Run
+from simssl.report.table import Row
 
 
 def skipped(runs: Sequence[Run]) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from simssl.errors import RunError
-from simssl.measurement import words
-from simssl.measurement.page.elements import Html, facts, folded, section, tag
-from simssl.measurement.runs import Run
+from simssl.report import words
+from simssl.report.page.elements import Html, facts, folded, section, tag
+from simssl.report.runs import Run
 from simssl.training.folder import RunFolder, read_json
 
 PARTS = ("training", "measurement")

@@ -11,9 +11,9 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from simssl.measurement.cells import ABSENT, at, caption, cell_text
-from simssl.measurement.columns import Column
-from simssl.measurement.table import Absent, Cell, Row, Table
+from simssl.report.cells import ABSENT, at, caption, cell_text
+from simssl.report.columns import Column
+from simssl.report.table import Absent, Cell, Row, Table
 
 GAP = 2
 """Characters between the columns of a terminal's table."""

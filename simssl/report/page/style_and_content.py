@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from simssl.measurement import words
-from simssl.measurement.cells import estimate, signed
-from simssl.measurement.columns import Column
-from simssl.measurement.estimate import Estimate, difference
-from simssl.measurement.page.elements import Html, joined, section, tag
-from simssl.measurement.page.look import Look, Looks, key_to_shapes
-from simssl.measurement.page.plots import Point, scatter
-from simssl.measurement.table import Row, Table
+from simssl.report import words
+from simssl.report.cells import estimate, signed
+from simssl.report.columns import Column
+from simssl.report.estimate import Estimate, difference
+from simssl.report.page.elements import Html, joined, section, tag
+from simssl.report.page.look import Look, Looks, key_to_shapes
+from simssl.report.page.plots import Point, scatter
+from simssl.report.table import Row, Table
 
 MOST = 4
 """Plots; further style metrics stand in the tables."""

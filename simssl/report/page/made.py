@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simssl.measurement import words
-from simssl.measurement.columns import Column, column_of
-from simssl.measurement.page.elements import Html, facts, folded, joined, key, paragraphs, section, tag
-from simssl.measurement.runs import flatten
-from simssl.measurement.table import Row
+from simssl.report import words
+from simssl.report.columns import Column, column_of
+from simssl.report.page.elements import Html, facts, folded, joined, key, paragraphs, section, tag
+from simssl.report.runs import flatten
+from simssl.report.table import Row
 
 CAME_OUT = ("selected", "found")
 """What a protocol says of a run, not of all: what was selected, and what was found on the way."""
