@@ -88,7 +88,9 @@ def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
             for column, (first, *rest) in zip(columns, _numbers(row, columns), strict=True)
         ]
         shown.add_row(*_first(table, row), *numbers)
-    console = Console(highlight=False, markup=False, width=10_000, color_system="standard", force_terminal=True)
+    console = Console(
+        highlight=False, markup=False, width=10_000, height=100, color_system="standard", force_terminal=True
+    )
     with console.capture() as captured:
         console.print(shown)
     return [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
