@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from hooks import example
 
 from simssl import hookspecs
 from simssl.experiment.config import load
@@ -20,12 +21,6 @@ from simssl.testing import CHECKS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def example(kind: str) -> str:
-    """The code block in a hook's docstring."""
-    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(hookspecs, f"simssl_{kind}")) or "", re.S)
-    return str(code)
 
 
 @pytest.mark.parametrize("kind", KINDS)

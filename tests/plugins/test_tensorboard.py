@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from simssl.registry import Registry
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
+PowerCut = Callable[[int], AbstractContextManager[None]]
 
 TRACKERS = [{"name": "tensorboard"}]
 
@@ -91,23 +93,11 @@ def test_the_runs_of_a_grid_are_rows_of_one_table(simssl: Command, small: Write)
     assert folders == {"features", "images", "projector"}
 
 
-def test_a_run_that_was_killed_and_went_on_is_one_row(
-    simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from simssl.training.train import Trainer
-
-    step = Trainer.train_step
-
-    def fail_at_18(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.step == 18:
-            raise RuntimeError("power cut")
-
+def test_a_run_that_was_killed_and_went_on_is_one_row(simssl: Command, small: Write, power_cut: PowerCut) -> None:
     file = small(trackers=TRACKERS)
-    monkeypatch.setattr(Trainer, "train_step", fail_at_18)
-    assert simssl("run", file).exit_code == 1
+    with power_cut(18):
+        assert simssl("run", file).exit_code == 1
     assert table(Path("runs")) == {}
-    monkeypatch.setattr(Trainer, "train_step", step)
     assert simssl("run", file).exit_code == 0
     settings, metrics = only()
     assert settings["objective"] == "simvae"

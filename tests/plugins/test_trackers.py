@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+PowerCut = Callable[[int], AbstractContextManager[None]]
 
 BOTH = [{"name": "console", "seconds": 1e-6}, {"name": "tensorboard"}]
 
@@ -34,22 +37,12 @@ def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
 
 
 def test_steps_stand_once_after_a_resumption(
-    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    simssl: Callable[..., Result], small: Callable[..., Path], power_cut: PowerCut
 ) -> None:
-    from simssl.training.train import Trainer
-
-    step = Trainer.train_step
-
-    def fail_at_18(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.step == 18:
-            raise RuntimeError("power cut")
-
     training = {"views": 1800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 0}
     file = small(trackers=BOTH, training=training)
-    monkeypatch.setattr(Trainer, "train_step", fail_at_18)
-    assert simssl("run", file).exit_code == 1
-    monkeypatch.setattr(Trainer, "train_step", step)
+    with power_cut(18):
+        assert simssl("run", file).exit_code == 1
     result = simssl("run", file)
     assert result.exit_code == 0
     assert "goes on after step 15 of 30" in result.stderr
@@ -58,21 +51,11 @@ def test_steps_stand_once_after_a_resumption(
 
 
 def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
-    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    simssl: Callable[..., Result], small: Callable[..., Path], power_cut: PowerCut
 ) -> None:
-    from simssl.training.train import Trainer
-
-    step = Trainer.train_step
-
-    def fail_at_18(trainer: Trainer) -> None:
-        step(trainer)
-        if trainer.step == 18:
-            raise RuntimeError("power cut")
-
     file = small(trackers=BOTH, training={"views": 1800, "batch_views": 60, "log_every": 5})
-    monkeypatch.setattr(Trainer, "train_step", fail_at_18)
-    assert simssl("run", file).exit_code == 1
-    monkeypatch.setattr(Trainer, "train_step", step)
+    with power_cut(18):
+        assert simssl("run", file).exit_code == 1
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
     assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]

@@ -1,0 +1,14 @@
+"""The worked example of each hook."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from simssl import hookspecs
+
+
+def example(kind: str) -> str:
+    """The code block in a hook's docstring."""
+    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(hookspecs, f"simssl_{kind}")) or "", re.S)
+    return str(code)
