@@ -18,7 +18,7 @@ from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
 from simssl.loading import places_of
 from simssl.measurement.evaluate import build, evaluate, why_skipped
-from simssl.measurement.metrics import missing, read_metrics
+from simssl.measurement.metrics import label_of, missing, read_metrics
 from simssl.registry import Plugin, Registry
 from simssl.training.assemble import Assembly, assemble, choose_device, load_data
 from simssl.training.environment import Record, describe, now, recalling, tell_of_changes
@@ -248,7 +248,7 @@ def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, place: W
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
         raise UserError(f"'{twice.pop()}' is asked for twice; tell them apart with 'as: another-name'")
-    there = {key.split("/")[0] for key in read_metrics(folder) or {}}
+    there = set(map(label_of, read_metrics(folder) or {}))
     for label in labels:
         if label in there:
             place.say(f"{label} is measured again, in place of the numbers that are there")

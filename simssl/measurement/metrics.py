@@ -74,21 +74,22 @@ def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) ->
 
 
 def _measured(choice: Choice, entries: Mapping[str, Entry], in_part: bool) -> bool:
-    own = {key: entry for key, entry in entries.items() if _belongs(key, choice.label)}
+    own = {key: entry for key, entry in entries.items() if label_of(key) == choice.label}
     made_by = [entry.get("evaluator") or entry.get("protocol", {}).get("evaluator") for entry in own.values()]
     whole = not in_part or not any("skipped" in entry for key, entry in own.items() if key != choice.label)
     return whole and bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
 
 
-def _belongs(key: str, label: str) -> bool:
-    return key.split("/")[0] == label
+def label_of(key: str) -> str:
+    """Of a metric's key, the evaluator's label: its name, or its `as`."""
+    return key.split("/")[0]
 
 
 def record(
     experiment: Experiment, folder: RunFolder, facts: Facts, entries: Mapping[str, Entry], label: str = ""
 ) -> None:
     """Put these in the place of an evaluator's entries; the order is that of the keys."""
-    others = {key: entry for key, entry in (read_metrics(folder) or {}).items() if not _belongs(key, label)}
+    others = {key: entry for key, entry in (read_metrics(folder) or {}).items() if label_of(key) != label}
     metrics = {**others, **entries}
     write_json(
         folder.metrics,

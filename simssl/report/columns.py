@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simssl.measurement.metrics import ROLES
+from simssl.measurement.metrics import ROLES, label_of
 from simssl.report import words
 from simssl.report.runs import Run, flatten
 
-BESIDE = ("selected", "found", "role")
-"""What stands in a protocol and makes no other number: what was selected or found, and the role."""
+CAME_OUT = ("selected", "found")
+"""What a protocol says of a run, not of all: what was selected, and what was found on the way."""
+
+BESIDE = (*CAME_OUT, "role")
+"""What stands in a protocol and makes no other number."""
 
 MOST = 3
 """Parts of the protocol that a column's note names; all of them stand in `json` and on the page."""
@@ -37,7 +40,7 @@ class Column:
     @property
     def label(self) -> str:
         """The evaluator's, in the experiment."""
-        return self.key.split("/")[0]
+        return label_of(self.key)
 
     @property
     def target(self) -> str:
@@ -131,7 +134,7 @@ def role_of(key: str, run: Run) -> str | None:
     parts = [
         part
         for part, entry in run.metrics.items()
-        if part.startswith(f"{label}/") and part.count("/") > 1 and "value" in entry
+        if label_of(part) == label and part.count("/") > 1 and "value" in entry
     ]
     roles = {role_of(part, run) for part in parts}
     return roles.pop() if len(roles) == 1 else None

@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from simssl.report.cells import ABSENT, at, caption, cell_text
@@ -157,12 +157,15 @@ def _tex(text: str) -> str:
 
 def records(table: Table) -> list[dict[str, Any]]:
     """Every number, one record each; and one for each number that is not there, with its `status`."""
-    return [
-        _record(table, row, column, cell)
-        for row in table.rows
-        for column in table.columns
-        if (cell := at(row, column)) is not None
-    ]
+    return [_record(table, *place) for place in _places(table)]
+
+
+def _places(table: Table) -> Iterator[tuple[Row, Column, Cell | Absent]]:
+    """Where the table knows something."""
+    for row in table.rows:
+        for column in table.columns:
+            if (cell := at(row, column)) is not None:
+                yield row, column, cell
 
 
 def _record(table: Table, row: Row, column: Column, cell: Cell | Absent) -> dict[str, Any]:
@@ -195,8 +198,9 @@ def _record(table: Table, row: Row, column: Column, cell: Cell | Absent) -> dict
 
 def as_json(table: Table) -> str:
     """Every number, with its protocol."""
-    protocols = [dict(column.protocol) for row in table.rows for column in table.columns if at(row, column) is not None]
-    metrics = [{**record, "protocol": protocol} for record, protocol in zip(records(table), protocols, strict=True)]
+    metrics = [
+        {**_record(table, row, column, cell), "protocol": dict(column.protocol)} for row, column, cell in _places(table)
+    ]
     return json.dumps({"metrics": metrics, "notes": list(table.notes)}, indent=2, allow_nan=False)
 
 

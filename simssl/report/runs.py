@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
-from simssl.measurement.metrics import FAMILIES, read_facts, read_metrics
+from simssl.measurement.metrics import FAMILIES, label_of, read_facts, read_metrics
 from simssl.training.folder import RunFolder
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
@@ -40,17 +40,18 @@ class Run:
     @property
     def asked(self) -> list[str]:
         """The labels of its file's evaluators."""
-        return [evaluator.get("as", evaluator["name"]) for evaluator in self.settings["evaluators"]]
+        return list(map(_called, self.settings["evaluators"]))
 
     @property
     def there(self) -> set[str]:
         """The labels of the evaluators that have measured it, or been skipped."""
-        return {key.split("/")[0] for key in self.metrics}
+        return set(map(label_of, self.metrics))
 
     @property
     def lacking(self) -> list[str]:
         """The labels of those that are asked for, and not there."""
-        return [label for label in self.asked if label not in self.there]
+        there = self.there
+        return [label for label in self.asked if label not in there]
 
     @property
     def group(self) -> str:
@@ -90,14 +91,19 @@ def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
     return [
         replace(
             run,
-            metrics={key: entry for key, entry in run.metrics.items() if key.split("/")[0] in labels},
+            metrics={key: entry for key, entry in run.metrics.items() if label_of(key) in labels},
             settings={
                 **run.settings,
-                "evaluators": [e for e in run.settings["evaluators"] if e.get("as", e["name"]) in labels],
+                "evaluators": [choice for choice in run.settings["evaluators"] if _called(choice) in labels],
             },
         )
         for run in runs
     ]
+
+
+def _called(evaluator: Mapping[str, Any]) -> str:
+    """The label of an evaluator in a run's file."""
+    return str(evaluator.get("as", evaluator["name"]))
 
 
 def _names_plugin(value: Any) -> bool:

@@ -67,7 +67,7 @@ def _why_absent(group: Sequence[Run], column: Column) -> Absent | None:
     if reason := next((entry["skipped"] for entry in entries if "skipped" in entry), None):
         return Absent("skipped", reason)
     lacking = [run for run in group if column.label in run.lacking]
-    if not lacking or any(key.split("/")[0] == column.label for run in group for key in run.metrics):
+    if not lacking or any(column.label in run.there for run in group):
         return None
     found = (run.unmeasured if run.status == "measured" else run.status for run in lacking)
     return Absent(min(found, key=("unreadable", "unfinished", "not run").index))

@@ -12,7 +12,7 @@ from simssl.errors import Interrupted, RunError, UserError
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
 from simssl.training.checkpoint import State
-from simssl.training.contract import check_weights
+from simssl.training.contract import check_weights, frozen
 from simssl.training.cuda_graph import CudaGraphs
 from simssl.training.folder import RunFolder
 from simssl.training.launch import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
@@ -110,7 +110,6 @@ class Trainer:
         assert self.unit is not None
         if self.position + self._batch > len(self.images_NCHW):
             self._begin_epoch()
-        self.pool.ready(self.position + self._batch)
         self._launch = self._launch or self._launcher(self.unit)
         left = (len(self.images_NCHW) - self.position) // self._batch
         steps = next_launch(self.step, self.assembly.steps, self.settings.log_every, left, self._launch.longest)
@@ -123,7 +122,8 @@ class Trainer:
         self.window.count += steps
 
     def _launcher(self, unit: Step) -> Launcher:
-        """Captured steps if that can be, where the run stands."""
+        """Captured steps if that can be, where the run stands; trying it takes the next batch."""
+        self.pool.ready(self.position + self._batch)
         self.objective.train()
         longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)
         name = self.assembly.experiment.objective.name
@@ -134,12 +134,12 @@ class Trainer:
         assert self.unit is not None
         n = len(self.images_NCHW)
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
-        before = held(self.objective)
+        before = held(self.objective) if isinstance(self._launch, Captured) else None
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
         check_weights(self.objective, weights_N, n)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
-        if isinstance(self._launch, Captured) and not same(before, held(self.objective)):
+        if before is not None and not same(before, held(self.objective)):
             self._launch = None  # captured steps would go on with what was there before
         if weights_N is None:
             order_N = torch.randperm(n, generator=self.generator, device=self.device)
@@ -156,13 +156,10 @@ class Trainer:
         self.unit.place(self.step, position)
         self.pool.begin(self.unit.order_N, position)
 
-    @torch.no_grad()
     def _encode_all(self) -> Tensor:
-        self.objective.eval()
         batches = self.assembly.views.plain_batches(self.images_NCHW, self.device)
-        z_ND = torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
-        self.objective.train()
-        return z_ND
+        with frozen(self.objective):
+            return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean (D,) and covariance (D, D) of the training images' representations, to sample about."""

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simssl.report import words
-from simssl.report.columns import Column, column_of
+from simssl.report.columns import CAME_OUT, Column, column_of
 from simssl.report.page.elements import Html, facts, folded, joined, key, paragraphs, section, tag
 from simssl.report.runs import flatten
 from simssl.report.table import Row
 
-CAME_OUT = ("selected", "found")
-"""What a protocol says of a run, not of all: what was selected, and what was found on the way."""
 MOST = 4
 """Words that are told of what came out; numbers are told by their range."""
 
