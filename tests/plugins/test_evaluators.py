@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simssl.api import Data, Result, Split
 from simssl.blocks.likelihood import Gaussian
+from simssl.blocks.neighbours import nearest
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.training.views import Views
 
@@ -88,10 +89,10 @@ def test_knn_is_scikit_learns(k: int) -> None:
     votes = torch.from_numpy(reference.predict_proba(test.double().numpy()))
     untied = votes[:, 0] != votes[:, 1]
     knn = _knn_module()
-    ours = knn.vote(labels[0][knn.nearest(test, train, k)], 2)
+    ours = knn.vote(labels[0][nearest(test, train, k)], 2)
     assert torch.equal(ours[untied], votes.argmax(1)[untied])
-    nearest = labels[0][knn.nearest(test, train, 1)[:, 0]]
-    assert torch.equal(ours[~untied], nearest[~untied])
+    first = labels[0][nearest(test, train, 1)[:, 0]]
+    assert torch.equal(ours[~untied], first[~untied])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -10,10 +10,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.blocks.neighbours import nearest
 from simssl.blocks.targets import class_targets, labelled_targets
-
-BLOCK = 500
-"""Queries whose distances to the whole bank are in memory at once."""
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -94,18 +92,6 @@ def accuracy_of_each_k(
     classes = int(labels_N.max()) + 1
     right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q for k in ks])
     return right_KQ.double().mean(1)
-
-
-def nearest(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
-    """Indices (Q, k) of the k nearest rows of the bank, nearest first."""
-    centre_D = bank_ND.mean(0)
-    bank_ND, queries_QD = (bank_ND - centre_D).double(), (queries_QD - centre_D).double()
-    square_N = bank_ND.square().sum(1)
-    blocks = [
-        torch.addmm(square_N, block_QD, bank_ND.T, alpha=-2).topk(k, largest=False).indices
-        for block_QD in queries_QD.split(BLOCK)
-    ]
-    return torch.cat(blocks)
 
 
 def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
