@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.adam import adam
 
+from simssl.blocks.capture import capture
 from simssl.blocks.probes import ParallelMLP
+
+ADAM: dict[str, Any] = {
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0,
+    "amsgrad": False,
+    "maximize": False,
+}
+"""torch.optim's defaults."""
 
 
 class ParallelClassifiers(ParallelMLP):
     """M independent classifiers on the same inputs: (B, D) -> logits (M, B, C).
 
     Linear without `hidden` widths, else MLPs with ReLU. C is the largest number of classes; the logits of classes
-    that a problem does not have are -inf.
+    that a problem does not have are -inf, by their bias, which no gradient reaches.
     """
 
     def __init__(self, inputs: int, hidden: Sequence[int], classes: Sequence[int], generator: torch.Generator) -> None:
         super().__init__(len(classes), (inputs, *hidden, max(classes)), generator)
         number_C = torch.arange(max(classes), device=generator.device)
-        self.lacking_M1C = number_C >= torch.tensor(classes, device=generator.device)[:, None, None]
-
-    def forward(self, x_BD: Tensor) -> Tensor:
-        return super().forward(x_BD).masked_fill(self.lacking_M1C, -torch.inf)
+        lacking_M1C = number_C >= torch.tensor(classes, device=generator.device)[:, None, None]
+        self.biases[-1].data.masked_fill_(lacking_M1C, -torch.inf)
+        self._layers = [(w.data, w.data.mT, b.data.mT) for w, b in zip(self.weights, self.biases, strict=True)]
 
     @torch.no_grad()
-    def gradients(self, x_BD: Tensor, labels_MB: Tensor) -> list[Tensor]:
-        """The gradient of the sum over the problems of each one's mean cross entropy, a label of -1 not counting, by
-        each of `parameters()`. Written out, since autograd takes most of the time of a step of so small a network."""
-        *inputs, logits_MBC = self.values(x_BD)
-        known_MB = labels_MB >= 0
-        weight_MB1 = (known_MB / known_MB.sum(1, keepdim=True).clamp(min=1))[..., None]
-        log_p_MBC = logits_MBC.masked_fill(self.lacking_M1C, -torch.inf).log_softmax(2)
-        grad_MBC = torch.zeros_like(log_p_MBC).scatter_(2, labels_MB.clamp(min=0)[..., None], -weight_MB1)
-        grad_MBO = torch.ops.aten._log_softmax_backward_data(grad_MBC, log_p_MBC, 2, log_p_MBC.dtype)
+    def gradients(self, x_BD: Tensor, labels_M1B: Tensor, weights_M1B: Tensor) -> list[Tensor]:
+        """Of the weighted sum of the cross entropies over problems and images, by each of `parameters()`.
+
+        A label whose weight is 0 may be any class. Written out, since autograd takes most of the time of a step of so
+        small a network; and with the images last, since a softmax over a short last axis is slow.
+        """
+        inputs = [x_BD.T.expand(len(labels_M1B), -1, -1)]
+        for _, weight_MOI, bias_MO1 in self._layers:
+            if len(inputs) > 1:
+                inputs[-1].relu_()
+            inputs.append(torch.baddbmm(bias_MO1, weight_MOI, inputs[-1]))
+        grad_MOB = inputs.pop().softmax(1)
+        grad_MOB.scatter_add_(1, labels_M1B, grad_MOB.new_full((), -1).expand_as(labels_M1B)).mul_(weights_M1B)
         of_weights, of_biases = [], []
-        for x_MBI, weight in zip(reversed(inputs), reversed(list(self.weights)), strict=True):
-            of_weights.append(x_MBI.transpose(1, 2) @ grad_MBO)
-            of_biases.append(grad_MBO.sum(1, keepdim=True))
-            if x_MBI is not inputs[0]:
-                grad_MBO = (grad_MBO @ weight.transpose(1, 2)) * (x_MBI > 0)
+        for (weight_MIO, _, _), x_MIB in zip(reversed(self._layers), reversed(inputs), strict=True):
+            of_weights.append(torch.bmm(x_MIB, grad_MOB.mT))
+            of_biases.append(grad_MOB.sum(2)[:, None])
+            if x_MIB is not inputs[0]:
+                grad_MOB = torch.ops.aten.threshold_backward(torch.bmm(weight_MIO, grad_MOB), x_MIB, 0)
         return [*reversed(of_weights), *reversed(of_biases)]
+
+
+class _Epoch:
+    """The steps of an epoch, on tensors that stay where they are; only the order of the images is another each time."""
+
+    def __init__(self, network: ParallelClassifiers, x_ND: Tensor, labels_MN: Tensor, batch: int, lr: float) -> None:
+        self._network, self._x_ND, self._labels_MN, self._batch = network, x_ND, labels_MN, batch
+        self._shuffled = x_ND.clone(), labels_MN[:, None].clone(), x_ND.new_empty(labels_MN[:, None].shape)
+        parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
+        self._batches = list(zip(*parts, strict=True))
+        parameters = [p.data for p in network.parameters()]
+        mean, square = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
+        taken = [torch.zeros((), device=p.device) for p in parameters]
+        self._descend: Callable[[list[Tensor]], None] = lambda gradients: adam(
+            parameters, gradients, mean, square, [], taken, lr=lr, fused=True, **ADAM
+        )
+
+    def shuffle(self, order_N: Tensor) -> None:
+        x_ND, labels_M1N, weights_M1N = self._shuffled
+        torch.index_select(self._x_ND, 0, order_N, out=x_ND)
+        labels_MN = self._labels_MN[:, order_N]
+        known_MSB = F.pad((labels_MN >= 0).to(x_ND), (0, -len(x_ND) % self._batch)).unflatten(1, (-1, self._batch))
+        known_MSB /= known_MSB.sum(2, keepdim=True).clamp(min=1)
+        weights_M1N.copy_(known_MSB.flatten(1)[:, None, : len(x_ND)])
+        labels_M1N.copy_(labels_MN.clamp(min=0)[:, None])
+
+    def __call__(self) -> None:
+        for batch in self._batches:
+            self._descend(self._network.gradients(*batch))
 
 
 @torch.no_grad()
@@ -59,17 +103,17 @@ def train_classifiers(
 ) -> Iterator[int]:
     """Train by Adam on the mean cross entropies, yielding the number of each epoch as it ends.
 
-    As `train_epochs` with that loss: mini-batches of a new order each epoch, none is dropped.
+    As `train_epochs` with that loss: mini-batches of a new order each epoch, none is dropped. A label of -1 does not
+    count. On CUDA an epoch is a graph, captured after the first.
     """
-    parameters: list[Tensor] = list(network.parameters())
-    mean, square = ([torch.zeros_like(p) for p in parameters] for _ in range(2))
-    steps = [torch.zeros((), device=p.device) for p in parameters]
-    step = partial(adam, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0, amsgrad=False, maximize=False, fused=True)
-    for epoch in range(1, epochs + 1):
-        order_N = torch.randperm(len(x_ND), generator=generator, device=x_ND.device)
-        for x_BD, labels_MB in zip(x_ND[order_N].split(batch), labels_MN[:, order_N].split(batch, dim=1), strict=True):
-            step(parameters, network.gradients(x_BD, labels_MB), mean, square, [], steps, lr=lr)
-        yield epoch
+    epoch = _Epoch(network, x_ND, labels_MN, batch, lr)
+    steps: Callable[[], None] = epoch
+    for number in range(1, epochs + 1):
+        epoch.shuffle(torch.randperm(len(x_ND), generator=generator, device=x_ND.device))
+        if number == 2:
+            steps = capture(epoch, x_ND.device)
+        steps()
+        yield number
 
 
 def accuracies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,10 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from simssl.blocks import classifiers
 from simssl.blocks.classifiers import ParallelClassifiers, accuracies, train_classifiers
 from simssl.blocks.probes import train_epochs
+from simssl.testing.recording import Recorder
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -40,15 +45,42 @@ def test_the_gradients_are_autograds(hidden: tuple[int, ...]) -> None:
     x_ND, labels_MN, classes = problems()
     net = network(hidden, classes)
     mean_cross_entropies(net(x_ND), labels_MN).backward()
-    for parameter, gradient in zip(net.parameters(), net.gradients(x_ND, labels_MN), strict=True):
+    known_M1N = (labels_MN >= 0)[:, None]
+    weights_M1N = known_M1N / known_M1N.sum(2, keepdim=True)
+    gradients = net.gradients(x_ND, labels_MN[:, None].clamp(min=0), weights_M1N)
+    for parameter, gradient in zip(net.parameters(), gradients, strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(gradient, parameter.grad)
 
 
-def test_a_batch_without_any_label_changes_nothing() -> None:
+def test_batches_without_any_label_change_nothing() -> None:
     x_ND, labels_MN, classes = problems()
-    for gradient in network((5,), classes).gradients(x_ND, torch.full_like(labels_MN, -1)):
-        assert not gradient.any()
+    labels_MN[1] = -1
+    net, other = network((5,), classes), network((5,), classes)
+    list(train_classifiers(net, x_ND, labels_MN, epochs=1, batch=16, lr=1e-2, generator=torch.Generator()))
+    for parameter, before in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(parameter[1], before[1])
+        assert not torch.equal(parameter[0], before[0])
+
+
+def test_epochs_that_are_replayed_are_those_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CUDA: whatever the host does in an epoch is done once, and only what the device does is repeated."""
+    x_ND, labels_MN, classes = problems()
+    settings = {"epochs": 5, "batch": 16, "lr": 1e-2}
+    done, replayed = network((5,), classes), network((5,), classes)
+    list(train_classifiers(done, x_ND, labels_MN, generator=torch.Generator().manual_seed(5), **settings))
+    recorder = Recorder()
+
+    def record(call: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        replay = recorder.capture(call)  # which does it once, as the capture of a graph does not
+        calls = itertools.chain([lambda: None], itertools.repeat(replay))
+        return lambda: next(calls)()
+
+    monkeypatch.setattr(classifiers, "capture", record)
+    list(train_classifiers(replayed, x_ND, labels_MN, generator=torch.Generator().manual_seed(5), **settings))
+    assert recorder.replays == 3
+    for one, two in zip(done.parameters(), replayed.parameters(), strict=True):
+        assert torch.equal(one, two)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)])
