@@ -74,21 +74,30 @@ class Gmm(Evaluator):
         return features_ND
 
     def _mixture(self, x_ND: np.ndarray, components: int, generator: torch.Generator) -> Any:
-        """Constant features have a mixture too, of one component that takes them all."""
+        """The likeliest of all starts. Constant features have a mixture too, of one component that takes them all."""
+        from joblib import Parallel, delayed
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits
 
-        seed = torch.randint(2**31, (), generator=generator, device=generator.device).item()
-        mixture = GaussianMixture(
-            components,
-            covariance_type="full",
-            n_init=self.params.starts,
-            reg_covar=REGULARISATION * (x_ND.var(0).mean() or 1),
-            random_state=int(seed),
-        )
-        with warnings.catch_warnings():
+        seeds = torch.randint(2**31, (self.params.starts,), generator=generator, device=generator.device).tolist()
+        regularisation = REGULARISATION * (x_ND.var(0).mean() or 1)
+        starts = [
+            GaussianMixture(components, covariance_type="full", reg_covar=regularisation, random_state=seed)
+            for seed in seeds
+        ]
+        # outside of the threads, which would undo each other's
+        with warnings.catch_warnings(), threadpool_limits(1, "blas"):
             warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol says whether it did
-            return mixture.fit(x_ND)
+            fits = Parallel(torch.get_num_threads(), prefer="threads")(delayed(_fit)(start, x_ND) for start in starts)
+        return max(fits, key=lambda mixture: mixture.lower_bound_)
+
+
+def _fit(mixture: Any, x_ND: np.ndarray) -> Any:
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "openmp"):
+        return mixture.fit(x_ND)
 
 
 def _scores(component_N: np.ndarray, label_N: np.ndarray, classes: int) -> dict[str, float]:
