@@ -119,6 +119,8 @@ class _Plugin:
     """What every kind has in common: a `Params` class, and an instance of it."""
 
     Params: ClassVar[type[BaseParams]] = BaseParams
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. One that passes is an error."""
     params: Any  # an instance of the subclass's own Params
 
     def __init__(self, params: Any) -> None:
@@ -213,7 +215,12 @@ class Objective(nn.Module, ABC):
     """
 
     Params: ClassVar[type[BaseParams]] = BaseParams
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. One that passes is an error."""
     trained: ClassVar[bool] = True
+    permutation_invariant: ClassVar[bool] = False
+    """True for a method whose loss is the same in whatever order the images of a batch come, if what is drawn for each
+    comes along; `simssl.testing` then checks it."""
     capturable: ClassVar[bool] = True
     """False for a method whose step does on the host what a replay of its operations on the device would not repeat;
     it is trained step by step then."""
@@ -347,6 +354,27 @@ class Subject(Protocol):
         come from the generator."""
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """Where an evaluator must find what is known: a representation that has the answer, and noise that has none.
+
+    Values are (least, most), each included, by the metric's name.
+    """
+
+    representation: Callable[[Tensor], Tensor]
+    """Of images (B, C, H, W) in [0, 1], views or not: (B, D)."""
+    values: Mapping[str, tuple[float, float]]
+    """What is found with the representation."""
+    noise: Mapping[str, tuple[float, float]]
+    """What is found with N(0, I) in its place, whatever the image: chance."""
+    data: Data | None = None
+    """If None, 96 training and 48 test images of 1 x 8 x 8: a bright square in one of four corners, target `corner`."""
+    decode: Callable[[Tensor], Tensor] | None = None
+    """Expected images in [0, 1] of representations; without it, the method has no decoder."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The evaluator's parameters, where they are not the defaults."""
+
+
 NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "variance", "views"})
 """What an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or one
 without; one whose posterior has a variance; views that are drawn at random."""
@@ -364,6 +392,26 @@ class Evaluator(_Plugin, ABC):
     def check(self, data: Data) -> None:
         """Raise ValueError, before anything is trained, if the parameters do not fit the data."""
         return
+
+    @classmethod
+    def oracle(cls) -> Oracle | None:
+        """A representation that has the answer, with the values that must be found, and those that chance gives;
+        `simssl.testing` tries both. Of the effective rank of the test images' representations, say:
+
+        ```python
+        @classmethod
+        def oracle(cls) -> Oracle:
+            return Oracle(
+                representation=lambda x_BCHW: torch.nn.functional.avg_pool2d(x_BCHW, 4).flatten(1),
+                values={"rank": (2.9, 3.3)},
+                noise={"rank": (3.5, 4.0)},
+            )
+        ```
+
+        The brightness of the quadrants of images whose bright square is in one of four corners lies, about its mean,
+        in three dimensions; noise in four.
+        """
+        return None
 
 
 # --- trackers --------------------------------------------------------------------------------------------

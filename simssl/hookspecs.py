@@ -27,6 +27,7 @@ def simssl_dataset() -> type[Dataset]:  # type: ignore[empty-body]
     from pathlib import Path
 
     import torch
+    from pydantic import Field
 
     import simssl
     from simssl.api import Data, Dataset, Progress, Split, Target
@@ -36,7 +37,7 @@ def simssl_dataset() -> type[Dataset]:  # type: ignore[empty-body]
         \"\"\"Grey 8 x 8 images of horizontal or vertical stripes.\"\"\"
 
         class Params(simssl.Params):
-            images: int = 256
+            images: int = Field(256, ge=1)
             "Images in each split."
 
         def load(self, root: Path, progress: Progress) -> Data:
@@ -143,6 +144,7 @@ def simssl_evaluator() -> type[Evaluator]:  # type: ignore[empty-body]
 
     ```python
     import torch
+    from pydantic import Field
 
     import simssl
     from simssl.api import Evaluator, Metric, Result, Subject
@@ -152,7 +154,7 @@ def simssl_evaluator() -> type[Evaluator]:  # type: ignore[empty-body]
         \"\"\"How many latent dimensions are in use (Roy & Vetterli 2007, eq. 4).\"\"\"
 
         class Params(simssl.Params):
-            epsilon: float = 1e-12
+            epsilon: float = Field(1e-12, gt=0)
             "Added to the normalised singular values, so that the logarithm exists."
 
         needs = frozenset({"test"})

@@ -74,7 +74,8 @@ def frechet_distance(name: str, real: Iterable[Tensor], generated: Iterable[Tens
     real = iter(real)
     first_BCHW = next(real)
     _, C, H, W = first_BCHW.shape
-    metric = _metric(name, (C, H, W)).to(device)
+    with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs
+        metric = _metric(name, (C, H, W)).to(device)
     for images, is_real in (((first_BCHW,), True), (real, True), (generated, False)):
         for x_BCHW in images:
             metric.update(coloured(x_BCHW) if name == "inception" else x_BCHW, real=is_real)

@@ -113,25 +113,57 @@ class StubRegistry:
         return self._plugins[kind]
 
 
-def default_params(plugin: type[Any]) -> Params:
-    """The plugin's parameters at their defaults; those that have none at the first of their `examples`."""
-    required = {name: field for name, field in plugin.Params.model_fields.items() if field.is_required()}
+def default_params(plugin: type[Any], **given: Any) -> Params:
+    """The plugin's parameters: what is given, else the default, else the first of the field's `examples`."""
+    fields = plugin.Params.model_fields.items()
+    required = {name: field for name, field in fields if field.is_required() and name not in given}
     without = [name for name, field in required.items() if not field.examples]
     assert not without, f"give {', '.join(without)} a default, or Field(examples=[...]) to test with"
-    params: Params = plugin.Params(**{name: field.examples[0] for name, field in required.items()})
+    params: Params = plugin.Params(**{name: field.examples[0] for name, field in required.items()} | given)
     return params
 
 
-def tiny_experiment(objective: type[Objective] = TinyObjective, steps: int = 10, seed: int = 0) -> Experiment:
+def tiny_data() -> Data:
+    """The small data set, loaded."""
+    return TinyDataset(Params()).load(Path(), lambda label, done, total: None)
+
+
+def tiny_context() -> Context:
+    """What an objective is told of the small experiment: small networks, images of 0 and 1 alone, four latents."""
+    built = TinyBackbone(Params())
+    return Context(
+        image_shape=SHAPE,
+        latent_dim=LATENT_DIM,
+        num_images=96,
+        images_per_step=6,
+        steps=10,
+        binary=True,
+        encoder=lambda outputs: built.encoder(SHAPE, outputs),
+        decoder=lambda inputs: built.decoder(SHAPE, inputs),
+    )
+
+
+BINARY_VIEWS = ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5, finish=Finish(threshold=0.5))
+
+
+def tiny_experiment(
+    objective: type[Objective] = TinyObjective,
+    steps: int = 10,
+    seed: int = 0,
+    images: int = 6,
+    views: ViewSettings = BINARY_VIEWS,
+    latent_dim: int = LATENT_DIM,
+) -> Experiment:
     """An experiment on small data whose images are 0 and 1 alone; a step takes six images."""
     params = default_params(objective)
-    training = Training(epochs=math.ceil(steps / 16), batch_views=6 * max(1, _J(objective, params)), log_every=5)
+    epochs = math.ceil(steps * images / 96)
+    training = Training(epochs=epochs, batch_views=images * max(1, _J(objective, params)), log_every=5)
     return Experiment(
         name="tiny",
         dataset=Choice("dataset", "tiny", Params()),
-        views=ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5, finish=Finish(threshold=0.5)),
+        views=views,
         backbone=Choice("backbone", "tiny", Params()),
-        latent_dim=LATENT_DIM,
+        latent_dim=latent_dim,
         objective=Choice("objective", "tiny", params),
         training=training,
         evaluators=(),
@@ -147,11 +179,17 @@ def _J(objective: type[Objective], params: Params) -> int:
     return len(views_of(objective, params))
 
 
-def tiny_assembly(objective: type[Objective] = TinyObjective, steps: int = 10, seed: int = 0) -> Assembly:
-    """The small experiment, assembled on the CPU."""
-    experiment = tiny_experiment(objective, steps, seed)
-    data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
-    return assemble(experiment, StubRegistry(objective=objective), data, torch.device("cpu"))  # type: ignore[arg-type]
+def tiny_assembly(
+    objective: type[Objective] = TinyObjective,
+    steps: int = 10,
+    seed: int = 0,
+    data: Data | None = None,
+    device: str = "cpu",
+    **changes: Any,
+) -> Assembly:
+    """The small experiment, assembled; `changes` are those that `tiny_experiment` takes."""
+    experiment, registry = tiny_experiment(objective, steps, seed, **changes), StubRegistry(objective=objective)
+    return assemble(experiment, registry, data or tiny_data(), torch.device(device))  # type: ignore[arg-type]
 
 
 def batches(assembly: Assembly, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 WAITS = {
     f"aten::{name}"
     for name in (
-        *("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "bincount"),
-        *("_unique", "_unique2", "unique_dim", "unique_consecutive"),
+        *("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "allclose", "bincount"),
+        *("_unique", "_unique2", "unique_dim", "unique_consecutive", "_linalg_check_errors"),
     )
 }
 """Their result, or its size, must reach the host before it can go on."""

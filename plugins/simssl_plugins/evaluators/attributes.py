@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Subject, Target
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject, Target
 from simssl.blocks.class_probes import Probed, ProbeParams, check_probe, probe, probe_protocol
 
 HIDDEN = {"linear": 0, "mlp": 1}
@@ -40,6 +40,15 @@ class Attributes(Evaluator):
 
     def check(self, data: Data) -> None:
         check_probe(self.params, data)
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        return Oracle(
+            representation=lambda x_BCHW: x_BCHW.flatten(1),
+            values={"accuracy": (1.0, 1.0), "balanced_accuracy": (1.0, 1.0), "auroc": (1.0, 1.0)},
+            noise={"accuracy": (0.05, 0.55), "balanced_accuracy": (0.05, 0.55), "auroc": (0.3, 0.75)},
+            params={"lr": 1e-2, "epochs": 60, "select": "test"},
+        )
 
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets

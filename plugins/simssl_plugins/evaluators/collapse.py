@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
 from simssl.blocks.gaussian import kl_standard
 from simssl.blocks.geometry import (
     alignment,
@@ -53,6 +55,17 @@ class Collapse(Evaluator):
     def check(self, data: Data) -> None:
         if data.test is not None and len(data.test) < 2:
             raise ValueError("there is nothing to compare in a test split of one image")
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        grey_N111 = torch.arange(100, dtype=torch.uint8).view(-1, 1, 1, 1)
+        images = Split(grey_N111.expand(-1, 1, 8, 8).contiguous())  # views of them are equal
+        return Oracle(
+            representation=_on_a_circle,
+            data=Data.of(images, images),
+            values={"within_over_between": (0.0, 1e-6), "alignment": (0.0, 1e-6), "effective_rank": (1.0, 1.5)},
+            noise={"within_over_between": (5.0, math.inf), "alignment": (1.8, 2.2), "effective_rank": (1.9, 2.0)},
+        )
 
     def run(self, subject: Subject) -> Result:
         index_I = self._chosen(subject)
@@ -109,6 +122,12 @@ class Collapse(Evaluator):
             means.append(posterior.mean)
             variances.append(posterior.variance)
         return "", (torch.cat(means).double(), torch.cat(variances).double())
+
+
+def _on_a_circle(x_BCHW: Tensor) -> Tensor:
+    """The mean brightness of the images as an angle, (B, 2)."""
+    angle_B = x_BCHW.flatten(1).mean(1)
+    return torch.stack([angle_B.cos(), angle_B.sin()], dim=1)
 
 
 def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:

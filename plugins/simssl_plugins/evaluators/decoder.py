@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
 from simssl.blocks.likelihood import Gaussian
 from simssl.blocks.probes import Standardizer, train_epochs
 from simssl.blocks.reconstruction import BATCH, errors, mean_image, picture
@@ -44,6 +44,15 @@ class Decoder(Evaluator):
         "Test images in the picture: originals over reconstructions."
 
     needs = frozenset({"no_decoder", "test"})
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        return Oracle(
+            representation=lambda x_BCHW: F.adaptive_avg_pool2d(x_BCHW, 2).flatten(1),  # the quadrants
+            values={"R2": (0.8, 1.0)},
+            noise={"R2": (-1.0, 0.1)},
+            params={"epochs": 100, "lr": 1e-2},
+        )
 
     def run(self, subject: Subject) -> Result:
         fit_N, held_out_N = subject.selection()

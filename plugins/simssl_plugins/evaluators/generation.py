@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Skip, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Subject
 from simssl.blocks.frechet import Missing, check_features, frechet_distance
 from simssl.blocks.gaussian import moments, reparameterize, sample_normal
 from simssl.blocks.pictures import grid
@@ -56,6 +56,16 @@ class Generation(Evaluator):
         check_features(self.params.features)
         if data.test is not None and len(data.test) < 2:
             raise ValueError("a test split of one image has no covariance to compare samples with")
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        return Oracle(
+            representation=lambda x_BCHW: x_BCHW.flatten(1),
+            decode=lambda z_BD: z_BD.view(-1, 1, 8, 8),
+            values={"fd_pixels": (0.0, 1.0)},
+            noise={"fd_pixels": (5.0, 50.0)},
+            params={"latents": "gaussian", "features": "pixels"},
+        )
 
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
 from simssl.blocks.class_probes import ProbeParams, check_probe, probe, probe_protocol
 
 
@@ -20,6 +20,15 @@ class LinearProbe(Evaluator):
 
     def check(self, data: Data) -> None:
         check_probe(self.params, data)
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        return Oracle(
+            representation=lambda x_BCHW: x_BCHW.flatten(1),
+            values={"corner/accuracy": (1.0, 1.0)},
+            noise={"corner/accuracy": (0.05, 0.55)},
+            params={"lr": 1e-2, "epochs": 60, "select": "test"},
+        )
 
     def run(self, subject: Subject) -> Result:
         metrics = {

@@ -7,7 +7,7 @@ from functools import partial
 from pydantic import Field
 
 import simssl
-from simssl.api import Evaluator, Metric, Result, Subject
+from simssl.api import Evaluator, Metric, Oracle, Result, Subject
 from simssl.blocks.reconstruction import errors, mean_image, picture
 
 
@@ -24,6 +24,15 @@ class Reconstruction(Evaluator):
         "Test images in the picture: originals over reconstructions."
 
     needs = frozenset({"decoder", "test"})
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        return Oracle(
+            representation=lambda x_BCHW: x_BCHW.flatten(1),
+            decode=lambda z_BD: z_BD.view(-1, 1, 8, 8),
+            values={"mse": (0.0, 1e-6), "R2": (0.9999, 1.0)},
+            noise={"mse": (0.1, 1.0), "R2": (-10.0, 0.0)},
+        )
 
     def run(self, subject: Subject) -> Result:
         likelihood = subject.likelihood

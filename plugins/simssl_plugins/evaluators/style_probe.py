@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Result, Skip, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
 from simssl.blocks.probes import ParallelMLP, Standardizer, r2, ridge, train_epochs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
@@ -43,6 +43,19 @@ class StyleProbe(Evaluator):
         "What is measured: the representation, or another layer that the method offers, such as projection."
 
     needs = frozenset({"test", "views"})
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        ramp_8 = torch.linspace(0, 255, 8).to(torch.uint8)
+        image_2HW = torch.stack(torch.meshgrid(ramp_8, ramp_8, indexing="ij"))  # each pixel tells its row and column
+        train, test = (Split(image_2HW.expand(images, -1, -1, -1).contiguous()) for images in (60, 30))
+        found = ("crop_centre_y", "crop_centre_x", "crop_height", "crop_width", "horizontal_flip")
+        return Oracle(
+            representation=_seen,
+            data=Data.of(train, test),
+            values={f"{name}/R2": (0.95, 1.0) for name in found},
+            noise={f"{name}/R2": (-0.2, 0.1) for name in found},
+        )
 
     def run(self, subject: Subject) -> Result:
         fit, held_out, test = self._views(subject)
@@ -125,6 +138,18 @@ class StyleProbe(Evaluator):
             network, scale_x(x_ND), loss, epochs=epochs, batch=BATCH, lr=LR, generator=subject.generator
         )
         return [scale_y.inverse(network(scale_x(new_ND))[0]) for _ in training]
+
+
+def _seen(x_B2HW: Tensor) -> Tensor:
+    """Of views of an image whose channels tell each pixel's row and column: centre and size of the crop along each, in
+    the view as it is seen, and whether it is mirrored (B, 5)."""
+    row_BHW, column_BHW = x_B2HW.unbind(1)
+    top_B, bottom_B = row_BHW[:, 0, 0], row_BHW[:, -1, 0]
+    left_B, right_B = column_BHW[:, 0, 0], column_BHW[:, 0, -1]
+    mirrored_B = (left_B > right_B).float()
+    x_B = (left_B + right_B) / 2
+    centre_B = torch.where(left_B > right_B, 1 - x_B, x_B)
+    return torch.stack([top_B + bottom_B, bottom_B - top_B, centre_B, (right_B - left_B).abs(), mirrored_B], dim=1)
 
 
 def _varies(values_N: Tensor) -> bool:

@@ -23,6 +23,7 @@ class BetaVae(Objective):
         "Weight of the KL. Ours: the paper's value is not known; 4 is that of Higgins et al. 2017 for 2D shapes."
 
     views = ("random",)
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

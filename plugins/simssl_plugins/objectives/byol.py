@@ -36,6 +36,7 @@ class Byol(Objective):
         "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
 
     views = ("random", "random")
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

@@ -27,6 +27,7 @@ class CrVae(Objective):
         "lambda, the weight of the KL between the posteriors. Source: the authors' code; the paper's is not known."
 
     views = ("plain", "random")
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

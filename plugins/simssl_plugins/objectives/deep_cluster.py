@@ -34,6 +34,7 @@ class DeepCluster(Objective):
         "Most rounds of k-means in each epoch. Source: the authors' code, 20."
 
     views = ("random",)
+    permutation_invariant = True
     cluster_N: Tensor
 
     def __init__(self, params: Params, context: Context) -> None:

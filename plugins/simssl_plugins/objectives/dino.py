@@ -45,6 +45,7 @@ class Dino(Objective):
         "Of the centre's moving average. Source: Caron et al. 2021, appendix D."
 
     views = ("random", "random")
+    permutation_invariant = True
     centre: Tensor
     batch_centre: Tensor
 

@@ -31,6 +31,7 @@ class InfoNce(Objective):
         "Widths of the projection head behind the representation; none if []. Ours, as SimCLR's here."
 
     views = ("random", "random")
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

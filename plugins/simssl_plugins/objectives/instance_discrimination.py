@@ -48,6 +48,7 @@ class InstanceDiscrimination(Objective):
             return self
 
     views = ("random",)
+    permutation_invariant = True
     bank_ND: Tensor
 
     def __init__(self, params: Params, context: Context) -> None:

@@ -29,6 +29,7 @@ class SimClr(Objective):
         "Widths of the projection head. Ours: one hidden layer, as theirs, for representations of 10 to 64 dimensions."
 
     views = ("random", "random")
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

@@ -57,6 +57,8 @@ class SimVae(Objective):
                 return None
             return 1 - self.sigma2 / self.J if self.gamma2 is None else self.gamma2
 
+    permutation_invariant = True
+
     @property
     def views(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("random",) * self.params.J

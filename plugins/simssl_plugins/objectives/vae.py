@@ -18,6 +18,7 @@ class Vae(Objective):
         """The likelihood, and nothing else."""
 
     views = ("random",)
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

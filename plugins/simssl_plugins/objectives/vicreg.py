@@ -40,6 +40,7 @@ class VicReg(Objective):
         "Widths of the projection head behind the representation. Ours, for small ones; theirs is 8192 three times."
 
     views = ("random", "random")
+    permutation_invariant = True
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import torch
+from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
@@ -10,7 +11,7 @@ class Stripes(Dataset):
     """Grey 8 x 8 images of horizontal or vertical stripes."""
 
     class Params(simssl.Params):
-        images: int = 256
+        images: int = Field(256, ge=1)
         "Images in each split."
 
     def load(self, root: Path, progress: Progress) -> Data:

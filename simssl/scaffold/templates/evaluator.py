@@ -1,4 +1,5 @@
 import torch
+from pydantic import Field
 
 import simssl
 from simssl.api import Evaluator, Metric, Result, Subject
@@ -8,7 +9,7 @@ class EffectiveRank(Evaluator):
     """How many latent dimensions are in use (Roy & Vetterli 2007, eq. 4)."""
 
     class Params(simssl.Params):
-        epsilon: float = 1e-12
+        epsilon: float = Field(1e-12, gt=0)
         "Added to the normalised singular values, so that the logarithm exists."
 
     needs = frozenset({"test"})

@@ -1,0 +1,72 @@
+"""Checks of backbones: the encoder and its mirror, on images of several shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simssl.testing.fixtures import default_params
+from simssl.testing.outcomes import Check
+from simssl.testing.steps import untouched
+
+SHAPES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 17, 35), (3, 97, 100))
+
+
+def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> None:
+    """Encoders and decoders fit images of 1 and 3 channels, square and not, of even and of odd sides."""
+    built = backbone(default_params(backbone))
+    for shape in SHAPES:
+        x_BCHW = torch.rand(4, *shape)
+        z_BD = built.encoder(shape, 7)(x_BCHW)
+        assert z_BD.shape == (4, 7), f"the encoder makes {tuple(z_BD.shape)} of {tuple(x_BCHW.shape)}, not (4, 7)"
+        logits = built.decoder(shape, 5)(torch.randn(4, 5))
+        assert logits.shape == x_BCHW.shape, f"the decoder makes {tuple(logits.shape)}, not {tuple(x_BCHW.shape)}"
+
+
+def no_image_depends_on_the_others_in_evaluation(backbone: Any, folder: Path) -> None:
+    """In evaluation an image has the same output alone as in a batch."""
+    for name, network, x in _both(backbone):
+        network(x)
+        with torch.no_grad():
+            together, alone = network.eval()(x)[:1], network(x[:1])
+            assert (together - alone).abs().max() <= 1e-4 * together.abs().max(), f"the {name} depends on the batch"
+
+
+def gradient_reaches_every_weight(backbone: Any, folder: Path) -> None:
+    """No weight of the encoder or of the decoder is without a gradient."""
+    for name, network, x in _both(backbone):
+        network(x).square().sum().backward()
+        unreached = untouched(network)
+        assert not unreached, f"no gradient reaches {', '.join(unreached)} of the {name}"
+
+
+def weights_follow_the_seed(backbone: Any, folder: Path) -> None:
+    """The seed of torch's default generator, and nothing else, decides the initial weights."""
+
+    def weights(seed: int) -> list[Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return [torch.nn.utils.parameters_to_vector(network.parameters()) for _, network, _ in _both(backbone)]
+
+    for name, one, again, other in zip(("encoder", "decoder"), weights(0), weights(0), weights(1), strict=True):
+        assert torch.equal(one, again), f"the same seed gives the {name} other weights"
+        assert not torch.equal(one, other), f"another seed gives the {name} the same weights"
+
+
+def _both(backbone: Any) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """An encoder and a decoder, with an input of each."""
+    built = backbone(default_params(backbone))
+    yield "encoder", built.encoder(SHAPES[0], 7), torch.rand(4, *SHAPES[0])
+    yield "decoder", built.decoder(SHAPES[0], 5), torch.randn(4, 5)
+
+
+CHECKS: tuple[Check, ...] = (
+    networks_have_the_shapes_they_are_asked_for,
+    no_image_depends_on_the_others_in_evaluation,
+    gradient_reaches_every_weight,
+    weights_follow_the_seed,
+)

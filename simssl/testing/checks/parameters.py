@@ -1,0 +1,80 @@
+"""Checks of every kind: what a plugin says of itself and of its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simssl.testing.fixtures import default_params
+from simssl.testing.outcomes import Check
+
+BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum", "const"}
+"""What bounds a number in a JSON Schema."""
+
+
+def parameters_are_documented(plugin: Any, folder: Path) -> None:
+    """The class has a docstring, and so has every field of its `Params`."""
+    assert inspect.getdoc(plugin), f"{plugin.__name__} has no docstring"
+    silent = [name for name, field in _fields(plugin) if not field.get("description")]
+    assert not silent, f"put a docstring under {', '.join(silent)} in {plugin.__name__}.Params"
+
+
+def parameters_are_bounded(plugin: Any, folder: Path) -> None:
+    """Every number of its `Params` has a bound (`Field(gt=0)`), or says why it needs none:
+    `Field(json_schema_extra={"unbounded": reason})`."""
+    for name, field in _fields(plugin):
+        reason, free = field.get("unbounded"), any(_unbounded(field))
+        assert not free or (isinstance(reason, str) and reason.strip()), (
+            f"{plugin.__name__}.Params.{name} has no bound: give it one of ge, gt, le and lt, or the reason why it "
+            "needs none, Field(json_schema_extra={'unbounded': '...'})"
+        )
+        assert free or reason is None, f"{plugin.__name__}.Params.{name} has a bound: take out 'unbounded'"
+
+
+def defaults_are_valid(plugin: Any, folder: Path) -> None:
+    """The defaults (and the first of the `examples` of what has none) are accepted, and survive JSON."""
+    params = default_params(plugin)
+    again = plugin.Params.model_validate_json(params.model_dump_json())
+    assert again == params, f"written as JSON and read again, {params!r} becomes {again!r}"
+
+
+def expected_failures_are_declared(plugin: Any, folder: Path) -> None:
+    """What `expected_failures` names are checks of its kind, each with a reason."""
+    from simssl.testing.checks import CHECKS
+
+    known = {name for checks in CHECKS.values() for name in checks}
+    for name, reason in plugin.expected_failures.items():
+        assert name in known, f"{plugin.__name__}.expected_failures has '{name}', which is no check"
+        assert isinstance(reason, str), f"{plugin.__name__}.expected_failures gives no reason for '{name}'"
+        assert reason.strip(), f"{plugin.__name__}.expected_failures gives no reason for '{name}'"
+
+
+def _fields(plugin: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Names and schemas of the fields of its `Params`, and of the models within."""
+    schema = plugin.Params.model_json_schema()
+    yield from schema.get("properties", {}).items()
+    for model, within in schema.get("$defs", {}).items():
+        yield from ((f"{model}.{name}", field) for name, field in within.get("properties", {}).items())
+
+
+def _unbounded(schema: Any) -> Iterator[bool]:
+    """True for each number within that may be any number."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number"):
+            yield not BOUNDS & schema.keys()
+        for key, part in schema.items():
+            if key not in ("default", "examples"):
+                yield from _unbounded(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _unbounded(part)
+
+
+CHECKS: tuple[Check, ...] = (
+    parameters_are_documented,
+    parameters_are_bounded,
+    defaults_are_valid,
+    expected_failures_are_declared,
+)

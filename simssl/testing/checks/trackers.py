@@ -1,0 +1,44 @@
+"""Checks of trackers: that they follow a run from its beginning, or from where it goes on, to its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from simssl.api import Metric, Result, RunInfo, Subject, Tracker
+from simssl.experiment.model import Choice
+from simssl.measurement.subject import FrozenSubject
+from simssl.testing.fixtures import default_params, tiny_assembly
+from simssl.testing.outcomes import Check
+from simssl.testing.randomness import leaves_global_randomness
+from simssl.training.folder import RunFolder
+
+
+def follows_a_run(tracker: type[Tracker], folder: Path) -> None:
+    """It takes all that a new run tells it, leaves the global random state as it is, and raises nothing."""
+    _follow(tracker, folder, start_step=0, error=None)
+
+
+def follows_a_run_that_goes_on_and_fails(tracker: type[Tracker], folder: Path) -> None:
+    """It takes what a run tells it that began before, in the same folder, and ends in an error."""
+    _follow(tracker, folder, start_step=0, error=None)
+    _follow(tracker, folder, start_step=5, error=RuntimeError("the disk is full"))
+
+
+def _follow(tracker: type[Tracker], folder: Path, start_step: int, error: BaseException | None) -> None:
+    built = tracker(default_params(tracker))
+    assembly = tiny_assembly()
+    settings = {"objective": Choice("objective", "tiny", assembly.objective.params).resolved}
+    subject: Subject = FrozenSubject(assembly, RunFolder(folder), "evaluator")
+    picture = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    result = Result({"rank": Metric(2.0, "dimensions")}, {"test": picture}, {}, "effective_rank")
+    with leaves_global_randomness(0, "a generator of its own"):
+        built.started(RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings))
+        for step in (start_step + 2, 10):
+            built.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
+        built.evaluated(result, subject)
+        built.ended(error)
+
+
+CHECKS: tuple[Check, ...] = (follows_a_run, follows_a_run_that_goes_on_and_fails)

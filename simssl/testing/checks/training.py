@@ -1,0 +1,116 @@
+"""Checks of objectives in a run: what is saved, resumed, and captured into a CUDA graph."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from simssl.api import Objective
+from simssl.testing.fixtures import batches, tiny_assembly
+from simssl.testing.host_sync import refuse_host_synchronisation
+from simssl.testing.outcomes import Check, DoesNotApply
+from simssl.testing.recording import Recorder
+from simssl.testing.steps import encode, require_training, total, train_steps
+from simssl.training import checkpoint
+
+
+def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> None:
+    """Loaded from a checkpoint into another run's objective, the state gives the same representation."""
+    assembly, other = tiny_assembly(objective), tiny_assembly(objective, seed=1)
+    train_steps(assembly, folder, 2)
+    file = folder / "state.pt"
+    checkpoint.save(file, dict.fromkeys(checkpoint.ALWAYS, 0) | {"objective": assembly.objective.state_dict()})
+    state = checkpoint.load(file)
+    assert state is not None
+    other.objective.load_state_dict(state["objective"])
+    same = torch.equal(encode(assembly.objective), encode(other.objective))
+    assert same, "what the representation depends on is not all in the state: make it a parameter or a buffer"
+
+
+def resumed_run_is_bit_equal(objective: type[Objective], folder: Path) -> None:
+    """Stopped before an epoch's end and taken up by another process, a run ends in the same state, bit for bit."""
+    require_training(objective)
+    whole, broken, resumed = (tiny_assembly(objective, images=24) for _ in range(3))
+    train_steps(whole, folder / "whole", 7)
+    train_steps(broken, folder / "broken", 3, save=True)
+    train_steps(resumed, folder / "broken", 7)
+    _assert_same_state(whole.objective, resumed.objective, "after a resumption: keep what lasts in parameters, buffers")
+
+
+def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None:
+    """`forward`, its gradient and `after_step` read no tensor's value on the host, and index by no boolean mask."""
+    require_training(objective)
+    assembly = tiny_assembly(objective)
+    views, index_B = next(batches(assembly))
+    half = torch.tensor(0.5)
+    with refuse_host_synchronisation():
+        total(assembly.objective(views, index_B, assembly.generator)).backward()
+        assembly.objective.after_step(half)
+
+
+def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) -> None:
+    """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps, bit for bit."""
+    _require_capturable(objective)
+    eager, replayed = tiny_assembly(objective), tiny_assembly(objective)
+    recorder = Recorder()
+    train_steps(eager, folder / "eager", 10)
+    with _captured():
+        train_steps(replayed, folder / "replayed", 10, graphs=recorder)
+    assert recorder.replays, "no step was replayed"
+    _assert_same_state(eager.objective, replayed.objective, "where steps are replayed")
+
+
+def step_is_captured_on_cuda(objective: type[Objective], folder: Path) -> None:
+    """Where there is a CUDA device: its step is captured into a CUDA graph, whose replays have the same losses."""
+    _require_capturable(objective)
+    if not torch.cuda.is_available():
+        raise DoesNotApply("there is no CUDA device here")
+    with _captured():
+        train_steps(tiny_assembly(objective, device="cuda"), folder, 10)
+
+
+def _require_capturable(objective: type[Objective]) -> None:
+    require_training(objective)
+    if not objective.capturable:
+        raise DoesNotApply("it declares `capturable = False`")
+
+
+@contextmanager
+def _captured() -> Iterator[None]:
+    """AssertionError, with the reason that the log gives, if a step is not captured."""
+    told: list[str] = []
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    logger, handler = logging.getLogger("simssl"), Told()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    why = [text.partition("without a CUDA graph: ")[2] for text in told if "without a CUDA graph: " in text]
+    assert not why, f"its step cannot be captured: {why[0]}; or declare `capturable = False`"
+
+
+def _assert_same_state(one: Objective, other: Objective, when: str) -> None:
+    there = other.state_dict()
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, there[name]), f"{name} differs {when}"
+
+
+CHECKS: tuple[Check, ...] = (
+    state_survives_a_round_trip,
+    resumed_run_is_bit_equal,
+    host_never_waits_in_a_step,
+    replayed_steps_are_the_eager_ones,
+    step_is_captured_on_cuda,
+)

@@ -1,0 +1,57 @@
+"""Methods whose representation is known: an evaluator's oracle, and noise in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simssl.api import Context, Objective, Oracle, Posterior
+from simssl.blocks.likelihood import Gaussian
+from simssl.experiment.settings import Crop, ViewSettings
+from simssl.testing.fixtures import tiny_assembly, tiny_data
+from simssl.training.assemble import Assembly
+
+
+def oracle_method(oracle: Oracle) -> type[Objective]:
+    """An untrained method with the oracle's representation, and its decoder if it has one."""
+
+    class Known(Objective):
+        trained = False
+        likelihood = Gaussian(0.01)
+
+        def posterior(self, x_BCHW: Tensor) -> Posterior:
+            return Posterior(oracle.representation(x_BCHW).float())
+
+    if oracle.decode is None:
+        return Known
+    images = oracle.decode
+
+    class KnownWithDecoder(Known):
+        def decode(self, z_BD: Tensor) -> Tensor:
+            return images(z_BD).clamp(1e-6, 1 - 1e-6).logit()
+
+    return KnownWithDecoder
+
+
+def noise_method(oracle: Oracle) -> type[Objective]:
+    """The oracle's method, with N(0, 1) for its representation, drawn anew for each image of each call."""
+
+    class Noise(oracle_method(oracle)):  # type: ignore[misc]
+        def __init__(self, params: Any, context: Context) -> None:
+            super().__init__(params, context)
+            self.generator = torch.Generator().manual_seed(0)
+
+        def posterior(self, x_BCHW: Tensor) -> Posterior:
+            return Posterior(torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator))
+
+    return Noise
+
+
+def oracle_assembly(oracle: Oracle, method: type[Objective]) -> Assembly:
+    """The method on the oracle's data (the suite's small data if it has none): views are cropped and mirrored."""
+    data = tiny_data() if oracle.data is None else oracle.data
+    latent_dim = oracle.representation(torch.zeros(1, *data.train.images.shape[1:])).shape[1]
+    views = ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5)
+    return tiny_assembly(method, data=data, views=views, latent_dim=latent_dim)

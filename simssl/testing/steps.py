@@ -1,0 +1,72 @@
+"""What checks have an objective do: a few steps of training, and encoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from simssl.api import Objective, Terms
+from simssl.testing.fixtures import SHAPE
+from simssl.testing.outcomes import DoesNotApply
+from simssl.training.assemble import Assembly
+from simssl.training.folder import RunFolder
+from simssl.training.launch import Graphs
+from simssl.training.trackers import Trackers
+from simssl.training.train import Trainer
+
+
+class _Log(Trackers):
+    """Keeps what is recorded."""
+
+    def __init__(self) -> None:
+        super().__init__({}, print)
+        self.records: list[dict[str, float]] = []
+
+    def logged(self, step: int, terms: dict[str, float]) -> None:
+        self.records.append(terms)
+
+
+def train_steps(
+    assembly: Assembly, folder: Path, steps: int, save: bool = False, graphs: Graphs | None = None
+) -> list[dict[str, float]]:
+    """Train up to this step, from where the folder's checkpoint stands; what is not trained is fitted.
+
+    Returns the records of the terms, one of every five steps.
+    """
+    folder.mkdir(exist_ok=True)
+    trainer, log = Trainer(assembly, RunFolder(folder), graphs), _Log()
+    trainer.restore()
+    if not assembly.steps:
+        batches = assembly.views.plain_batches(assembly.data.train.images, assembly.device)
+        assembly.objective.fit(batches, assembly.generator)
+    while assembly.steps and trainer.step < steps:
+        trainer.train_step()
+        trainer.log_and_save(log)
+    if save:
+        trainer.save()
+    return log.records
+
+
+def total(terms: Terms) -> Tensor:
+    """The loss: the sum of its terms, 0-d."""
+    return torch.stack(list(terms.loss.values())).sum()
+
+
+def encode(objective: Objective, images: int = 4) -> Tensor:
+    """The representation (B, latent_dim) of up to four images of noise, in evaluation."""
+    x_BCHW = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(0))[:images]
+    with torch.no_grad():
+        return objective.eval().posterior(x_BCHW).mean
+
+
+def untouched(module: nn.Module) -> list[str]:
+    """The parameters that require a gradient and have none, or one of zeros."""
+    return [n for n, p in module.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+
+
+def require_training(objective: type[Objective]) -> None:
+    """DoesNotApply to what is not trained by gradient."""
+    if not objective.trained:
+        raise DoesNotApply("it is not trained by gradient")
