@@ -348,15 +348,24 @@ def report_(
 
 
 @cli.command()
-@click.option("--check", "check_", is_flag=True, help="Import each: ok or BROKEN; exit 1 if any is broken.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--check",
+    "check_",
+    is_flag=True,
+    help="Import each: ok or BROKEN; with a NAME, run the conformance suite, too. Exit 1 if anything is wrong.",
+)
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 @_files
 @click.pass_context
-def plugins(ctx: click.Context, check_: bool, json_: bool) -> None:
-    """List the plugins that are installed, and who brings them."""
+def plugins(ctx: click.Context, names: tuple[str, ...], check_: bool, json_: bool) -> None:
+    """List the plugins that are installed, and who brings them.
+
+    NAME is that of a plugin, or of a distribution for all of its plugins.
+    """
     from simssl import listing
 
-    rows = listing.rows(ctx.obj, check_)
+    rows = listing.rows(ctx.obj, check_, names)
     click.echo(listing.as_json(rows) if json_ else listing.as_text(rows))
     if check_ and any(row["status"] != "ok" for row in rows):
         ctx.exit(1)

@@ -1,28 +1,53 @@
-"""Listing and help load nothing heavy."""
+"""Listing and help load nothing heavy, with fifty plugins of others installed, too."""
 
 from __future__ import annotations
 
+import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 HEAVY = ("torch", "torchvision", "numpy", "sklearn", "pydantic", "yaml", "rich", "simssl_plugins")
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "startup.py"
+PLUGINS = 50
+
+
+def loaded(words: list[str], path: Path | None = None) -> tuple[str, list[str]]:
+    """What a command prints, and which of the heavy modules and of the plugins on `path` it has imported."""
+    code = (
+        "import sys\n"
+        "from simssl.cli import cli\n"
+        f"try: cli({words!r}, prog_name='simssl')\n"
+        "except SystemExit: pass\n"
+        f"print('LOADED', *(m for m in sys.modules if m in {HEAVY!r} or m.startswith('stranger')))\n"
+    )
+    environment = os.environ | ({"PYTHONPATH": str(path)} if path else {})
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    *printed, last = result.stdout.splitlines()
+    return "\n".join(printed), last.split()[1:]
 
 
 @pytest.mark.parametrize(
     "words", [["--help"], ["plugins"], ["run", "--help"], ["encode", "--help"], ["--version"], ["plugins", "--json"]]
 )
 def test_start_up_does_not_import(words: list[str]) -> None:
-    code = (
-        "import sys\n"
-        "from simssl.cli import cli\n"
-        f"try: cli({words!r}, prog_name='simssl')\n"
-        "except SystemExit: pass\n"
-        f"print('LOADED', *(m for m in {HEAVY!r} if m in sys.modules))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines()[-1] == "LOADED"
+    assert loaded(words)[1] == []
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plugins"], ["plugins", "--json"], ["plugins", "stranger7"]])
+def test_start_up_with_fifty_plugins_imports_none_of_them(words: list[str], tmp_path: Path) -> None:
+    """Each would fail if it were imported. What it takes is measured by the benchmark that has installed them."""
+    runpy.run_path(str(BENCHMARK))["install"](tmp_path, PLUGINS)
+    printed, modules = loaded(words, tmp_path)
+    assert modules == []
+    if words[0] == "plugins":
+        assert printed.count("stranger7") > 1  # its name, distribution and module
+        assert ("BROKEN" in printed) is False
+    if words == ["plugins"]:
+        assert sum("stranger" in line for line in printed.splitlines()) == PLUGINS
 
 
 def test_a_wrong_file_is_told_without_torch(tmp_path: object) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import one_line
-from simssl.loading import places_of
+from simssl.errors import place_of, summary
+from simssl.loading import line_of, places_of
 from simssl.registry import Plugin, Registry
 from simssl.testing.checks import CHECKS
 from simssl.testing.outcomes import DoesNotApply, FailsAsDeclared, Outcome
@@ -62,8 +64,13 @@ def run_check(kind: str, check: str, plugin: type[Any], folder: Path) -> None:
 
 
 def outcomes(kind: str, plugin: type[Any]) -> list[Outcome]:
-    """What every check of its kind comes to for a plugin's class, in temporary folders."""
-    return [_outcome(kind, check, plugin) for check in CHECKS[kind]]
+    """What every check of its kind comes to for a plugin's class, in temporary folders; what it logs is not shown."""
+    logger, unseen = logging.getLogger("simssl"), logging.NullHandler()
+    logger.addHandler(unseen)
+    try:
+        return [_outcome(kind, check, plugin) for check in CHECKS[kind]]
+    finally:
+        logger.removeHandler(unseen)
 
 
 def _outcome(kind: str, check: str, plugin: type[Any]) -> Outcome:
@@ -74,9 +81,17 @@ def _outcome(kind: str, check: str, plugin: type[Any]) -> Outcome:
             return Outcome(check, "skipped", str(reason))
         except FailsAsDeclared as reason:
             return Outcome(check, "expected", str(reason))
-        except AssertionError as error:
-            said = " ".join(str(error).split())
-            return Outcome(check, "FAILED", said or one_line(error, places_of(plugin)))
         except Exception as error:
-            return Outcome(check, "FAILED", one_line(error, places_of(plugin)))
+            return Outcome(check, "FAILED", _told(error, plugin))
     return Outcome(check, "ok")
+
+
+def _told(error: Exception, plugin: type[Any]) -> str:
+    """What failed, with the line of the plugin's own code that the error passed last, or that of its class."""
+    said, near = " ".join(str(error).split()), places_of(plugin)
+    if re.search(r"\.py:\d+\)", said):
+        return said  # with a line already
+    place = place_of(error, near)
+    within = any(path in place for path in near)
+    what = said if said and isinstance(error, AssertionError) else summary(error)
+    return what + (place if within else line_of(plugin))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from simssl.errors import one_line
+from simssl.loading import places_of
 from simssl.training.snapshot import Held, Snapshot, held
 from simssl.training.step import Step
 
@@ -160,7 +161,8 @@ def launcher(step: Step, graphs: Graphs | None, name: str, taken: int, position:
             raise NotCapturable("it declares that it cannot be captured")
         return Captured(step, graphs, taken, position, longest)
     except Exception as error:  # torch raises what it likes
-        reason = str(error) if isinstance(error, NotCapturable) else one_line(error)
+        near = places_of(type(step.objective))
+        reason = str(error) if isinstance(error, NotCapturable) else one_line(error, near)
         logging.getLogger("simssl").info(
             f"the objective '{name}' is trained step by step, without a CUDA graph: {reason}"
         )

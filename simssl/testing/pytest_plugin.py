@@ -1,0 +1,63 @@
+"""Fixtures for the tests of a plugin: small data and small networks. A test module or a conftest.py takes them by
+
+pytest_plugins = ["simssl.testing.pytest_plugin"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from simssl.api import Backbone, Context, Data, Objective, Subject
+from simssl.experiment.params import Params
+from simssl.measurement.subject import FrozenSubject
+from simssl.testing.fixtures import TinyBackbone, TinyObjective, tiny_assembly, tiny_context, tiny_data
+from simssl.training.folder import RunFolder
+
+
+@pytest.fixture
+def small_data() -> Data:
+    """96 training and 48 test images of 1 x 8 x 8: a bright square in one of four corners, the target `corner`."""
+    return tiny_data()
+
+
+@pytest.fixture
+def small_backbone() -> Backbone:
+    """Networks with one hidden layer of 16 units."""
+    return TinyBackbone(Params())
+
+
+@pytest.fixture
+def small_context() -> Context:
+    """What builds an objective: the small networks, four latent dimensions, six images a step."""
+    torch.manual_seed(0)
+    return tiny_context()
+
+
+@pytest.fixture
+def small_batch() -> Callable[[int], tuple[Tensor, Tensor, torch.Generator]]:
+    """`small_batch(J)`: J cropped and mirrored views (6, J, 1, 8, 8) of 0 and 1 alone, the images' places (6,), and a
+    generator; what `forward` takes."""
+
+    def draw(J: int) -> tuple[Tensor, Tensor, torch.Generator]:
+        assembly = tiny_assembly()
+        index_B = torch.randperm(len(assembly.data.train), generator=assembly.generator)[:6]
+        images_BCHW = assembly.data.train.images[index_B]
+        return assembly.views.random_views(images_BCHW, J, assembly.generator)[0], index_B, assembly.generator
+
+    return draw
+
+
+@pytest.fixture
+def small_subject(tmp_path: Path) -> Callable[..., Subject]:
+    """`small_subject()`: what an evaluator measures, a variational autoencoder, untrained, on the small data;
+    `small_subject(MyObjective)`: that method instead, at the defaults of its parameters."""
+
+    def freeze(objective: type[Objective] = TinyObjective) -> Subject:
+        return FrozenSubject(tiny_assembly(objective), RunFolder(tmp_path / objective.__qualname__), "evaluator")
+
+    return freeze
