@@ -42,6 +42,19 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"
 
 
+def shown(value: object, most: int) -> str:
+    """A value in one line of at most so many characters, whatever its `repr` does."""
+    try:
+        return " ".join(repr(value).split())[:most]
+    except Exception:
+        return "an object"
+
+
+def said(value: object, most: int = 60) -> str:
+    """What came, where something else should have: "None", or the value and its type."""
+    return "None" if value is None else f"{shown(value, most)} of type {type(value).__name__}"
+
+
 def place_of(error: BaseException, near: Sequence[str]) -> str:
     """Where an error passed last in a file, " (file:line)", as `one_line` has it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]

@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from simssl.errors import Interrupted, one_line
+from simssl.errors import Interrupted, one_line, said, shown
 from simssl.plugin import KINDS, BrokenPlugin, Plugin, group, hook
 from simssl.plugin_file import module_name
 
@@ -38,12 +38,13 @@ def _checked(plugin: Plugin, result: Any, module: ModuleType) -> type[Any]:
     name, base = hook(plugin.kind), KINDS[plugin.kind]
     if not (isinstance(result, type) and issubclass(result, getattr(api, base))):
         wanted = f"not a subclass of {base}{line_of(getattr(module, name, None))}"
-        raise BrokenPlugin(plugin, f"{name}() returned {result!r:.100}, {wanted}")
+        what = shown(result, 100) if isinstance(result, type) else said(result)
+        raise BrokenPlugin(plugin, f"{name}() returned {what}, {wanted}")
     found: type[Any] = result
     if missing := api.undefined(found):
         raise BrokenPlugin(plugin, f"{found.__name__} does not define {' and '.join(missing)}{line_of(found)}")
     if not (isinstance(found.Params, type) and issubclass(found.Params, api.BaseParams)):
-        what = f"{found.__name__}.Params is {found.Params!r}, not a subclass of simssl.Params"
+        what = f"{found.__name__}.Params is {shown(found.Params, 100)}, not a subclass of simssl.Params"
         raise BrokenPlugin(plugin, what + line_of(found))
     return found
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Data, Evaluator, Metric, Objective, Posterior, Result, Terms
-from simssl.errors import ContractError, summary
+from simssl.errors import ContractError, said, summary
 from simssl.loading import line_of
 
 Method = Callable[..., Any]
@@ -121,4 +121,4 @@ def _is(value: Any, shape: Sequence[int]) -> bool:
 def _said(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor {tuple(value.shape)}"
-    return "None" if value is None else f"{value!r:.60} of type {type(value).__name__}"
+    return said(value)
