@@ -87,9 +87,9 @@ class Unsettled(TinyEncoder):
 
 
 class Unexcused(TinyEncoder):
-    """It expects a failure of a check that does not exist."""
+    """It expects a failure of a check of another kind."""
 
-    expected_failures = {"gradients_are_nice": "they are not"}
+    expected_failures = {"gradient_reaches_every_weight": "some are frozen"}
 
 
 class Speechless(TinyEncoder):
@@ -555,7 +555,7 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
         },
         "defaults_are_valid": {Unsettled: "give width a default"},
         "expected_failures_are_declared": {
-            Unexcused: "'gradients_are_nice', which is no check",
+            Unexcused: "'gradient_reaches_every_weight', which is no check of its kind",
             Speechless: "gives no reason for 'representation_is_deterministic'",
         },
         "loss_is_finite_and_the_sum_of_its_terms": {
