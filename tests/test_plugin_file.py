@@ -154,6 +154,6 @@ def test_what_the_hook_returns_is_checked_as_in_a_package(simssl: Command, small
     pixels.write_text(PIXELS.replace("return Pixels\n", "return 3\n"))
     result = simssl("check", small(objective={"name": "pixels"}), "--plugin", pixels)
     assert result.exit_code == 2
-    assert "simssl_objective() returned 3, not a subclass of Objective" in result.stderr
+    assert "simssl_objective() returned 3 of type int, not a subclass of Objective" in result.stderr
     line = next(i for i, text in enumerate(PIXELS.splitlines(), 1) if "hookimpl" in text)
     assert f"{pixels}:{line}" in result.stderr

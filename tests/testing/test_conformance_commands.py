@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from simssl.scaffold import _template
-from simssl.testing import CHECKS
+from simssl.testing import CHECKS, conformance
 
 Command = Callable[..., Result]
 
@@ -82,6 +82,30 @@ def test_names_alone_import_nothing(simssl: Command, package: Callable[..., Path
     broken = simssl("plugins", "--check", "own")
     assert broken.exit_code == 1
     assert "importing it raised SystemExit" in broken.stdout
+
+
+def test_as_a_pytest_test(package: Callable[..., Path], tmp_path: Path) -> None:
+    """A case for each check: what does not apply is skipped, what is declared an expected failure, the rest raises."""
+    head = "    views = ("
+    declared = WAITS.replace(head, '    expected_failures = {"parameters_are_bounded": "it is a logarithm"}\n' + head)
+    package("own-dist", "own_declared", declared, objective="own")
+    test = conformance("own-dist")
+    (mark,) = test.pytestmark  # type: ignore[attr-defined]
+    cases = {check: plugin for plugin, check in mark.args[1]}
+    assert list(cases) == list(CHECKS["objective"])
+    assert mark.kwargs["ids"] == [f"objective-own-{check}" for check in cases]
+
+    def put_to(check: str) -> None:
+        (tmp_path / check).mkdir()
+        test(cases[check], check, tmp_path / check)
+
+    put_to("parameters_are_documented")
+    with pytest.raises(pytest.skip.Exception, match="it has no decoder"):
+        put_to("decoder_returns_images")
+    with pytest.raises(pytest.xfail.Exception, match="it is a logarithm"):
+        put_to("parameters_are_bounded")
+    with pytest.raises(AssertionError, match="makes the host wait"):
+        put_to("host_never_waits_in_a_step")
 
 
 @pytest.mark.parametrize(
