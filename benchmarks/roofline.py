@@ -1,0 +1,126 @@
+"""How far a training step is from what the machine can do.
+
+The operations and bytes that a step needs at least, the rates of the machine, measured here, the time that they allow,
+and the time that it takes. Operations are those of matrix products and convolutions, forwards and backwards (torch's
+FlopCounterMode). Bytes are those of the parameters alone, each of which is read on the way forwards and backwards, gets
+a gradient, and is updated by Adam from two averages: 40 a parameter in float32. Medians of five. Run it with:
+python benchmarks/roofline.py
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from simssl.api import Data, Split
+from simssl.experiment.config import load
+from simssl.registry import Registry
+from simssl.training.assemble import Assembly, assemble
+from simssl.training.folder import RunFolder
+from simssl.training.train import Trainer
+
+ROOT = Path(__file__).parents[1]
+ROUNDS, SIDE, BYTES = 5, 4096, 40
+CASES = [
+    ("mnist_content.yaml", (1, 28, 28), 120),
+    ("mnist_content.yaml", (1, 28, 28), 1000),
+    ("cifar10_content.yaml", (3, 32, 32), 120),
+]
+PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "tf32", "bfloat16")}
+
+
+def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2) -> float:
+    """Of one call, the median of rounds that take at least so long each."""
+
+    def timed(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    timed(2)
+    count = max(1, round(least / (timed(2) / 2)))
+    return statistics.median(timed(count) / count for _ in range(ROUNDS))
+
+
+def operations_a_second(precision: str, device: torch.device) -> float:
+    """Of a product of two matrices as large as a processor likes them."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    side = SIDE if device.type == "cuda" else SIDE // 2
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    found = 2 * side**3 / seconds(lambda: torch.mm(a, b), device)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    return found
+
+
+def bytes_a_second(device: torch.device) -> float:
+    """Of a sum of two vectors too large for any cache: two are read, one is written."""
+    a, b = (torch.ones(2**26, device=device) for _ in range(2))
+    return 3 * a.nbytes / seconds(lambda: torch.add(a, b, out=a), device)
+
+
+def trainer_of(file: str, shape: tuple[int, ...], views: int, precision: str, device: torch.device) -> Trainer:
+    settings = ("grid={}", f"training.batch_views={views}", f"training.precision={precision}", "evaluators=[]")
+    quiet = ("training.log_every=1000000", "trackers=[]")
+    (cell,) = load(ROOT / "experiments" / file, Registry(), (*settings, *quiet))
+    data = Data.of(Split(torch.randint(0, 256, (6_000, *shape), dtype=torch.uint8), {}), None)
+    assembly: Assembly = assemble(cell, Registry(), data, device)
+    return Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
+
+
+def seconds_a_step(trainer: Trainer, device: torch.device) -> float:
+    """Where steps are captured, a launch takes several."""
+    before, launches = trainer.step, 0
+
+    def launch() -> None:
+        nonlocal launches
+        launches += 1
+        trainer.train_step()
+
+    a_launch = seconds(launch, device)
+    return a_launch * launches / (trainer.step - before)
+
+
+def operations(trainer: Trainer) -> int:
+    """Of one eager step."""
+    assert trainer.unit is not None
+    with FlopCounterMode(display=False) as counter:
+        trainer.unit()
+    return int(counter.get_total_flops())
+
+
+def main() -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {name}, medians of {ROUNDS}")
+    moved = bytes_a_second(device)
+    print(f"memory {moved / 1e9:.0f} GB/s")
+    for precision in PRECISIONS[device.type]:
+        done = operations_a_second(precision, device)
+        print(f"{precision}: {done / 1e9:.0f} billion operations a second")
+        for file, shape, views in CASES:
+            trainer = trainer_of(file, shape, views, precision, device)
+            trainer.train_step()
+            needed, parameters = operations(trainer), sum(p.numel() for p in trainer.objective.parameters())
+            least = needed / done + BYTES * parameters / moved
+            median = seconds_a_step(trainer, device)
+            objective = trainer.assembly.experiment.objective.name
+            print(
+                f"  {file} {objective:8} {views:5} views  {needed / 1e9:7.2f} billion operations "
+                f"{BYTES * parameters / 1e6:6.0f} MB   at least {1000 * least:8.2f} ms   "
+                f"takes {1000 * median:8.2f} ms   {least / median:.2f} of the roof"
+            )
+
+
+if __name__ == "__main__":
+    main()
