@@ -405,21 +405,29 @@ def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
 
 
 @cli.command()
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write it to a file instead."
+)
 @_files
 @click.pass_obj
-def schema(registry: Registry) -> None:
+def schema(registry: Registry, out: Path | None) -> None:
     """Print the JSON Schema of experiment files.
 
     Editors complete and check the files with it, installed plugins included.
     """
     import json
 
-    from simssl.experiment.schema import schema as build
+    from simssl.experiment import schema as schemas
 
-    document, left_out = build(registry)
+    document, left_out = schemas.schema(registry)
     for sentence in left_out:
         _echo(f"left out: {sentence}")
-    click.echo(json.dumps(document, indent=2))
+    if not out:
+        click.echo(json.dumps(document, indent=2))
+        return
+    schemas.write(out, document)
+    click.echo(f"{out} is written; editors find it by the first line of an experiment file beside it:")
+    click.echo(f"  {schemas.MODELINE.format(out.name)}")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from simssl.experiment.config import load
+from simssl.experiment.schema import MODELINE
 from simssl.registry import Registry
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
@@ -16,7 +17,9 @@ FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 def test_experiment_is_right(file: Path) -> None:
     cells = load(file, Registry(builtins_only=True))
     assert cells
-    assert file.read_text().startswith("# "), "it opens with what it reproduces"
+    schema, about, *_ = file.read_text().splitlines()
+    assert schema == MODELINE.format("simssl.schema.json")
+    assert about.startswith("# "), "it opens with what it reproduces"
     assert {cell.name for cell in cells} == {file.stem.replace("_", "-")}
 
 

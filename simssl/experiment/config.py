@@ -24,6 +24,18 @@ ONE = ("dataset", "backbone", "objective")
 """Sections that name one plugin; each is called as its kind."""
 MANY = {"evaluators": "evaluator", "trackers": "tracker"}
 """Sections that list plugins, and their kind."""
+ABOUT = {
+    "dataset": "The data set: a plugin's name, and its parameters.",
+    "backbone": "The networks, an encoder and its mirror: a plugin's name, and its parameters.",
+    "objective": "The method: a plugin's name, and its parameters.",
+    "evaluators": "What is measured once the method is trained: a list of plugins, each with its parameters. Two of "
+    "one name are told apart by 'as'.",
+    "trackers": "What records the run: a list of plugins, each with its parameters; [{name: console}, "
+    "{name: tensorboard}] if it is left out.",
+    "grid": "Axes, of which the file is run once for each combination: a dotted key with a list of values, or a label "
+    "of yours with a list of mappings of dotted keys.",
+}
+"""What the sections are that name plugins, and the grid."""
 DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
 """What stands in a list that the file leaves out."""
 SECTIONS = (*ONE, *MANY, *Core.model_fields)

@@ -22,11 +22,16 @@ def describe(plugin: Plugin, loaded: type[Any]) -> str:
     lines = [f"{plugin.kind} {plugin.name}, of {plugin.source}", "", inspect.getdoc(loaded) or "", ""]
     properties = loaded.Params.model_json_schema().get("properties", {})
     for name, schema in properties.items():
-        lines += textwrap.wrap(f"{name}: {type_of(schema)}{_default(schema)}", 98, **_indent(2))
+        lines += textwrap.wrap(heading(name, schema), 98, **_indent(2))
         lines += textwrap.wrap(schema.get("description", ""), 98, **_indent(6))
     if not properties:
         lines.append("  It has no parameters.")
     return "\n".join(lines)
+
+
+def heading(name: str, schema: dict[str, Any]) -> str:
+    """A field's name, type, range and default in a line."""
+    return f"{name}: {type_of(schema)}{_default(schema)}"
 
 
 def _indent(first: int) -> dict[str, Any]:
