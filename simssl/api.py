@@ -218,6 +218,7 @@ class Objective(nn.Module, ABC):
     expected_failures: ClassVar[Mapping[str, str]] = {}
     """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. One that passes is an error."""
     trained: ClassVar[bool] = True
+    """False for what is not trained by gradient; it may have a `fit`."""
     permutation_invariant: ClassVar[bool] = False
     """True for a method whose loss is the same in whatever order the images of a batch come, if what is drawn for each
     comes along; `simssl.testing` then checks it."""
@@ -228,6 +229,7 @@ class Objective(nn.Module, ABC):
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
     A class attribute, or a property of `self.params` alone: it is asked before the networks are built."""
     likelihood: Likelihood | None = None
+    """p(x | z) of a method that decodes."""
     sigma2: float | None = None
     """Variance of p(z | y), that of the views' latents around their image's mean, where the method's model has one."""
 

@@ -1,123 +1,109 @@
-"""The documentation against the code: hooks, examples, links, commands."""
+"""The documentation against the code: hooks, links, and the pages that are made from it."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-import itertools
 import re
-import shlex
-from collections.abc import Callable
+import subprocess
+import sys
+from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from click.testing import Result
 from hooks import example
+from pages import PAGES, ROOT, anchors, blocks
 
 from simssl import hookspecs
-from simssl.experiment.config import load
-from simssl.experiment.model import Core
-from simssl.registry import KINDS, Registry
-from simssl.testing import outcomes
+from simssl.registry import KINDS
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_plugin_page_shows_every_hook_as_it_is(kind: str) -> None:
-    page = (ROOT / "docs" / "plugins.md").read_text()
+def test_writing_a_plugin_begins_with_its_hook(kind: str) -> None:
+    (page,) = DOCS.glob(f"writing-a*-{kind}.md")
     hook = getattr(hookspecs, f"simssl_{kind}")
     signature = f"{hook.__name__}{inspect.signature(hook)}".replace("'", "")
-    assert f"Hook: `{signature}`, in the group `simssl.{kind}s`." in page
-    assert example(kind) in page
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_example_of_each_hook_is_a_plugin_that_passes(
-    kind: str, package: Callable[..., Path], small: Callable[..., Path], simssl: Callable[..., Result]
-) -> None:
-    """It loads, passes its conformance checks, and runs in an experiment."""
-    package("example-dist", f"example_{kind}", example(kind), **{kind: "example"})
-    plugin = Registry().load(kind, "example")
-    assert [outcome for outcome in outcomes(kind, plugin) if outcome.status not in ("ok", "skipped")] == []
-    single = {kind: {"name": "example"}}
-    listed = {f"{kind}s": [{"name": "example"}]}
-    result = simssl("run", small(**(single if kind in ("dataset", "backbone", "objective") else listed)))
-    assert result.exit_code == 0, result.stderr
-    assert "detached" not in result.stderr
+    assert f"Hook: `{signature}`, in the group `simssl.{kind}s`." in page.read_text()
+    assert example(kind) in page.read_text() or kind == "objective", "the objective's page builds up another one"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        if "://" not in link:
-            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists(), f"{page.name} links to {link}"
+        assert not anchor or anchor in anchors(to), f"{page.name} links to {link}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_are_commands(page: Path, simssl: Callable[..., Result]) -> None:
-    """Every `simssl ...` in a fenced block names a command and options that exist."""
-    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
-        for line in block.splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["simssl"] and len(words) > 1:
-                options = {word.split("=")[0] for word in words[2:] if word.startswith("-")}
-                text = simssl(words[1], "--help").stdout
-                assert text, line
-                assert all(re.search(rf"(^|[\s,]){re.escape(option)}\b", text) for option in options), line
+def test_every_page_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\((\S+?\.md)\)", (DOCS / "README.md").read_text()))
+    assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
 
 
-def test_experiments_in_the_pages_are_right(tmp_path: Path) -> None:
-    found = 0
-    for page in PAGES:
-        for block in re.findall(r"^```yaml\n(name: .*?)^```", page.read_text(), re.M | re.S):
-            file = tmp_path / "experiment.yaml"
-            file.write_text(block)
-            assert load(file, Registry(builtins_only=True)), page.name
-            found += 1
-    assert found > 1
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_reference", DOCS / "reference.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_example_of_a_trained_run_works(
-    simssl: Callable[..., Result], small: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With a run that is moved to where the page has it, and pictures of the names in it."""
-    from PIL import Image
-
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "experiment.md").read_text(), re.S)
-    assert simssl("run", small(latent_dim=10)).exit_code == 0
-    (place,) = re.findall(r'simssl\.load\("(.*?)"\)', code)
-    Path(place).parent.mkdir(parents=True)
-    next(Path("runs/small").iterdir()).rename(place)
-    for name in re.findall(r'Image\.open\("(.*?)"\)', code):
-        Image.new("RGB", (40, 30), "grey").save(name)
-    exec(code, {})
-    assert capsys.readouterr().out.splitlines() == [
-        "torch.Size([2, 10]) torch.Size([2, 10])",
-        "torch.Size([2, 1, 8, 8]) torch.Size([16, 1, 8, 8])",
-    ]
-
-
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("source", [*PAGES, *EXPERIMENTS], ids=lambda path: path.name)
-def test_runs_that_are_suggested_can_be_pasted(source: Path) -> None:
-    """Every `simssl run experiments/...`, in a page or in the head of an experiment, is right with its options."""
-    for line in source.read_text().splitlines():
-        if found := re.fullmatch(r"#? *(simssl run experiments/.*)", line):
-            _, _, file, *options = shlex.split(found[1], comments=True)
-            overrides = [value for option, value in itertools.pairwise(options) if option == "-s"]
-            assert load(ROOT / file, Registry(builtins_only=True), overrides), line
-
-
-def test_experiment_page_names_every_key() -> None:
-    page = (ROOT / "docs" / "experiment.md").read_text()
-    for key in (*Core.model_fields, "dataset", "backbone", "objective", "evaluators", "trackers", "grid"):
-        assert f"`{key}`" in page, key
+@pytest.mark.parametrize("name", ["experiment.md", "parameters.md", "api.md"])
+def test_what_is_made_from_the_code_is_up_to_date(name: str, reference: ModuleType) -> None:
+    assert (DOCS / name).read_text() == reference.pages()[DOCS / name], "run: python docs/reference.py"
 
 
 def test_readme_has_the_two_commands() -> None:
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
-    assert "simssl run experiments/quickstart.yaml" in blocks[0]
-    assert blocks[1].splitlines()[-1] == "tox"
+    first, second, *_ = blocks(ROOT / "README.md", "sh")
+    assert "simssl run experiments/quickstart.yaml" in first.code
+    assert second.code.splitlines()[-1] == "tox"
+
+
+class Page(HTMLParser):
+    """What a page of the site asks for by itself (scripts, styles, pictures), and the text of its formulas."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.asks_for: list[str] = []
+        self.formulas: list[str] = []
+        self.feed(file.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if tag == "math":
+            self.formulas.append("")
+        if tag in ("script", "img", "iframe", "source"):
+            self.asks_for.append(found.get("src") or "")
+        if tag == "link" and found.get("rel") not in ("canonical", "index", "search", "next", "prev"):
+            self.asks_for.append(found.get("href") or "")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag in ("mi", "mo", "mn", "mtext"):
+            self.formulas[-1] += data
+
+
+def test_the_site_builds_and_needs_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """Strictly: a warning, such as a link that leads nowhere, is an error."""
+    for module in ("sphinx", "myst_parser", "furo", "latex2mathml"):
+        pytest.importorskip(module, reason=f"there is no {module}: python -m pip install '.[docs]'")
+    site = tmp_path / "site"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", str(tmp_path / "doctrees")]
+    built = subprocess.run([*command, str(DOCS), str(site)], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    files = list(site.glob("*.html"))
+    assert {file.stem for file in files} >= {page.stem for page in DOCS.glob("*.md")}
+    pages = {file.stem: Page(file) for file in files}
+    for name, page in pages.items():
+        assert not [address for address in page.asks_for if "//" in address], name
+    formulas = re.sub(r"^```.*?^```$", "", (DOCS / "theory.md").read_text(), flags=re.M | re.S)
+    assert len(pages["theory"].formulas) == len(re.findall(r"\$\$.*?\$\$|\$.*?\$", formulas, re.S))
+    assert not [formula for formula in pages["theory"].formulas if "\\" in formula], "a command that is not understood"

@@ -31,20 +31,23 @@ def describe(plugin: Plugin, loaded: type[Any]) -> str:
 
 def heading(name: str, schema: dict[str, Any]) -> str:
     """A field's name, type, range and default in a line."""
-    return f"{name}: {type_of(schema)}{_default(schema)}"
+    default = default_of(schema)
+    said = default if default == "required" else f"{default} by default" if default == "empty" else f"default {default}"
+    return f"{name}: {type_of(schema)}, {said}"
 
 
 def _indent(first: int) -> dict[str, Any]:
     return {"initial_indent": " " * first, "subsequent_indent": " " * 6}
 
 
-def _default(schema: dict[str, Any]) -> str:
+def default_of(schema: dict[str, Any]) -> str:
+    """A field's default in words."""
     if "default" not in schema:
-        return ", required"
+        return "required"
     default = schema["default"]
     if default is None:
-        return ", empty by default"
-    return f", default {default if isinstance(default, str) else json.dumps(default)}"
+        return "empty"
+    return default if isinstance(default, str) else json.dumps(default)
 
 
 def type_of(schema: dict[str, Any]) -> str:

@@ -1,0 +1,60 @@
+"""The documentation as a site: sphinx-build -W --keep-going docs build/site. It asks for nothing from elsewhere.
+
+The pages are plain Markdown, as they are read on GitHub. What is in the site's menu, and in which order, is what
+README.md links to; formulas become MathML, which browsers show without a script.
+"""
+
+from __future__ import annotations
+
+import re
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+project = "simssl"
+html_title = "simssl"
+root_doc = "README"
+extensions = ["myst_parser"]
+exclude_patterns = ["images", "static"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+html_theme = "furo"
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sourcelink = False
+html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+
+
+def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.connect("source-read", _with_menu)
+
+
+def _with_menu(app: Sphinx, page: str, source: list[str]) -> None:
+    """Puts a hidden table of contents behind README.md: under each of its headings the pages that it links to."""
+    if page != root_doc:
+        return
+    for heading, part in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", source[0], re.M | re.S):
+        listed = "\n".join(re.findall(r"\]\((\w[\w-]*)\.md\)", part))
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{listed}\n```\n"
+
+
+def _inline(translator: HTML5Translator, node: nodes.math) -> None:
+    translator.body.append(_mathml(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
+    translator.body.append(f'<div class="formula">{_mathml(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def _mathml(formula: str, display: str) -> str:
+    """With a little space around the name of a function, as TeX sets it; browsers leave none."""
+    space = '<mspace width="0.17em"></mspace>'
+    spaced = convert(formula, display=display).replace("<mi>log</mi>", f"{space}<mi>log</mi>{space}")
+    return spaced.replace(f"{space}<mo stretchy", "<mo stretchy")
