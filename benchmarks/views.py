@@ -1,7 +1,8 @@
-"""How long the views of a batch take, as a ratio to torchvision's transforms (v2) image by image.
+"""How long random views take: PIL's and torchvision's tensor transforms image by image, kornia's, and ours.
 
-Medians of seven, interleaved, after one warm-up, of 120 views of 3 x 64 x 64, one CPU thread; "cuda" beside it where
-there is a device. Run it with: python benchmarks/views.py
+Microseconds of one core a view, and in brackets how many times as fast as PIL: medians of nine rounds in which all ways
+take turns, after one to warm up, of batches of 120 views. What has a device of its own ("cuda") is measured by the wall
+clock. kornia's column is there where it is installed. Run it with: python benchmarks/views.py
 """
 
 from __future__ import annotations
@@ -9,88 +10,140 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torchvision
 from torch import Tensor
+from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
 from simssl.training.views import Views
 
-ROUNDS, VIEWS, SIDE = 7, 120, 64
-JITTER = Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
-COLOUR_JITTER = v2.ColorJitter(0.8, 0.8, 0.8, 0.2)
-CROP = Crop(scale=(0.6, 1.0))
-RESIZED_CROP = v2.RandomResizedCrop(SIDE, (0.6, 1.0), antialias=True)
-FLOAT = v2.ToDtype(torch.float32, scale=True)
+try:
+    import kornia
+    import kornia.augmentation as K
+except ImportError:
+    kornia = None
 
-PIPELINES: dict[str, tuple[ViewSettings, v2.Compose, int]] = {
-    "crop": (ViewSettings(crop=CROP), v2.Compose([RESIZED_CROP, FLOAT]), SIDE),
-    "crop of 128 x 128": (ViewSettings(crop=CROP, size=SIDE), v2.Compose([RESIZED_CROP, FLOAT]), 2 * SIDE),
-    "jitter": (ViewSettings(jitter=JITTER), v2.Compose([COLOUR_JITTER, FLOAT]), SIDE),
-    "blur": (
-        ViewSettings(blur=Blur(probability=1.0)),
-        v2.Compose([v2.GaussianBlur(7, (0.1, 2.0)), FLOAT]),
-        SIDE,
-    ),
-    "the paper's colour views": (
-        ViewSettings(crop=CROP, horizontal_flip=0.5, jitter=JITTER),
-        v2.Compose([RESIZED_CROP, v2.RandomHorizontalFlip(), COLOUR_JITTER, FLOAT]),
-        SIDE,
-    ),
-    "SimCLR's views": (
-        ViewSettings(
-            crop=CROP,
-            horizontal_flip=0.5,
-            jitter=JITTER.model_copy(update={"probability": 0.8}),
-            grey=0.2,
-            blur=Blur(),
-        ),
-        v2.Compose(
-            [
-                RESIZED_CROP,
-                v2.RandomHorizontalFlip(),
-                v2.RandomApply([COLOUR_JITTER], 0.8),
-                v2.RandomGrayscale(0.2),
-                v2.RandomApply([v2.GaussianBlur(7, (0.1, 2.0))], 0.5),
-                FLOAT,
-            ]
-        ),
-        SIDE,
-    ),
-}
+ROUNDS, VIEWS = 9, 120
+SCALE, STRENGTHS = (0.6, 1.0), (0.8, 0.8, 0.8, 0.2)
+CROP = Crop(scale=SCALE)
+JITTER = Jitter(**dict(zip(("brightness", "contrast", "saturation", "hue"), STRENGTHS, strict=True)))
 
 
-def seconds(make: Callable[[], Tensor]) -> float:
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Pipeline:
+    """Views of `side` pixels of images of `source` pixels: what is drawn, in the order in which it is done."""
+
+    name: str
+    side: int
+    source: int
+    crop: bool = False
+    flip: float = 0.0
+    jitter: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+
+    @property
+    def kernel(self) -> int:
+        return 2 * (self.side // 10 // 2) + 1
+
+    def settings(self) -> ViewSettings:
+        return ViewSettings(
+            size=self.side,
+            crop=CROP if self.crop else None,
+            horizontal_flip=self.flip,
+            jitter=JITTER.model_copy(update={"probability": self.jitter}) if self.jitter else None,
+            grey=self.grey,
+            blur=Blur(kernel=self.kernel, probability=self.blur) if self.blur else None,
+        )
+
+    def torchvision(self, api) -> Iterator[Callable]:
+        """The transforms of torchvision's first interface (which is the faster one on PIL images) or its second."""
+
+        def sometimes(transform: Callable, probability: float) -> Callable:
+            return transform if probability == 1 else api.RandomApply([transform], probability)
+
+        if self.crop:
+            yield api.RandomResizedCrop(self.side, SCALE, antialias=True)
+        if self.flip:
+            yield api.RandomHorizontalFlip(self.flip)
+        if self.jitter:
+            yield sometimes(api.ColorJitter(*STRENGTHS), self.jitter)
+        if self.grey:
+            yield api.RandomGrayscale(self.grey)
+        if self.blur:
+            yield sometimes(api.GaussianBlur(self.kernel, (0.1, 2.0)), self.blur)
+
+    def kornia(self) -> Iterator[Callable]:
+        if self.crop:
+            yield K.RandomResizedCrop((self.side, self.side), SCALE)
+        if self.flip:
+            yield K.RandomHorizontalFlip(self.flip)
+        if self.jitter:
+            yield K.ColorJitter(*STRENGTHS, p=self.jitter)
+        if self.grey:
+            yield K.RandomGrayscale(p=self.grey)
+        if self.blur:
+            yield K.RandomGaussianBlur((self.kernel, self.kernel), (0.1, 2.0), p=self.blur)
+
+
+def pipelines(side: int) -> Iterator[Pipeline]:
+    yield Pipeline("crop, flip", side, side, crop=True, flip=0.5)
+    yield Pipeline("jitter", side, side, jitter=1.0)
+    yield Pipeline("blur", side, side, blur=1.0)
+    yield Pipeline("crop, flip, jitter", side, side, crop=True, flip=0.5, jitter=1.0)
+    yield Pipeline("SimCLR's: and grey, blur", side, side, crop=True, flip=0.5, jitter=0.8, grey=0.2, blur=0.5)
+
+
+def ways(pipeline: Pipeline, devices: list[str]) -> dict[str, Callable[[], Tensor]]:
+    """What makes a batch of views, by the name of its column."""
+    images_MCHW = torch.randint(0, 256, (VIEWS, 3, pipeline.source, pipeline.source), dtype=torch.uint8)
+    pictures = [v1.functional.to_pil_image(image_CHW) for image_CHW in images_MCHW]
+    on_pil = v1.Compose([*pipeline.torchvision(v1), v1.ToTensor()])
+    on_tensor = v2.Compose([*pipeline.torchvision(v2), v2.ToDtype(torch.float32, scale=True)])
+    found = {
+        "PIL": lambda: torch.stack([on_pil(picture) for picture in pictures]),
+        "torchvision": lambda: torch.stack([on_tensor(image_CHW) for image_CHW in images_MCHW]),
+    }
+    for device in devices:
+        mark = "" if device == "cpu" else f" {device}"
+        images = images_MCHW.to(device)
+        if kornia:
+            sequence = torch.nn.Sequential(*pipeline.kornia())
+            found[f"kornia{mark}"] = lambda images=images, sequence=sequence: sequence(images.float() / 255)
+        views, generator = Views(pipeline.settings(), tuple(images.shape[1:])), torch.Generator(device)
+        found[f"simssl{mark}"] = lambda images=images, v=views, g=generator: v.random_views(images, 1, g)[0]
+    return found
+
+
+def microseconds(name: str, make: Callable[[], Tensor]) -> float:
+    clock = time.perf_counter if name.endswith("cuda") else time.process_time
+    start = clock()
     make().sum().item()
-    return time.perf_counter() - start
-
-
-def ours(settings: ViewSettings, images: Tensor) -> Callable[[], Tensor]:
-    views, generator = Views(settings, tuple(images.shape[1:])), torch.Generator(images.device)
-    return lambda: views.random_views(images, 1, generator)[0]
+    return 1e6 * (clock() - start) / VIEWS
 
 
 def main() -> None:
     torch.set_num_threads(1)
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    print(
-        f"torch {torch.__version__}, torchvision {torchvision.__version__} on {platform.system()} "
-        f"{platform.machine()}, medians of {ROUNDS}"
-    )
-    for name, (settings, transforms, side) in PIPELINES.items():
-        images = torch.randint(0, 256, (VIEWS, 3, side, side), dtype=torch.uint8)
-        ways = {"torchvision": lambda x=images, f=transforms: torch.stack([f(image) for image in x])}
-        ways |= {f"simssl, {device}": ours(settings, images.to(device)) for device in devices}
-        for make in ways.values():
-            seconds(make)
-        rounds = [{way: seconds(make) for way, make in ways.items()} for _ in range(ROUNDS)]
-        medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
-        for way, median in medians.items():
-            print(f"{name:25} {way:13} {1000 * median:7.1f} ms   ratio {median / medians['torchvision']:.3f}")
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    versions += f", kornia {kornia.__version__}" if kornia else "; kornia is not installed: pip install kornia"
+    print(f"{versions}; {platform.system()} {platform.machine()}, microseconds of one core a view (times PIL's speed)")
+    shrinking = Pipeline("crop of 128 x 128, flip", 64, 128, crop=True, flip=0.5)
+    for number, pipeline in enumerate([*pipelines(32), *pipelines(64), shrinking]):
+        makes = ways(pipeline, devices)
+        if number == 0:
+            print(f"{'views':38}" + "".join(f"{name:>17}" for name in makes))
+        for name, make in makes.items():
+            microseconds(name, make)
+        rounds = [{name: microseconds(name, make) for name, make in makes.items()} for _ in range(ROUNDS)]
+        medians = {name: statistics.median(times[name] for times in rounds) for name in makes}
+        cells = "".join(f"{median:9.1f} ({medians['PIL'] / median:5.1f})" for median in medians.values())
+        print(f"3 x {pipeline.side} x {pipeline.side}: {pipeline.name:25}{cells}")
 
 
 if __name__ == "__main__":
