@@ -15,7 +15,7 @@ from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.views import Draws, Views
 from simssl.training.views.blur import gaussian
-from simssl.training.views.colour import BLENDS, blend, luma, turn_hue
+from simssl.training.views.colour import BLENDS, CONTRAST, SATURATION, blend, luma, turn_hue
 
 PAPER = Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 EVERYTHING = ViewSettings(
@@ -47,7 +47,8 @@ def images(count: int, shape: tuple[int, int, int] = (3, 16, 12)) -> Tensor:
 def test_each_blend_equals_torchvisions(kind: int, factor: float, channels: int) -> None:
     """On uint8 torchvision rounds grey down, what the factor enlarges, and then the result."""
     x = images(20, (channels, 16, 12))
-    found = blend(x.float() / 255, torch.full((20,), kind), torch.full((20,), factor))
+    of_all = (torch.full((20, 1, 1, 1), value) for value in (factor, kind == CONTRAST, kind == SATURATION))
+    found = blend(x.float() / 255, *of_all)
     torch.testing.assert_close(found, ADJUST[kind](x.float() / 255, factor), atol=1e-6, rtol=0)
     rounding = 1.01 + (abs(1 - factor) if BLENDS[kind] != "brightness" and channels == 3 else 0)
     torch.testing.assert_close(found * 255, ADJUST[kind](x, factor).float(), atol=rounding, rtol=0)
@@ -109,6 +110,25 @@ def torchvision_view(view: Tensor, draws: Draws, i: int) -> Tensor:
             view = ADJUST[kind](view, one[BLENDS[kind]])
     view = TF.rgb_to_grayscale(view, 3) if one["grey"] else view
     return TF.gaussian_blur(view, [5, 5], [one["blur_sigma"]] * 2) if one["blur_sigma"] else view
+
+
+@pytest.mark.parametrize("cache", [1, 3 * 16 * 12 * 7])
+def test_how_many_views_are_worked_on_at_once_changes_nothing(cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for settings in (EVERYTHING, EVERYTHING.model_copy(update={"size": 9})):
+        views, x = Views(settings, (3, 16, 12)), images(40)
+        draws = views.draw(40, generator())
+        expected = views.apply(x, draws)
+        with monkeypatch.context() as patch:
+            patch.setattr("simssl.training.views.pipeline.CACHE", cache)
+            assert torch.equal(views.apply(x, draws), expected)
+
+
+def test_views_leave_their_images_and_draws_as_they_are() -> None:
+    views, x = Views(EVERYTHING, (3, 16, 12)), images(20)
+    draws = views.draw(20, generator())
+    views.apply(x, draws)
+    assert torch.equal(x, images(20))
+    assert all(torch.equal(values, draws[name]) for name, values in views.draw(20, generator()).items())
 
 
 def test_factors_are_distributed_as_torchvisions() -> None:

@@ -22,10 +22,13 @@ class Blur:
         applied_M = happens(self.probability, count, generator)
         return {"blur_sigma": torch.where(applied_M, uniform(self.sigma, count, generator), 0.0)}
 
-    def apply(self, x_MCHW: Tensor, draws: Draws) -> Tensor:
+    def prepare(self, draws: Draws) -> Draws:
+        return {"kernel": gaussian(draws["blur_sigma"], self.kernel)}
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
         """Along the rows, then along the columns; each channel of each view is a group of its own."""
         M, C, H, W = x_MCHW.shape
-        kernel_G11K = gaussian(draws["blur_sigma"], self.kernel).repeat_interleave(C, dim=0)[:, None, None, :]
+        kernel_G11K = prepared["kernel"].repeat_interleave(C, dim=0)[:, None, None, :]
         reach = self.kernel // 2
         padded_MCHW = F.pad(x_MCHW, (reach, reach, reach, reach), mode="reflect")
         x_1GHW = padded_MCHW.reshape(1, M * C, H + 2 * reach, W + 2 * reach)

@@ -38,29 +38,34 @@ class Jitter:
         draws["blends_before_hue"] = torch.randint(len(BLENDS) + 1, (count,), generator=generator, device=device)
         return draws
 
-    def apply(self, x_MCHW: Tensor, draws: Draws) -> Tensor:
-        """The blends before the turn of the hue, the turn, and the blends after it.
+    def prepare(self, draws: Draws) -> Draws:
+        """The blends before the turn of the hue, and those after it (M, 6), without a turn all together (M, 3).
 
         So the host need not know how many views have which order; a blend that is not a view's turn yet, or no
         longer, has the factor 1.
         """
-        if not self.hue:
-            return self._blend_all(x_MCHW, draws, torch.ones_like(draws["blend_order"], dtype=torch.bool))
-        places = torch.arange(len(BLENDS), device=x_MCHW.device)
-        before_M3 = places < draws["blends_before_hue"][:, None]
-        x_MCHW = self._blend_all(x_MCHW, draws, before_M3)
-        return self._blend_all(turn_hue(x_MCHW, draws["hue"]), draws, ~before_M3)
-
-    def _blend_all(self, x_MCHW: Tensor, draws: Draws, turn_M3: Tensor) -> Tensor:
-        """The blends whose turn it is, each view's in its own order."""
         if not self.ranges:
-            return x_MCHW
-        neutral_M = torch.ones(len(x_MCHW), device=x_MCHW.device)
-        factors_M3 = torch.stack([draws.get(name, neutral_M) for name in BLENDS], dim=1)
-        factors_M3 = factors_M3.gather(1, draws["blend_order"])
-        factors_M3 = torch.where(turn_M3, factors_M3, 1.0)
-        for kind_M, factor_M in zip(draws["blend_order"].unbind(1), factors_M3.unbind(1), strict=True):
-            x_MCHW = blend(x_MCHW, kind_M, factor_M)
+            return {"hue": draws["hue"]}
+        order_M3 = draws["blend_order"]
+        neutral_M = torch.ones(len(order_M3), device=order_M3.device)
+        factor_M3 = torch.stack([draws.get(name, neutral_M) for name in BLENDS], dim=1).gather(1, order_M3)
+        mean_M3, own_M3 = (order_M3 == CONTRAST).float(), (order_M3 == SATURATION).float()
+        if not self.hue:
+            return {"factor": factor_M3, "mean": mean_M3, "own": own_M3}
+        before_M3 = torch.arange(len(BLENDS), device=order_M3.device) < draws["blends_before_hue"][:, None]
+        turns = torch.where(before_M3, factor_M3, 1.0), torch.where(before_M3, 1.0, factor_M3)
+        twice = {"mean": mean_M3.repeat(1, 2), "own": own_M3.repeat(1, 2)}
+        return {"factor": torch.cat(turns, dim=1), **twice, "hue": draws["hue"]}
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
+        names = ("factor", "mean", "own") if self.ranges else ()
+        blends = list(zip(*(prepared[name][..., None, None, None].unbind(1) for name in names), strict=True))
+        for one in blends[: len(BLENDS)]:
+            blend(x_MCHW, *one)
+        if self.hue:
+            turn_hue(x_MCHW, prepared["hue"])
+        for one in blends[len(BLENDS) :]:
+            blend(x_MCHW, *one)
         return x_MCHW
 
     def style(self, draws: Draws) -> Draws:
@@ -77,8 +82,11 @@ class Grey:
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         return {"grey": happens(self.probability, count, generator)}
 
-    def apply(self, x_MCHW: Tensor, draws: Draws) -> Tensor:
-        return torch.where(draws["grey"][:, None, None, None], luma(x_MCHW), x_MCHW)
+    def prepare(self, draws: Draws) -> Draws:
+        return {"grey": draws["grey"].float()}
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
+        return x_MCHW.lerp_(luma(x_MCHW), prepared["grey"][:, None, None, None])
 
     def style(self, draws: Draws) -> Draws:
         return {"grey": draws["grey"].float()}
@@ -87,32 +95,45 @@ class Grey:
 def luma(x_MCHW: Tensor) -> Tensor:
     """The grey (M, 1, H, W) of images of three colours or of one (ITU-R 601-2)."""
     if x_MCHW.shape[1] == 1:
-        return x_MCHW
+        return x_MCHW.clone()
     red, green, blue = x_MCHW.split(1, dim=1)
     return (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 
-def blend(x_MCHW: Tensor, kind_M: Tensor, factor_M: Tensor) -> Tensor:
-    """Multiply each view's distance to what its kind of blend is relative to by its factor; clamp to [0, 1]."""
-    kind_M111, factor_M111 = kind_M[:, None, None, None], factor_M[:, None, None, None]
+def blend(x_MCHW: Tensor, factor_M111: Tensor, mean_M111: Tensor, own_M111: Tensor) -> Tensor:
+    """Multiply, in place, each view's distance to a grey by its factor, and clamp to [0, 1].
+
+    The grey is `mean` (0 or 1) of the view's mean grey, `own` (0 or 1) of each pixel's own, or black.
+    """
     grey_M1HW = luma(x_MCHW)
-    mean_M111 = grey_M1HW.mean((1, 2, 3), keepdim=True)
-    origin_M1HW = torch.where(kind_M111 == SATURATION, grey_M1HW, mean_M111 * (kind_M111 == CONTRAST))
-    return torch.lerp(origin_M1HW, x_MCHW, factor_M111).clamp_(0, 1)
+    of_mean_M111 = grey_M1HW.mean((2, 3), keepdim=True).mul_(mean_M111)
+    grey_M1HW.mul_(own_M111).add_(of_mean_M111)
+    return torch.lerp(grey_M1HW, x_MCHW, factor_M111, out=x_MCHW).clamp_(0, 1)
 
 
 def turn_hue(x_M3HW: Tensor, turn_M: Tensor) -> Tensor:
-    """Turn the hue of HSV by a fraction of its circle; value and saturation stay."""
+    """Turn the hue of HSV by a fraction of its circle, in place; value and saturation stay.
+
+    In sixths of the circle the hue is 1 + (green + blue - red - lowest) / chroma from red, towards green or towards
+    blue, whichever is the stronger. A colour that is e sixths from where it is strongest is clamp(2 - e, 0, 1) of the
+    chroma above the lowest, and, as far from where it is weakest, so much below the highest.
+    """
     red, green, blue = x_M3HW.unbind(1)
-    top_MHW, low_MHW = x_M3HW.amax(1), x_M3HW.amin(1)
-    chroma_MHW = top_MHW - low_MHW
-    divisor_MHW = chroma_MHW.clamp(min=torch.finfo(torch.float32).tiny)
-    sixth_MHW = torch.where(
-        top_MHW == red,
-        (green - blue) / divisor_MHW,
-        torch.where(top_MHW == green, 2 + (blue - red) / divisor_MHW, 4 + (red - green) / divisor_MHW),
-    )
-    sixth_MHW = (sixth_MHW + 6 * turn_M[:, None, None]).remainder_(6)
-    parts = ((sixth_MHW - 3).abs_() - 1, 2 - (sixth_MHW - 2).abs_(), 2 - (sixth_MHW - 4).abs_())
-    shares_M3HW = torch.stack(parts, dim=1).clamp_(0, 1)
-    return shares_M3HW.mul_(chroma_MHW[:, None]).add_(low_MHW[:, None])
+    top = torch.maximum(red, green)
+    torch.maximum(top, blue, out=top)
+    low = torch.minimum(red, green)
+    torch.minimum(low, blue, out=low)
+    chroma = top - low
+    hue = green - red
+    spare = blue - low
+    hue.add_(spare).add_(chroma)
+    hue.div_(torch.clamp(chroma, min=torch.finfo(torch.float32).tiny, out=spare))
+    hue.copysign_(torch.sub(green, blue, out=spare)).add_(6 * turn_M[:, None, None])
+    hue.sub_(torch.div(hue, 6, out=spare).floor_(), alpha=6)
+    for colour, sixths in ((red, 3), (green, 2), (blue, 4)):
+        torch.sub(hue, sixths, out=colour)
+    x_M3HW.abs_().sub_(2).clamp_(-1, 0).mul_(chroma[:, None])
+    red.add_(top)
+    torch.sub(low, green, out=green)
+    torch.sub(low, blue, out=blue)
+    return x_M3HW

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.training.views.operation import Draws, between, happens
-from simssl.training.views.resample import Axis, resample
+from simssl.training.views.resample import Axis, resample, resize, samples
 
 ATTEMPTS = 10
 """Of RandomResizedCrop, to find a crop that fits into the image."""
@@ -61,18 +61,21 @@ class Geometry:
             return self.height, round(self.height * ratio[1])
         return self.height, self.width
 
-    def apply(self, x_MCHW: Tensor, draws: Draws) -> Tensor:
-        """Crop, resize and flip, in one interpolation."""
-        count, device = len(x_MCHW), x_MCHW.device
+    def prepare(self, draws: Draws) -> Draws:
+        if not self.crop and not self.flips:
+            return {}
+        zero_M = torch.zeros_like(draws["crop_top" if self.crop else next(iter(self.flips))], dtype=torch.float32)
 
         def axis(source: int, target: int, start: str, size: str, flip: str) -> Axis:
-            start_M = draws.get(start, torch.zeros(count, device=device))
-            size_M = draws.get(size, torch.full((count,), source, device=device))
-            return Axis(source, target, start_M, size_M, draws.get(flip))
+            return Axis(source, target, draws.get(start, zero_M), draws.get(size, zero_M + source), draws.get(flip))
 
         rows = axis(self.height, self.target[0], "crop_top", "crop_height", "vertical_flip")
         columns = axis(self.width, self.target[1], "crop_left", "crop_width", "horizontal_flip")
-        return resample(x_MCHW, rows, columns)
+        return samples(rows, columns)
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
+        """Crop, resize and flip, in one interpolation."""
+        return resample(x_MCHW, prepared) if prepared else resize(x_MCHW, self.target)
 
     def style(self, draws: Draws) -> Draws:
         """The crop's centre and size as fractions of the image, in the coordinates of the view as seen (mirrored

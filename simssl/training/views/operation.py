@@ -20,8 +20,11 @@ class Operation(Protocol):
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         """The parameters of `count` views, on the generator's device."""
 
-    def apply(self, x_MCHW: Tensor, draws: Draws) -> Tensor:
-        """The views in [0, 1], changed as drawn."""
+    def prepare(self, draws: Draws) -> Draws:
+        """What `apply` computes with, (M, ...) again: found for all views at once, and applied to a few at a time."""
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
+        """The views in [0, 1], changed as drawn; in place where it can."""
 
     def style(self, draws: Draws) -> Draws:
         """What an observer could read off the views (M,), float32."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from simssl.training.views.geometry import Geometry
 from simssl.training.views.operation import Draws, Operation
 from simssl.training.views.resample import resize
 
-CACHE = 400_000
-"""Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache."""
+CACHE = 300_000
+"""Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache, and what each
+operation costs beside them is little."""
 
 
 class Views:
@@ -48,27 +50,27 @@ class Views:
 
     def apply(self, images_MCHW: Tensor, draws: Draws) -> Tensor:
         """The views (M, *shape) in [0, 1] of uint8 images, one by one, as drawn."""
-        size = len(images_MCHW) if images_MCHW.is_cuda else max(1, CACHE // math.prod(images_MCHW.shape[1:]))
-        if len(images_MCHW) <= size:
-            return self._apply(images_MCHW, draws)
-        parts = [slice(start, start + size) for start in range(0, len(images_MCHW), size)]
-        return torch.cat([self._apply(images_MCHW[part], {n: v[part] for n, v in draws.items()}) for part in parts])
+        prepared = [operation.prepare(draws) for operation in self.operations]
+        views_MCHW = torch.empty(len(images_MCHW), *self.shape, device=images_MCHW.device)
+        for part in _parts(images_MCHW):
+            x_MCHW = images_MCHW[part].float().div_(255)
+            for operation, values in zip(self.operations, prepared, strict=True):
+                x_MCHW = operation.apply(x_MCHW, {name: value[part] for name, value in values.items()})
+            self._finish(x_MCHW, views_MCHW[part])
+        return views_MCHW
 
-    def _apply(self, images_MCHW: Tensor, draws: Draws) -> Tensor:
-        x_MCHW = images_MCHW.float().div_(255)
-        for operation in self.operations:
-            x_MCHW = operation.apply(x_MCHW, draws)
-        return self._finish(x_MCHW)
-
-    def _finish(self, x: Tensor) -> Tensor:
-        """In place; rounding can have left [0, 1] by the last bit."""
-        return x.clamp_(0, 1) if self.threshold is None else (x > self.threshold).to(x.dtype)
+    def _finish(self, x: Tensor, out: Tensor) -> Tensor:
+        """Into `out`, which may be x; rounding can have left [0, 1] by the last bit."""
+        if self.threshold is None:
+            return torch.clamp(x, 0, 1, out=out)
+        return torch.gt(x, self.threshold, out=out)
 
     def plain(self, images_MCHW: Tensor) -> Tensor:
         """Un-augmented images (M, *shape) in [0, 1], finished, of uint8 images or of floats in [0, 1]."""
         _, height, width = self.shape
         x_MCHW = images_MCHW.float().div_(255) if images_MCHW.dtype == torch.uint8 else images_MCHW.float().clone()
-        return self._finish(resize(x_MCHW, (height, width)))
+        x_MCHW = resize(x_MCHW, (height, width))
+        return self._finish(x_MCHW, x_MCHW)
 
     def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
         """Un-augmented images in [0, 1], finished, on the device, in batches as equal as can be of at most `size`."""
@@ -96,6 +98,14 @@ class Views:
         for operation in self.operations:
             style |= operation.style(draws)
         return style
+
+
+def _parts(images_MCHW: Tensor) -> list[slice]:
+    """What is worked on at once: as equal as can be, and few enough for a CPU's cache; a GPU takes all."""
+    M, numbers = len(images_MCHW), math.prod(images_MCHW.shape[1:])
+    parts = 1 if images_MCHW.is_cuda else math.ceil(M / max(1, CACHE // numbers))
+    ends = [M * part // parts for part in range(1, parts + 1)]
+    return [slice(start, end) for start, end in pairwise([0, *ends])]
 
 
 def _operations(views: ViewSettings, source: Shape, target: Shape) -> list[Operation]:

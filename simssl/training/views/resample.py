@@ -28,6 +28,15 @@ class Axis:
             step_T = torch.where(self.mirrored_M[:, None], self.target - step_T, step_T)
         return self.start_M[:, None] + step_T * (self.size_M / self.target)[:, None]
 
+    def between(self) -> Tensor:
+        """Where the pixels of views that do not shrink lie (M, T), from -1, the image's start, to 1, its end.
+
+        No nearer to the box's borders than the centres of its outermost pixels, so that none outside it is mixed in.
+        """
+        first_M1 = self.start_M[:, None] + 0.5
+        centre_MT = self.centres().clamp(first_M1, first_M1 + (self.size_M[:, None] - 1))
+        return centre_MT.mul_(2 / self.source).sub_(1)
+
     def weights(self) -> tuple[Tensor, Tensor]:
         """The K pixels of the image that each pixel of the view is a mean of (M, T, K), and their weights.
 
@@ -45,24 +54,42 @@ class Axis:
         return pixel_MTK.clamp(0, self.source - 1).long(), weight_MTK
 
 
-def resample(x_MCHW: Tensor, rows: Axis, columns: Axis) -> Tensor:
-    """The boxes (M, C, rows.target, columns.target), equal to torchvision's resized_crop with antialias."""
-    x_MCWT = _mix_rows(x_MCHW, rows).transpose(-1, -2)
-    return _mix_rows(x_MCWT, columns).transpose(-1, -2).contiguous()
+def samples(rows: Axis, columns: Axis) -> dict[str, Tensor]:
+    """From where in the images `resample` takes the pixels of M views, each (M, ...)."""
+    if rows.source <= rows.target and columns.source <= columns.target:
+        return {"rows": rows.between(), "columns": columns.between()}
+    row_pixels, row_weights = rows.weights()
+    column_pixels, column_weights = columns.weights()
+    return {
+        "row_pixels": row_pixels,
+        "row_weights": row_weights,
+        "column_pixels": column_pixels,
+        "column_weights": column_weights,
+    }
 
 
-def _mix_rows(x_MCSW: Tensor, axis: Axis) -> Tensor:
+def resample(x_MCHW: Tensor, samples: dict[str, Tensor]) -> Tensor:
+    """The boxes as views, equal to torchvision's resized_crop with antialias."""
+    if "rows" in samples:
+        grid_MHW = torch.complex(samples["columns"][:, None, :], samples["rows"][:, :, None])
+        return F.grid_sample(x_MCHW, torch.view_as_real(grid_MHW), align_corners=False)
+    x_MCWT = _mix_rows(x_MCHW, samples["row_pixels"], samples["row_weights"]).transpose(-1, -2)
+    x_MCTT = _mix_rows(x_MCWT, samples["column_pixels"], samples["column_weights"])
+    return x_MCTT.transpose(-1, -2).contiguous()
+
+
+def _mix_rows(x_MCSW: Tensor, pixel_MTK: Tensor, weight_MTK: Tensor) -> Tensor:
     """The weighted means of the images' rows (M, C, T, W), which lie in a table like the words of an embedding."""
     M, C, S, W = x_MCSW.shape
-    pixel_MTK, weight_MTK = axis.weights()
+    _, T, K = pixel_MTK.shape
     first_MC11 = torch.arange(M * C, device=x_MCSW.device).view(M, C, 1, 1) * S
     row_MCTK = pixel_MTK[:, None] + first_MC11
     weight_MCTK = weight_MTK[:, None].expand_as(row_MCTK)
-    table_RW, K = x_MCSW.reshape(M * C * S, W), pixel_MTK.shape[-1]
+    table_RW = x_MCSW.reshape(M * C * S, W)
     mixed_QW = F.embedding_bag(
         row_MCTK.view(-1, K), table_RW, mode="sum", per_sample_weights=weight_MCTK.reshape(-1, K)
     )
-    return mixed_QW.view(M, C, axis.target, W)
+    return mixed_QW.view(M, C, T, W)
 
 
 def resize(x_MCHW: Tensor, target: tuple[int, int]) -> Tensor:
