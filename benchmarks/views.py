@@ -1,8 +1,9 @@
 """How long random views take: PIL's and torchvision's tensor transforms image by image, kornia's, and ours.
 
 Microseconds of one core a view, and in brackets how many times as fast as PIL: medians of nine rounds in which all ways
-take turns, after one to warm up, of batches of 120 views. What has a device of its own ("cuda") is measured by the wall
-clock. kornia's column is there where it is installed. Run it with: python benchmarks/views.py
+take turns, after one to warm up; a turn is five batches of 120 views, of 512 where it says so. What has a device of its
+own ("cuda") is measured by the wall clock. All have the memory that a run has (what is freed is kept). kornia's column
+is there where it is installed. Run it with: python benchmarks/views.py
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
+from simssl.training.memory import keep_freed_memory
 from simssl.training.views import Views
 
 try:
@@ -28,7 +30,7 @@ try:
 except ImportError:
     kornia = None
 
-ROUNDS, VIEWS = 9, 120
+ROUNDS, BATCHES = 9, 5
 SCALE, STRENGTHS = (0.6, 1.0), (0.8, 0.8, 0.8, 0.2)
 CROP = Crop(scale=SCALE)
 JITTER = Jitter(**dict(zip(("brightness", "contrast", "saturation", "hue"), STRENGTHS, strict=True)))
@@ -41,6 +43,7 @@ class Pipeline:
     name: str
     side: int
     source: int
+    views: int = 120
     crop: bool = False
     flip: float = 0.0
     jitter: float = 0.0
@@ -101,7 +104,7 @@ def pipelines(side: int) -> Iterator[Pipeline]:
 
 def ways(pipeline: Pipeline, devices: list[str]) -> dict[str, Callable[[], Tensor]]:
     """What makes a batch of views, by the name of its column."""
-    images_MCHW = torch.randint(0, 256, (VIEWS, 3, pipeline.source, pipeline.source), dtype=torch.uint8)
+    images_MCHW = torch.randint(0, 256, (pipeline.views, 3, pipeline.source, pipeline.source), dtype=torch.uint8)
     pictures = [v1.functional.to_pil_image(image_CHW) for image_CHW in images_MCHW]
     on_pil = v1.Compose([*pipeline.torchvision(v1), v1.ToTensor()])
     on_tensor = v2.Compose([*pipeline.torchvision(v2), v2.ToDtype(torch.float32, scale=True)])
@@ -120,27 +123,32 @@ def ways(pipeline: Pipeline, devices: list[str]) -> dict[str, Callable[[], Tenso
     return found
 
 
-def microseconds(name: str, make: Callable[[], Tensor]) -> float:
+def microseconds(name: str, make: Callable[[], Tensor], views: int) -> float:
     clock = time.perf_counter if name.endswith("cuda") else time.process_time
     start = clock()
-    make().sum().item()
-    return 1e6 * (clock() - start) / VIEWS
+    for _ in range(BATCHES):
+        make().sum().item()
+    return 1e6 * (clock() - start) / (BATCHES * views)
 
 
 def main() -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     versions += f", kornia {kornia.__version__}" if kornia else "; kornia is not installed: pip install kornia"
     print(f"{versions}; {platform.system()} {platform.machine()}, microseconds of one core a view (times PIL's speed)")
-    shrinking = Pipeline("crop of 128 x 128, flip", 64, 128, crop=True, flip=0.5)
-    for number, pipeline in enumerate([*pipelines(32), *pipelines(64), shrinking]):
-        makes = ways(pipeline, devices)
+    others = (
+        Pipeline("crop, flip, jitter of 512", 32, 32, views=512, crop=True, flip=0.5, jitter=1.0),
+        Pipeline("crop of 128 x 128, flip", 64, 128, crop=True, flip=0.5),
+    )
+    for number, pipeline in enumerate([*pipelines(32), *pipelines(64), *others]):
+        makes, views = ways(pipeline, devices), pipeline.views
         if number == 0:
             print(f"{'views':38}" + "".join(f"{name:>17}" for name in makes))
         for name, make in makes.items():
-            microseconds(name, make)
-        rounds = [{name: microseconds(name, make) for name, make in makes.items()} for _ in range(ROUNDS)]
+            microseconds(name, make, views)
+        rounds = [{name: microseconds(name, make, views) for name, make in makes.items()} for _ in range(ROUNDS)]
         medians = {name: statistics.median(times[name] for times in rounds) for name in makes}
         cells = "".join(f"{median:9.1f} ({medians['PIL'] / median:5.1f})" for median in medians.values())
         print(f"3 x {pipeline.side} x {pipeline.side}: {pipeline.name:25}{cells}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from simssl.experiment import settings
-from simssl.training.views.operation import Draws, happens, uniform
+from simssl.training.views.operation import Draws, between, happens
 
 BLENDS = ("brightness", "contrast", "saturation")
 """Each moves a view away from (or towards) black, its mean grey, or each pixel's own grey."""
@@ -27,19 +27,21 @@ class Jitter:
         self.random = jitter.probability > 0
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
-        applied_M = happens(self.probability, count, generator)
-        draws = {
-            name: torch.where(applied_M, uniform(limits, count, generator), 1.0) for name, limits in self.ranges.items()
-        }
-        if self.hue:
-            draws["hue"] = torch.where(applied_M, uniform((-self.hue, self.hue), count, generator), 0.0)
+        ranges = self.ranges | ({"hue": (-self.hue, self.hue)} if self.hue else {})
+        u_MR = torch.rand(count, len(ranges), generator=generator, device=generator.device)
+        draws = {name: between(limits, u_M) for (name, limits), u_M in zip(ranges.items(), u_MR.unbind(1), strict=True)}
+        if self.probability < 1:
+            applied_M = happens(self.probability, count, generator)
+            neutral = {name: 0.0 if name == "hue" else 1.0 for name in ranges}
+            draws = {name: torch.where(applied_M, value_M, neutral[name]) for name, value_M in draws.items()}
         device = generator.device
         draws["blend_order"] = torch.rand(count, len(BLENDS), generator=generator, device=device).argsort(1)
         draws["blends_before_hue"] = torch.randint(len(BLENDS) + 1, (count,), generator=generator, device=device)
         return draws
 
     def prepare(self, draws: Draws) -> Draws:
-        """The blends before the turn of the hue, and those after it (M, 6), without a turn all together (M, 3).
+        """The factors of the blends before the turn of the hue and of those after it (M, 6), or, without a turn, of all
+        (M, 3); and, for both, of which grey they are (M, 3).
 
         So the host need not know how many views have which order; a blend that is not a view's turn yet, or no
         longer, has the factor 1.
@@ -49,23 +51,22 @@ class Jitter:
         order_M3 = draws["blend_order"]
         neutral_M = torch.ones(len(order_M3), device=order_M3.device)
         factor_M3 = torch.stack([draws.get(name, neutral_M) for name in BLENDS], dim=1).gather(1, order_M3)
-        mean_M3, own_M3 = (order_M3 == CONTRAST).float(), (order_M3 == SATURATION).float()
+        greys = {"mean": (order_M3 == CONTRAST).float(), "own": (order_M3 == SATURATION).float()}
         if not self.hue:
-            return {"factor": factor_M3, "mean": mean_M3, "own": own_M3}
+            return {"factor": factor_M3, **greys}
         before_M3 = torch.arange(len(BLENDS), device=order_M3.device) < draws["blends_before_hue"][:, None]
         turns = torch.where(before_M3, factor_M3, 1.0), torch.where(before_M3, 1.0, factor_M3)
-        twice = {"mean": mean_M3.repeat(1, 2), "own": own_M3.repeat(1, 2)}
-        return {"factor": torch.cat(turns, dim=1), **twice, "hue": draws["hue"]}
+        return {"factor": torch.cat(turns, dim=1), **greys, "hue": draws["hue"]}
 
     def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
-        names = ("factor", "mean", "own") if self.ranges else ()
-        blends = list(zip(*(prepared[name][..., None, None, None].unbind(1) for name in names), strict=True))
-        for one in blends[: len(BLENDS)]:
-            blend(x_MCHW, *one)
-        if self.hue:
-            turn_hue(x_MCHW, prepared["hue"])
-        for one in blends[len(BLENDS) :]:
-            blend(x_MCHW, *one)
+        if not self.ranges:
+            return turn_hue(x_MCHW, prepared["hue"])
+        columns = {name: prepared[name][..., None, None, None].unbind(1) for name in ("factor", "mean", "own")}
+        for place, factor_M111 in enumerate(columns["factor"]):
+            if place == len(BLENDS):
+                turn_hue(x_MCHW, prepared["hue"])
+            kind = place % len(BLENDS)
+            blend(x_MCHW, factor_M111, columns["mean"][kind], columns["own"][kind])
         return x_MCHW
 
     def style(self, draws: Draws) -> Draws:

@@ -19,7 +19,7 @@ from simssl.training.views.geometry import Geometry
 from simssl.training.views.operation import Draws, Operation
 from simssl.training.views.resample import resize
 
-CACHE = 300_000
+CACHE = 400_000
 """Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache, and what each
 operation costs beside them is little."""
 
