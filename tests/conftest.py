@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,13 @@ def small(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     """Installs a plugin package of someone else's, for the length of a test: a module and its metadata."""
+    modules = []
 
     def install(distribution: str, module: str, code: str, requires: Sequence[str] = (), **entry_points: str) -> Path:
         """`requires`: other distributions, with their versions; `entry_points`: kind -> name in YAML."""
+        modules.append(module)
         site = tmp_path / f"site-{distribution}"
         info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(parents=True)
@@ -56,4 +59,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         monkeypatch.syspath_prepend(str(site))
         return site
 
-    return install
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
