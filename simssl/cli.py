@@ -192,8 +192,8 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     unreadable = _print_table(*load_all(o.folder for o in outcomes if o.status in ("done", "already done")))
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
-        if outcome.error and ctx.find_root().params["debug"]:
-            _traceback(outcome.error)
+        if ctx.find_root().params["debug"]:
+            _echo(outcome.traceback.rstrip())
         if len(outcomes) > 1:  # said already, but many lines above
             _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
     if others or unreadable:

@@ -18,6 +18,7 @@ LAYERS = [
     {"simssl.training"},
     {"simssl.measurement"},
     {"simssl.report"},
+    {"simssl.cell"},
     {"simssl.run"},
     {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.versions", "simssl.testing", "simssl.__main__"},
 ]
