@@ -129,6 +129,15 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
 @_data
 @_runs
 @click.option("--fresh", is_flag=True, help="Move what is there aside, and start again.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Work on N runs at a time, each in a process of its own; on a CPU they share its cores.",
+)
 @_files
 @click.pass_context
 def run(
@@ -140,6 +149,7 @@ def run(
     data: Path,
     runs: Path,
     fresh: bool,
+    jobs: int,
 ) -> None:
     """Train, freeze and measure every run of an experiment.
 
@@ -149,7 +159,7 @@ def run(
     from simssl.run import run as run_cells
 
     place = _workplace(ctx.obj, device, data, runs)
-    outcomes = run_cells(cells, place, fresh)
+    outcomes = run_cells(cells, place, fresh, jobs)
     _summarise(ctx, outcomes)
 
 

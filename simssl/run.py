@@ -1,4 +1,4 @@
-"""An experiment's cells, one after the other; and evaluators on a run that is trained."""
+"""An experiment's cells, one after the other or several at once; and evaluators on a run that is trained."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from simssl.cell import Outcome, Turn, Workplace, announce, is_done, measure, pl
 from simssl.errors import UserError
 from simssl.experiment.config import load as load_experiments
 from simssl.experiment.model import Choice, Experiment
+from simssl.launch.jobs import side_by_side
 from simssl.measurement.evaluate import build, why_skipped
 from simssl.measurement.metrics import label_of, missing, read_metrics
 from simssl.training.assemble import assemble, choose_device
@@ -23,8 +24,8 @@ from simssl.training.trackers import run_info
 from simssl.training.train import restore_trained
 
 
-def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> list[Outcome]:
-    """Train and measure every cell that is not done. A failed cell does not stop the others.
+def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False, jobs: int = 1) -> list[Outcome]:
+    """Train and measure every cell that is not done, `jobs` at a time. A failed cell does not stop the others.
 
     UserError before anything is trained if a cell cannot be built; Interrupted on SIGINT or SIGTERM.
     """
@@ -34,7 +35,10 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False) -> l
         _check_all([turn.cell for turn in turns if not turn.done], place)
         if sentence := shortfall(cells, device):
             place.say(sentence)
-        outcomes = [_take(turn, place, device, stop) for turn in turns]
+        if min(jobs, len(cells)) > 1:
+            outcomes = side_by_side(turns, place, min(jobs, len(cells)), stop)
+        else:
+            outcomes = [_take(turn, place, device, stop) for turn in turns]
     return [_again(turn, outcome) for turn, outcome in zip(turns, outcomes, strict=True)]
 
 

@@ -19,6 +19,7 @@ LAYERS = [
     {"simssl.measurement"},
     {"simssl.report"},
     {"simssl.cell"},
+    {"simssl.launch"},
     {"simssl.run"},
     {"simssl.cli", "simssl.listing", "simssl.scaffold", "simssl.versions", "simssl.testing", "simssl.__main__"},
 ]

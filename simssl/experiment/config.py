@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from simssl.errors import UserError, one_line
 from simssl.experiment import grid
-from simssl.experiment.document import Document, ExperimentError, Keys, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
@@ -61,6 +62,16 @@ def load(path: Path, registry: Registry, overrides: Sequence[str] = (), seed: in
         return list({cell.digest: cell for cell in checked}.values())
     _refuse_twins(checked, document)
     return checked
+
+
+def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: Registry) -> Experiment:
+    """The Experiment of which this is `resolved` and `written`, in another process; ExperimentError if it cannot be."""
+    problems: list[Problem] = []
+    document = Document(dict(resolved), values={(): Place("the resolved experiment")})
+    experiment = _experiment(document, registry, problems)
+    if experiment is None or problems:
+        raise ExperimentError(problems)
+    return replace(experiment, written=written)
 
 
 def _override(document: Document, text: str) -> Document:

@@ -46,3 +46,17 @@ class Stop:
             self._deferred = False
         if self.signum is not None:
             raise Interrupted(self.signum)
+
+
+class StopOnce(Stop):
+    """Stop for as long as a process lives that is stopped by several signals for one wish, from the terminal and from
+    the process above it: after the first, none changes anything."""
+
+    def __exit__(self, *error: object) -> None:
+        """Later signals find the same handlers."""
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is None:
+            self.signum = signum
+            if not self._deferred:
+                raise Interrupted(signum)

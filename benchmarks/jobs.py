@@ -1,0 +1,57 @@
+"""Seconds of a grid's cells side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
+
+Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores, cells as many
+again. Run it with: python benchmarks/jobs.py
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
+ROUNDS, VIEWS = 3, 100_000
+
+
+def seconds(simssl: str, cells: int, *words: str, **variables: str) -> float:
+    with tempfile.TemporaryDirectory() as runs:
+        grid = f"grid={{objective: [{{name: simvae}}, {{name: simclr}}], seed: {list(range(cells // 2))}}}"
+        settings = ("-s", grid, "-s", f"training.views={VIEWS}", "-s", "evaluators=[{name: knn}, {name: style_probe}]")
+        command = [simssl, "run", str(EXPERIMENT), *settings, "--device", "cpu", "--runs", runs, *words]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, env={**os.environ, **variables}, capture_output=True)
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    simssl, cores = shutil.which("simssl"), len(os.sched_getaffinity(0))
+    if simssl is None:
+        sys.exit("simssl is not on the path: install it first")
+    ways: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+        f"one after the other, {cores} threads": ((), {}),
+        "one after the other, 1 thread": ((), {"OMP_NUM_THREADS": "1"}),
+        f"{cores} side by side, 1 thread each": (("--jobs", str(cores)), {}),
+    }
+    os.environ.pop("OMP_NUM_THREADS", None)
+    seconds(simssl, 2, "-s", "training.views=1200")
+    rounds = [
+        {way: seconds(simssl, 2 * cores, *words, **variables) for way, (words, variables) in ways.items()}
+        for _ in range(ROUNDS)
+    ]
+    medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
+    reference = next(iter(medians.values()))
+    print(f"{2 * cores} cells on {platform.system()} {platform.machine()}, {cores} cores, medians of {ROUNDS}")
+    for way, median in medians.items():
+        spread = "-".join(f"{extreme(times[way] for times in rounds):.1f}" for extreme in (min, max))
+        print(f"{way:34} {median:7.1f} s ({spread})   ratio {reference / median:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A worker: a process that is handed cells, one after the other, and says what became of each.
+
+What it prints goes to the process above it, which puts the cell's label before each line. Importing this module loads
+nothing heavy: the number of OpenMP's threads has to be set before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simssl.errors import Interrupted, RunError, SimsslError, one_line
+from simssl.plugin import Plugin
+from simssl.registry import Registry
+from simssl.training.stop import Stop, StopOnce
+
+if TYPE_CHECKING:
+    from simssl.cell import Outcome, Turn, Workplace
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all workers of a command have in common."""
+
+    builtins_only: bool
+    files: tuple[Path, ...]
+    runs: Path
+    data: Path
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell in plain values, which do not need its plugins to travel."""
+
+    label: str
+    folder: Path
+    resolved: Mapping[str, Any]
+    written: Mapping[str, Any]
+    plugins: frozenset[Plugin]
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a plugin or simssl says to the logger "simssl"."""
+
+    level: int
+    text: str
+
+
+def main(setup: Setup, channel: Connection, output: Connection) -> None:
+    """Work on the tasks that come over the channel until it is closed, or a signal arrives.
+
+    Signals are expected to be blocked when the process starts.
+    """
+    _print_to(output)
+    os.environ["OMP_NUM_THREADS"] = str(setup.threads)
+    if setup.threads == 1:  # what more threads a cell began with are not to spin for the cores of others
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    try:
+        with StopOnce() as stop:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()
+            _report_what_is_logged(channel)
+            place = _workplace(setup)
+            while True:
+                channel.send(_outcome(tasks.get(), place, stop))
+    except Interrupted as error:
+        sys.exit(error.exit_code)
+
+
+def _print_to(output: Connection) -> None:
+    """Everything that is printed goes to the process above, in plain lines."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(output.fileno(), stream.fileno())
+    output.close()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    os.environ.pop("FORCE_COLOR", None)  # rich would take the pipe for a terminal
+    os.environ["TTY_COMPATIBLE"] = "0"
+
+
+def _listen(channel: Connection, tasks: queue.SimpleQueue[Task]) -> None:
+    """Pass on what comes; when nobody is left at the other end, stop as on a signal, so that the state is saved."""
+    with suppress(EOFError, OSError):
+        while True:
+            tasks.put(channel.recv())
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _report_what_is_logged(channel: Connection) -> None:
+    class Report(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            with suppress(OSError):
+                channel.send(Told(record.levelno, record.getMessage()))
+
+    logger = logging.getLogger("simssl")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(Report())
+
+
+def _workplace(setup: Setup) -> Workplace:
+    from simssl.cell import Workplace
+
+    registry = Registry(setup.builtins_only, setup.files)
+    return Workplace(
+        registry, setup.runs, setup.data, setup.device, _say, lambda text: _say(f"  {text}"), setup.threads
+    )
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # nobody listens any more, and the state is saved all the same
+        print(text, file=sys.stderr, flush=True)
+
+
+def _outcome(task: Task, place: Workplace, stop: Stop) -> Outcome:
+    from simssl.cell import Outcome, trace, work_on
+    from simssl.training.assemble import choose_device
+
+    try:
+        return work_on(_turn(task, place), place, choose_device(place.device), stop)
+    except Interrupted as error:
+        place.warn(str(error))
+        raise
+    except Exception as error:  # the cell is not to be had here as it was above
+        message = str(error) if isinstance(error, SimsslError) else one_line(error)
+        place.warn(f"failed: {message}")
+        return Outcome(task.folder, "failed", message, trace(error))
+
+
+def _turn(task: Task, place: Workplace) -> Turn:
+    from simssl.cell import Turn, plugins_of
+    from simssl.experiment.config import restored
+
+    cell = restored(task.resolved, task.written, place.registry)
+    for plugin in plugins_of(cell, place.registry) - task.plugins:
+        raise RunError(f"{plugin.kind} '{plugin.name}' has changed since the command was given: now {plugin.source}")
+    return Turn(task.label, cell, place.folder(cell), task.fresh, done=False)
