@@ -1,7 +1,7 @@
 """Seconds of a grid's cells side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
 
-Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores, cells as many
-again. Run it with: python benchmarks/jobs.py
+Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores, four cells for
+each. Run it with: python benchmarks/jobs.py
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
-ROUNDS, VIEWS = 3, 100_000
+ROUNDS, VIEWS = 3, 120_000
 
 
 def seconds(simssl: str, cells: int, *words: str, **variables: str) -> float:
@@ -42,12 +42,12 @@ def main() -> None:
     os.environ.pop("OMP_NUM_THREADS", None)
     seconds(simssl, 2, "-s", "training.views=1200")
     rounds = [
-        {way: seconds(simssl, 2 * cores, *words, **variables) for way, (words, variables) in ways.items()}
+        {way: seconds(simssl, 4 * cores, *words, **variables) for way, (words, variables) in ways.items()}
         for _ in range(ROUNDS)
     ]
     medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
     reference = next(iter(medians.values()))
-    print(f"{2 * cores} cells on {platform.system()} {platform.machine()}, {cores} cores, medians of {ROUNDS}")
+    print(f"{4 * cores} cells on {platform.system()} {platform.machine()}, {cores} cores, medians of {ROUNDS}")
     for way, median in medians.items():
         spread = "-".join(f"{extreme(times[way] for times in rounds):.1f}" for extreme in (min, max))
         print(f"{way:34} {median:7.1f} s ({spread})   ratio {reference / median:.2f}")
