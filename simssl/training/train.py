@@ -16,7 +16,6 @@ from simssl.training.contract import check_weights, frozen
 from simssl.training.cuda_graph import CudaGraphs
 from simssl.training.folder import RunFolder
 from simssl.training.launch import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
-from simssl.training.memory import keep_freed_memory
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
 from simssl.training.snapshot import held, same
@@ -85,8 +84,6 @@ class Trainer:
     def __init__(self, assembly: Assembly, folder: RunFolder, graphs: Graphs | None = None) -> None:
         self.assembly, self.folder, self.settings = assembly, folder, assembly.experiment.training
         self.objective, self.generator, self.device = assembly.objective, assembly.generator, assembly.device
-        if self.device.type == "cpu":
-            keep_freed_memory()
         images_NCHW, self._batch = assembly.data.train.images, assembly.images_per_step
         self.pool = pool_of(images_NCHW, self.device, LONGEST * self._batch)
         self.images_NCHW = self.pool.images_NCHW
