@@ -103,16 +103,21 @@ class Data:
         for split in (train, test):
             if split is None:
                 continue
-            digest.update(split.digest.encode() if split.digest else _content(split.images))
+            if split.digest:
+                digest.update(split.digest.encode())
+            else:
+                _digest_content(digest, split.images)
             for name in sorted(split.targets):
-                digest.update(_content(split.targets[name].values))
+                _digest_content(digest, split.targets[name].values)
         if validation is not None:
-            digest.update(_content(validation))
+            _digest_content(digest, validation)
         return cls(train, test, digest.hexdigest()[:16], validation)
 
 
-def _content(tensor: Tensor) -> bytes:
-    return str((tensor.dtype, tuple(tensor.shape))).encode() + tensor.numpy().tobytes()
+def _digest_content(digest: hashlib._Hash, tensor: Tensor) -> None:
+    """Add type, shape and values, where they lie."""
+    digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+    digest.update(tensor.numpy().reshape(-1).view("uint8").data)
 
 
 class _Plugin:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,8 +57,9 @@ class LearningRates:
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: Schedule, steps: int, device: torch.device) -> None:
         varies = schedule.name != "constant" or schedule.warmup > 0
-        factors = [learning_rate_factor(schedule, step, steps) for step in range(steps if varies else 1)]
-        factor_S = torch.tensor(factors, dtype=torch.float64)
+        count = steps if varies else 1
+        factors = (learning_rate_factor(schedule, step, steps) for step in range(count))
+        factor_S = torch.from_numpy(np.fromiter(factors, np.float64, count))
         dtype = torch.float32 if device.type == "cuda" else torch.float64
         self._optimizer = optimizer
         self._tables = [(factor_S * group["initial_lr"]).to(device, dtype) for group in optimizer.param_groups]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,13 @@ def test_the_fingerprint_is_of_images_and_targets() -> None:
         Data.of(Split(images), Split(images)),
     ]
     assert len({d.fingerprint for d in data}) == 4
+
+
+def test_the_fingerprint_is_of_the_values_however_they_lie() -> None:
+    images = torch.arange(3 * 64, dtype=torch.uint8).view(3, 1, 8, 8)
+    turned = images.transpose(2, 3).contiguous().transpose(2, 3)
+    content = hashlib.sha256(b"(torch.uint8, (3, 1, 8, 8))" + images.numpy().tobytes()).hexdigest()[:16]
+    assert [Data.of(Split(lying)).fingerprint for lying in (images, turned)] == [content] * 2
 
 
 @pytest.mark.slow
