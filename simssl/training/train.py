@@ -15,6 +15,7 @@ from simssl.training.checkpoint import State
 from simssl.training.contract import check_weights, frozen
 from simssl.training.cuda_graph import CudaGraphs
 from simssl.training.folder import RunFolder
+from simssl.training.host_memory import HostMemory
 from simssl.training.launch import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
@@ -91,6 +92,7 @@ class Trainer:
         """What a step does; None for what is not trained."""
         self.graphs = CudaGraphs(self.device, self.generator) if self.device.type == "cuda" else graphs
         self._launch: Launcher | None = None
+        self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
         self.step = self.epoch = 0
         self.position = len(self.images_NCHW)
@@ -120,6 +122,7 @@ class Trainer:
         self.position = end
         self.step += steps
         self.window.count += steps
+        self._memory.keep()
 
     def _launcher(self, unit: Step) -> Launcher:
         """Captured steps if that can be, where the run stands; trying it takes the next batch."""
@@ -167,8 +170,9 @@ class Trainer:
         return mean_D.cpu(), covariance_DD.cpu()
 
     def release(self) -> None:
-        """Give back what captured steps hold of the device's memory."""
+        """Give back the memory that is kept for steps."""
         self._launch = self.graphs = None
+        self._memory.give_back()
 
     # --- records and checkpoints ----------------------------------------------------------------------
 

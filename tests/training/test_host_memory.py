@@ -1,0 +1,78 @@
+"""Freed memory stays with the process while it trains, and goes back to the kernel after it."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from simssl.api import Terms
+from simssl.testing.fixtures import TinyObjective, tiny_assembly
+from simssl.training.folder import RunFolder
+from simssl.training.host_memory import HostMemory
+from simssl.training.stop import Stop
+from simssl.training.trackers import Trackers
+from simssl.training.train import Trainer, train
+
+PAGES = 40 * 2**20 // resource.getpagesize()
+"""Of a tensor larger than glibc keeps by itself."""
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="for Linux with glibc"
+)
+
+
+class Noting(TinyObjective):
+    """Notes its steps."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.found.append("step")
+        return super().forward(x_BJCHW, index_B, generator)
+
+
+@pytest.fixture
+def memory() -> Iterator[HostMemory]:
+    memory = HostMemory(torch.device("cpu"))
+    yield memory
+    memory.give_back()
+
+
+def pages_for(size: int) -> int:
+    """Pages that the kernel gave for a tensor of `size` times 40 MiB, which is freed again."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(size * 10 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def test_large_tensors_take_the_place_of_freed_ones(memory: HostMemory) -> None:
+    memory.keep()
+    pages_for(2)
+    assert pages_for(1) < PAGES / 2
+
+
+def test_what_is_kept_goes_back_afterwards(memory: HostMemory) -> None:
+    memory.keep()
+    pages_for(2)
+    kept = resident()
+    memory.give_back()
+    assert kept - resident() > 1.5 * PAGES
+
+
+def test_a_run_keeps_memory_between_its_steps_and_no_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(HostMemory, "keep", lambda memory: found.append("keep"))
+    monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
+    assembly = tiny_assembly(Noting, steps=1)
+    assembly.objective.found = found
+    train(Trainer(assembly, RunFolder(tmp_path)), Trackers({}, print), Stop())
+    assert found == ["step", "keep"] * assembly.steps + ["give back"]
