@@ -1,8 +1,9 @@
-"""Training steps a second, as a ratio to the loop that a user would write: torchvision's transforms in a DataLoader,
-image by image, the same networks and loss, eager Adam in float32.
+"""Training steps a second, as a ratio to the loop that a user would write (`hand_written.py`), by data set, objective
+and views a step.
 
-Medians of five, interleaved, after one warm-up; random images of MNIST's shape, the networks of the paper, SimVAE with
-J = 10. The loop is given the number of workers that is best for it. Run it with: python benchmarks/training_step.py
+Random images of the data set's shape and the paper's settings: for MNIST the paper's networks, for CIFAR-10 a
+ResNet-18. Medians of several, interleaved, after a warm-up; each way is a process of its own. The loop is given the
+number of workers that is best for it. Run it with: python benchmarks/training_step.py
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
+import click
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from hand_written import hand_written
 
 from simssl.api import Data, Split
 from simssl.experiment.config import load
@@ -27,43 +29,59 @@ from simssl.training.assemble import Assembly, assemble
 from simssl.training.folder import RunFolder
 from simssl.training.train import Trainer
 
-ROOT = Path(__file__).parents[1]
-ROUNDS, IMAGES, J = 5, 60_000, 10
-WORKERS = (0, 2)
-STEPS = {120: 30, 1000: 6}
-"""By views a step: steps that are timed at once."""
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+ROUNDS = 5
+LEAST, SECONDS = 2, 1.5
+"""Steps that are timed at once: at least so many, and for about so long."""
+
+Steps = Callable[[int], None]
+
+DATA = {"mnist": (60_000, 1, 28, 28), "cifar10": (50_000, 3, 32, 32)}
+ROWS = {
+    f"{data}-{objective}-{views}": (data, objective, views)
+    for data, objective, views in (
+        ("mnist", "simvae", 120),
+        ("mnist", "simvae", 1000),
+        ("mnist", "simclr", 120),
+        ("mnist", "simclr", 1000),
+        ("cifar10", "simvae", 120),
+        ("cifar10", "simclr", 120),
+    )
+}
+"""Data set, objective and views a step, by name."""
 
 
-class Views(Dataset[tuple[Tensor, int]]):
-    """J views of each image, and its place."""
-
-    def __init__(self, images_NCHW: Tensor) -> None:
-        self.images_NCHW = images_NCHW
-        crop = v2.RandomResizedCrop(28, (0.4, 1.0), (0.75, 1.3333), antialias=True)
-        self.transform = v2.Compose([crop, v2.ToDtype(torch.float32, scale=True)])
-
-    def __len__(self) -> int:
-        return len(self.images_NCHW)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        views = torch.stack([self.transform(self.images_NCHW[index]) for _ in range(J)])
-        return (views > 0.5).float(), index
+WAYS: dict[str, int | str] = {
+    "hand-written, 0 workers": 0,
+    "hand-written, 2 workers": 2,
+    "simssl, float32": "float32",
+    "simssl, bfloat16": "bfloat16",
+}
+"""The workers of the hand-written loop, or the precision of ours."""
 
 
-def experiment(views: int, precision: str, data: Data, device: torch.device) -> Assembly:
+def assembly_of(row: str, precision: str) -> Assembly:
+    of, objective, views = ROWS[row]
     settings = (
         "grid={}",
+        f"objective={{name: {objective}}}",
         f"training.batch_views={views}",
         f"training.precision={precision}",
+        "training.schedule={name: constant}",
         "training.log_every=1000000",
         "evaluators=[]",
         "trackers=[]",
     )
-    (cell,) = load(ROOT / "experiments" / "mnist_content.yaml", Registry(), settings)
-    return assemble(cell, Registry(), data, device)
+    (cell,) = load(EXPERIMENTS / f"{of}_content.yaml", Registry(), settings)
+    data = Data.of(Split(torch.randint(0, 256, DATA[of], dtype=torch.uint8)))
+    return assemble(cell, Registry(), data, device())
 
 
-def ours(assembly: Assembly) -> Callable[[int], None]:
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def ours(assembly: Assembly) -> Steps:
     trainer = Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
 
     def steps(count: int) -> None:
@@ -74,63 +92,65 @@ def ours(assembly: Assembly) -> Callable[[int], None]:
     return steps
 
 
-def hand_written(assembly: Assembly, workers: int) -> Callable[[int], None]:
-    objective, device, generator = assembly.objective, assembly.device, assembly.generator
-    optimizer = torch.optim.Adam(objective.parameters(), lr=8e-5, eps=1e-4)
-    loader = DataLoader(
-        Views(assembly.data.train.images),
-        assembly.images_per_step,
-        shuffle=True,
-        drop_last=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=device.type == "cuda",
-    )
+class Timed:
+    """One way to train, in a process of its own: each has its memory, its threads and its workers for itself."""
 
-    def endless() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            yield from loader
+    steps: ClassVar[Steps]
 
-    batches = endless()
+    def __init__(self, row: str, way: int | str) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool.submit(Timed._build, row, way).result()
 
-    def steps(count: int) -> None:
-        for _ in range(count):
-            x_BJCHW, index_B = next(batches)
-            terms = objective(x_BJCHW.to(device, non_blocking=True), index_B.to(device), generator)
-            loss = torch.stack(list(terms.loss.values())).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    @staticmethod
+    def _build(row: str, way: int | str) -> None:
+        if isinstance(way, int):
+            Timed.steps = hand_written(assembly_of(row, "float32"), way)
+        else:
+            Timed.steps = ours(assembly_of(row, way))
 
-    return steps
+    def seconds(self, count: int) -> float:
+        """Of a step, when so many are taken."""
+        return self._pool.submit(Timed._seconds, count).result()
 
+    @staticmethod
+    def _seconds(count: int) -> float:
+        start = time.perf_counter()
+        Timed.steps(count)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / count
 
-def seconds(steps: Callable[[int], None], count: int, device: torch.device) -> float:
-    start = time.perf_counter()
-    steps(count)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / count
+    def close(self) -> None:
+        self._pool.shutdown()
 
 
-def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def measure(row: str, rounds: int) -> dict[str, float]:
+    """Seconds a step, by way."""
+    ways = {name: Timed(row, way) for name, way in WAYS.items()}
+    try:
+        slowest = max(way.seconds(LEAST) for way in ways.values())
+        count = max(LEAST, round(SECONDS / slowest))
+        found = [{name: way.seconds(count) for name, way in ways.items()} for _ in range(rounds)]
+    finally:
+        for way in ways.values():
+            way.close()
+    return {name: statistics.median(times[name] for times in found) for name in ways}
+
+
+@click.command()
+@click.option("--row", "rows", multiple=True, type=click.Choice(tuple(ROWS)), help="One or more; else all.")
+@click.option("--rounds", default=ROUNDS, show_default=True, help="Measurements of each way.")
+def main(rows: tuple[str, ...], rounds: int) -> None:
+    """Time a training step by hand and by simssl."""
     print(
-        f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {device}, "
-        f"{torch.get_num_threads()} threads, medians of {ROUNDS}"
+        f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {device()}, "
+        f"{torch.get_num_threads()} threads, medians of {rounds}"
     )
-    data = Data.of(Split(torch.randint(0, 256, (IMAGES, 1, 28, 28), dtype=torch.uint8)))
-    for views, count in STEPS.items():
-        plain = partial(experiment, views, data=data, device=device)
-        ways = {f"hand-written, {workers} workers": hand_written(plain("float32"), workers) for workers in WORKERS}
-        ways |= {f"simssl, {precision}": ours(plain(precision)) for precision in ("float32", "bfloat16")}
-        for steps in ways.values():
-            seconds(steps, 3, device)
-        rounds = [{way: seconds(steps, count, device) for way, steps in ways.items()} for _ in range(ROUNDS)]
-        medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
+    for name in rows or ROWS:
+        medians = measure(name, rounds)
         reference = min(median for way, median in medians.items() if way.startswith("hand-written"))
         for way, median in medians.items():
-            print(f"{views:5} views  {way:24} {1000 * median:8.2f} ms a step   ratio {reference / median:.2f}")
+            print(f"{name:20} {way:24} {1000 * median:8.2f} ms a step   ratio {reference / median:.2f}", flush=True)
 
 
 if __name__ == "__main__":
