@@ -11,8 +11,8 @@ from simssl.api import Objective, Terms
 from simssl.testing.fixtures import SHAPE
 from simssl.testing.outcomes import DoesNotApply
 from simssl.training.assemble import Assembly
+from simssl.training.capture import Graphs
 from simssl.training.folder import RunFolder
-from simssl.training.launch import Graphs
 from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 

@@ -43,7 +43,7 @@ class HostMemory:
 
     @staticmethod
     def _set(glibc: ctypes.CDLL, mmap: int, trim: int) -> None:
-        glibc.mallopt(MMAP_THRESHOLD, mmap)
+        glibc.mallopt(MMAP_THRESHOLD, mmap) or glibc.mallopt(MMAP_THRESHOLD, USUAL)  # an older one takes no more
         glibc.mallopt(TRIM_THRESHOLD, trim)
 
 

@@ -11,12 +11,12 @@ from simssl.blocks.gaussian import moments
 from simssl.errors import Interrupted, RunError, UserError
 from simssl.training import checkpoint
 from simssl.training.assemble import Assembly
+from simssl.training.capture import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.checkpoint import State
 from simssl.training.contract import check_weights, frozen
 from simssl.training.cuda_graph import CudaGraphs
 from simssl.training.folder import RunFolder
 from simssl.training.host_memory import HostMemory
-from simssl.training.launch import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
 from simssl.training.snapshot import held, same

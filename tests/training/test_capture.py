@@ -18,8 +18,8 @@ from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer, Schedu
 from simssl.registry import Registry
 from simssl.testing.fixtures import TinyObjective, tiny_assembly
 from simssl.testing.recording import Recorder
+from simssl.training.capture import LONGEST, Eager, next_launch
 from simssl.training.folder import RunFolder
-from simssl.training.launch import LONGEST, Eager, next_launch
 from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from simssl.testing.fixtures import tiny_assembly
 from simssl.testing.recording import Recorder
+from simssl.training.capture import LONGEST
 from simssl.training.folder import RunFolder
-from simssl.training.launch import LONGEST
 from simssl.training.pool import CopyStream, Pool, Resident, Streamed, pool_of, put
 from simssl.training.train import Trainer
 
