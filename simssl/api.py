@@ -115,9 +115,9 @@ class Data:
 
 
 def _digest_content(digest: hashlib._Hash, tensor: Tensor) -> None:
-    """Add type, shape and values, where they lie."""
+    """Add type, shape and values; where they lie, if they do so in one piece."""
     digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-    digest.update(tensor.numpy().reshape(-1).view("uint8").data)
+    digest.update(tensor.contiguous().numpy().reshape(-1).view("uint8").data)
 
 
 class _Plugin:

@@ -104,6 +104,10 @@ def test_the_fingerprint_is_of_the_values_however_they_lie() -> None:
     turned = images.transpose(2, 3).contiguous().transpose(2, 3)
     content = hashlib.sha256(b"(torch.uint8, (3, 1, 8, 8))" + images.numpy().tobytes()).hexdigest()[:16]
     assert [Data.of(Split(lying)).fingerprint for lying in (images, turned)] == [content] * 2
+    labels_NT = torch.arange(2 * len(images)).view(-1, 2)
+    columns = labels_NT[:, 1], labels_NT[:, 1].contiguous()
+    one, other = (Data.of(Split(images, {"t": Target(column, None)})).fingerprint for column in columns)
+    assert one == other
 
 
 @pytest.mark.slow
