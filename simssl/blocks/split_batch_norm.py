@@ -9,7 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SplitBatchNorm(_BatchNorm):
-    """Batch norm of (N, C, ...) that in training normalises each of `splits` equal, contiguous parts by itself.
+    """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself: the images whose
+    places in the batch are the same modulo `splits`, as in MoCo's code, for which nothing is copied.
 
     The running statistics follow the mean over all parts, of their means and of their unbiased variances.
     """
@@ -43,13 +44,13 @@ class SplitBatchNorm(_BatchNorm):
         S, C = self.splits, self.num_features
         mean_SC, variance_SC = self.running_mean.repeat(S), self.running_var.repeat(S)
         weight_SC, bias_SC = (self.weight.repeat(S), self.bias.repeat(S)) if self.affine else (None, None)
-        parts = x_NC.unflatten(0, (S, -1)).transpose(0, 1).flatten(1, 2)
+        parts = x_NC.reshape(len(x_NC) // S, S * C, *x_NC.shape[2:])
         y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
         with torch.no_grad():
             self.running_mean.add_((mean_SC.view(S, C) - self.running_mean).mean(0))
             self.running_var.add_((variance_SC.view(S, C) - self.running_var).mean(0))
             self.num_batches_tracked.add_(1)
-        return y.unflatten(1, (S, C)).transpose(0, 1).flatten(0, 1)
+        return y.reshape(x_NC.shape)
 
 
 def has_batch_norm(module: nn.Module) -> bool:
