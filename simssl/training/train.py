@@ -33,14 +33,16 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
     signal, after the state is saved.
     """
     assembly = trainer.assembly
-    with stop.deferred():
-        while trainer.step < assembly.steps:
-            trainer.train_step()
-            trainer.log_and_save(trackers)
-            if stop.signum is not None:
-                trainer.save()
-                raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
-    trainer.release()
+    try:
+        with stop.deferred():
+            while trainer.step < assembly.steps:
+                trainer.train_step()
+                trainer.log_and_save(trackers)
+                if stop.signum is not None:
+                    trainer.save()
+                    raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    finally:
+        trainer.release()
     if not assembly.objective.trained:
         batches = assembly.views.plain_batches(trainer.images_NCHW, assembly.device)
         assembly.objective.fit(batches, assembly.generator)

@@ -76,3 +76,18 @@ def test_a_run_keeps_memory_between_its_steps_and_no_longer(monkeypatch: pytest.
     assembly.objective.found = found
     train(Trainer(assembly, RunFolder(tmp_path)), Trackers({}, print), Stop())
     assert found == ["step", "keep"] * assembly.steps + ["give back"]
+
+
+class Failing(TinyObjective):
+    """Has no loss."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        raise ArithmeticError
+
+
+def test_a_run_that_fails_gives_back_what_it_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
+    with pytest.raises(ArithmeticError):
+        train(Trainer(tiny_assembly(Failing), RunFolder(tmp_path)), Trackers({}, print), Stop())
+    assert found == ["give back"]
