@@ -21,7 +21,7 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
-from simssl.training.memory import keep_freed_memory
+from simssl.training.host_memory import HostMemory
 from simssl.training.views import Views
 
 try:
@@ -133,7 +133,7 @@ def microseconds(name: str, make: Callable[[], Tensor], views: int) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    keep_freed_memory()
+    HostMemory(torch.device("cpu")).keep()  # as in training
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
     versions += f", kornia {kornia.__version__}" if kornia else "; kornia is not installed: pip install kornia"
