@@ -1,0 +1,20 @@
+"""The benchmarks' scripts follow the code that they measure: each can be imported, which measures nothing."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_it_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(script.parent))
+    if script.stem == "lightly_loop":
+        pytest.importorskip("lightly", reason="lightly is not installed, which it compares with")
+    module = importlib.import_module(script.stem)
+    assert module.__doc__
+    assert hasattr(module, "main") or script.stem in ("hand_written", "lightly_loop")
