@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from simssl.api import Objective
 from simssl.experiment.settings import Adam, ViewSettings
 from simssl.training.assemble import Assembly
 
@@ -46,9 +47,13 @@ def transform_of(views: ViewSettings, side: int) -> transforms.Compose:
 
 
 def hand_written(assembly: Assembly, workers: int) -> Callable[[int], None]:
-    """What trains the assembly's objective for a number of steps; ValueError if it is not trained with Adam."""
+    """What trains the assembly's objective for a number of steps; ValueError for what the loop has not:
+    another optimiser than Adam, a teacher, a queue, clusters."""
     objective, device, generator = assembly.objective.train(), assembly.device, assembly.generator
     settings = assembly.experiment.training.optimizer
+    for name in ("before_epoch", "after_step", "parameter_groups"):
+        if getattr(type(objective), name) is not getattr(Objective, name):
+            raise ValueError(f"the hand-written loop does nothing of {type(objective).__name__}.{name}")
     if not isinstance(settings, Adam):
         raise ValueError(f"the hand-written loop has Adam, not {settings.name}")
     optimizer = torch.optim.Adam(objective.parameters(), **settings.model_dump(exclude={"name"}))

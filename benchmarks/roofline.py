@@ -92,7 +92,7 @@ def seconds_a_step(trainer: Trainer, device: torch.device) -> float:
 
 
 def operations(trainer: Trainer) -> int:
-    """Of one eager step."""
+    """Of one eager step, which the trainer does not count: it is of no use afterwards."""
     assert trainer.unit is not None
     with FlopCounterMode(display=False) as counter:
         trainer.unit()
@@ -109,9 +109,10 @@ def main() -> None:
         done = operations_a_second(precision, device)
         print(f"{precision}: {done / 1e9:.0f} billion operations a second")
         for file, shape, views in CASES:
+            needed = operations(trainer_of(file, shape, views, precision, device))
             trainer = trainer_of(file, shape, views, precision, device)
             trainer.train_step()
-            needed, parameters = operations(trainer), sum(p.numel() for p in trainer.objective.parameters())
+            parameters = sum(p.numel() for p in trainer.objective.parameters())
             least = needed / done + BYTES * parameters / moved
             median = seconds_a_step(trainer, device)
             objective = trainer.assembly.experiment.objective.name

@@ -8,6 +8,7 @@ number of workers that is best for it. Run it with: python benchmarks/training_s
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import tempfile
@@ -51,9 +52,9 @@ ROWS = {
 """Data set, objective and views a step, by name."""
 
 
+WORKERS = sorted({0, 2, min(16, os.cpu_count() or 1)})
 WAYS: dict[str, int | str] = {
-    "hand-written, 0 workers": 0,
-    "hand-written, 2 workers": 2,
+    **{f"hand-written, {workers} workers": workers for workers in WORKERS},
     "simssl, float32": "float32",
     "simssl, bfloat16": "bfloat16",
 }

@@ -160,7 +160,7 @@ def _train_and_measure(cell: Experiment, place: Workplace, folder: RunFolder, de
     trainer = Trainer(assembly, folder)
     trainer.restore()
     if (threads := torch.get_num_threads()) != place.threads:
-        place.say(f"  computes with {threads} threads, as it began, and not with {place.threads}")
+        place.say(f"  computes with {threads} thread{'s' * (threads > 1)}, as it began, and not with {place.threads}")
     write_whole(folder.experiment, dump(cell.resolved).encode())
     record = Record(folder, describe(device, plugins_of(cell, place.registry)), place.warn)
     with tracked(cell, place) as trackers:

@@ -10,10 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from click.testing import Result
+
+from simssl.launch import jobs as jobs_module
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -21,6 +24,7 @@ Write = Callable[..., Path]
 PLUGIN = """
     import os
     import signal
+    import time
 
     import simssl
     from simssl.api import Objective, Posterior, Terms, Tracker
@@ -71,7 +75,8 @@ PLUGIN = """
             if step == self.params.step and self.seed == 0:
                 to, send = (os.getpgrp(), os.killpg) if self.params.to_all else (os.getppid(), os.kill)
                 send(to, self.params.signum)
-                signal.pause()  # until it has arrived here
+                for _ in range(1000):  # until it has arrived here
+                    time.sleep(0.01)
 
 
     @simssl.hookimpl
@@ -231,3 +236,16 @@ def test_there_is_at_least_one_job(simssl: Command, small: Write) -> None:
     result = simssl("run", small(), "--jobs", 0)
     assert result.exit_code == 2
     assert "'-j' / '--jobs'" in result.stderr
+
+
+def test_a_worker_that_has_just_died_stays_until_its_outcome_is_read() -> None:
+    """It may die between two looks at it; a cell that was forgotten then would never be told of."""
+    dying = SimpleNamespace(busy=True, alive=False)
+    team = [dying]
+    assert jobs_module._free(team, 1, None, print) is None
+    assert team == [dying]
+    dying.busy = False
+    started = SimpleNamespace(busy=False, alive=True)
+    team.append(started)
+    assert jobs_module._free(team, 2, None, print) is started
+    assert team == [started]

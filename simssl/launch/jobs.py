@@ -22,6 +22,9 @@ from simssl.training.stop import Stop
 SECONDS = 0.2
 """Longest until a signal is passed on, or the sudden end of a worker is noticed."""
 
+SAVED = tuple(128 + signum for signum in SIGNALS)
+"""Exit codes of a worker that has saved the state on a signal."""
+
 PATIENCE = 10.0
 """Seconds in which a worker that is let go has to end."""
 
@@ -33,12 +36,13 @@ def side_by_side(turns: Sequence[Turn], place: Workplace, jobs: int, stop: Stop)
     Interrupted on a signal, when what is under way is saved; on a second one at once.
     """
     setup = share(place, jobs)
-    place.say(f"{jobs} runs at a time, with {setup.threads} thread{'s' * (setup.threads > 1)} each")
+    if not all(turn.done for turn in turns):
+        place.say(f"{jobs} runs at a time, with {setup.threads} thread{'s' * (setup.threads > 1)} each")
     place.forget_data()  # each worker has its own
     for turn in turns:
         if turn.done:
             announce(turn, place)
-    outcomes = [Outcome(turn.folder.path, "already done") for turn in turns]
+    outcomes = [Outcome(turn.folder.path, "already done") if turn.done else None for turn in turns]
     waiting = deque(number for number, turn in enumerate(turns) if not turn.done)
     team: list[Job] = []
     try:
@@ -62,7 +66,9 @@ def side_by_side(turns: Sequence[Turn], place: Workplace, jobs: int, stop: Stop)
     finally:
         for job in team:
             job.end()
-    return outcomes
+    found = [outcome for outcome in outcomes if outcome]
+    assert len(found) == len(turns), "a run has no outcome"
+    return found
 
 
 def share(place: Workplace, jobs: int) -> Setup:
@@ -75,7 +81,7 @@ def share(place: Workplace, jobs: int) -> Setup:
 
 def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
     """A worker without work, a new one if there are too few; None if all are at work."""
-    team[:] = [job for job in team if job.alive]
+    team[:] = [job for job in team if job.busy or job.alive]
     if free := [job for job in team if not job.busy]:
         return free[0]
     if len(team) == jobs:
@@ -84,7 +90,7 @@ def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
     return team[-1]
 
 
-def _attend(busy: Sequence[Job], outcomes: list[Outcome], stop: Stop) -> None:
+def _attend(busy: Sequence[Job], outcomes: list[Outcome | None], stop: Stop) -> None:
     """Wait for what the workers say, and pass it on; pass on a signal to them."""
     if stop.signum is not None:
         for job in busy:
@@ -140,7 +146,7 @@ class Job:
         if found is None and not alive:
             reason = f"its process {_end(self._process.exitcode)}; the same command (without --fresh) goes on with it"
             found = Outcome(self._turn.folder.path, "failed", reason)
-            if not self._signalled:
+            if not (self._signalled and self._process.exitcode in SAVED):
                 self._tell(f"failed: {reason}")
         self.busy = found is None
         return found
@@ -169,8 +175,9 @@ class Job:
     def signal(self, signum: int) -> None:
         """Pass a signal on; the cell's state is saved, and the worker ends."""
         self._signalled = True
+        assert self._process.pid
         with suppress(ProcessLookupError):
-            os.kill(self._process.pid or 0, signum)
+            os.kill(self._process.pid, signum)
 
     def kill(self) -> None:
         self._process.kill()

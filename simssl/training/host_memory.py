@@ -18,8 +18,9 @@ USUAL = 32 * 2**20
 
 
 class HostMemory:
-    """What is freed is used again, however large it is, from a first `keep` until `give_back`. Until then all but small
-    blocks are mappings, so that what lasts (the optimiser's state) does not come to lie between what is kept.
+    """What is freed is used again, however large it is, from a first `keep` until `give_back`. From `begin` until then
+    all but small blocks are mappings, so that what lasts (the optimiser's state) does not come to lie between what is
+    kept.
 
     Otherwise every activation of more than 32 MiB is taken from the kernel anew in each step, page by page and zeroed:
     a third of the processor time of a ResNet-18's step with 256 views. Nothing happens but on a CPU, on Linux, with
@@ -29,6 +30,9 @@ class HostMemory:
     def __init__(self, device: torch.device) -> None:
         self._glibc = _glibc() if device.type == "cpu" else None
         self._keeps = False
+
+    def begin(self) -> None:
+        """To be called before the first step."""
         self._set(mmap=LEAST, trim=2 * USUAL)
 
     def keep(self) -> None:

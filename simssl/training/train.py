@@ -128,6 +128,7 @@ class Trainer:
 
     def _launcher(self, unit: Step) -> Launcher:
         """Captured steps if that can be, where the run stands; trying it takes the next batch."""
+        self._memory.begin()
         self.pool.ready(self.position + self._batch)
         self.objective.train()
         longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)

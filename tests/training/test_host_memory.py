@@ -91,3 +91,14 @@ def test_a_run_that_fails_gives_back_what_it_kept(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ArithmeticError):
         train(Trainer(tiny_assembly(Failing), RunFolder(tmp_path)), Trackers({}, print), Stop())
     assert found == ["give back"]
+
+
+def test_a_run_that_is_not_trained_on_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that is done, and measured anew."""
+    changes = []
+    monkeypatch.setattr(HostMemory, "_set", lambda self, **sizes: changes.append(sizes))
+    trainer = Trainer(tiny_assembly(TinyObjective), RunFolder(tmp_path))
+    assert not changes
+    trainer.train_step()
+    trainer.release()
+    assert len(changes) == 3
