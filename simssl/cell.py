@@ -16,7 +16,7 @@ from simssl.api import Data
 from simssl.errors import RunHeld, SimsslError, one_line
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
-from simssl.loading import places_of
+from simssl.loading import line_of, places_of
 from simssl.measurement.evaluate import evaluate
 from simssl.measurement.metrics import missing, read_metrics
 from simssl.registry import Plugin, Registry
@@ -131,7 +131,9 @@ def work_on(turn: Turn, place: Workplace, device: torch.device, stop: Stop) -> O
         outcome = Outcome(folder.path, "failed", str(error), trace(error))
     except Exception as error:  # a plugin's, or ours
         near = places_of(*(place.registry.load(choice.kind, choice.name) for choice in cell.choices))
-        outcome = Outcome(folder.path, "failed", one_line(error, near), trace(error))
+        objective = place.registry.load("objective", cell.objective.name)
+        line = line_of(objective) if isinstance(error, TypeError) else ""  # of a method that takes other arguments
+        outcome = Outcome(folder.path, "failed", one_line(error, near, line), trace(error))
     place.warn(f"{outcome.status}: {outcome.message}")
     return outcome
 

@@ -28,12 +28,12 @@ class RunHeld(RunError):
     """Another process is working on the run."""
 
 
-def one_line(error: BaseException, near: Sequence[str] = ()) -> str:
+def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = "") -> str:
     """An unexpected error in one line, with the innermost place in a file: of those in `near`, files and folders
-    around files, if it passed one of them."""
+    around files, if it passed one of them, else `otherwise`, if that is given."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    return f"{summary(error)}{place_of(error, near)}"
+    return f"{summary(error)}{place_of(error, near, otherwise)}"
 
 
 def summary(error: BaseException) -> str:
@@ -55,10 +55,12 @@ def said(value: object, most: int = 60) -> str:
     return "None" if value is None else f"{shown(value, most)} of type {type(value).__name__}"
 
 
-def place_of(error: BaseException, near: Sequence[str]) -> str:
+def place_of(error: BaseException, near: Sequence[str], otherwise: str = "") -> str:
     """Where an error passed last in a file, " (file:line)", as `one_line` has it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     within = [f for f in frames if any(f.filename == path or f.filename.startswith(f"{path}/") for path in near)]
+    if otherwise and not within:
+        return otherwise
     innermost = (within or frames)[-1:]
     return "".join(f" ({frame.filename}:{frame.lineno})" for frame in innermost)
 

@@ -40,6 +40,21 @@ DURING = {
         "def forward",
         "Alignment.forward() returned as the term 'alignment' a float32 tensor (30,), not a tensor ()",
     ),
+    "forward_takes_too_little": Mistake(
+        "objective",
+        "def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator)",
+        "def forward(self, x_BJCHW)",
+        "class Alignment",
+        "TypeError: Alignment.forward() takes 2 positional arguments but 4 were given",
+    ),
+    "loss_is_detached": Mistake(
+        "objective",
+        '{"alignment": alignment, "uniformity": self.params.weight * uniformity}',
+        '{"alignment": alignment.detach(), "uniformity": uniformity.detach()}',
+        "def forward",
+        "Alignment.forward() returned a loss without a gradient: none of its terms 'alignment', 'uniformity' depends "
+        "on a parameter that requires one",
+    ),
     "no_term": Mistake(
         "objective",
         'return Terms(loss={"alignment": alignment, "uniformity": self.params.weight * uniformity})',
@@ -74,6 +89,13 @@ DURING = {
         "noisy.byte().view(3)",
         "noisy.byte().view(3)",
         "dataset 'own' cannot be loaded: RuntimeError",
+    ),
+    "load_takes_nothing": Mistake(
+        "dataset",
+        "def load(self, root: Path, progress: Progress)",
+        "def load(self)",
+        "class ",
+        "load() takes 1 positional argument but 3 were given",
     ),
     "result_is_a_number": Mistake(
         "evaluator",
@@ -113,6 +135,13 @@ BEFORE = {
         "return self.encoder(x_BCHW)",
         "def posterior",
         "Alignment.posterior() returned a float32 tensor (2, 4), not a Posterior",
+    ),
+    "posterior_takes_nothing": Mistake(
+        "objective",
+        "def posterior(self, x_BCHW: Tensor)",
+        "def posterior(self)",
+        "class Alignment",
+        "Alignment.posterior() takes 1 positional argument but 2 were given",
     ),
     "posterior_is_too_small": Mistake(
         "objective",

@@ -97,7 +97,8 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, assembly:
         raise
     except Exception as error:
         near = places_of(type(evaluator), type(assembly.objective))
-        raise RunError(f"evaluator '{choice.label}' failed: {one_line(error, near)}") from error
+        reason = one_line(error, near, line_of(type(evaluator)))
+        raise RunError(f"evaluator '{choice.label}' failed: {reason}") from error
     check_result(evaluator, result)
     return replace(result, evaluator=choice.label)
 

@@ -91,7 +91,5 @@ def _told(error: Exception, plugin: type[Any]) -> str:
     said, near = " ".join(str(error).split()), places_of(plugin)
     if re.search(r"\.py:\d+\)", said):
         return said  # with a line already
-    place = place_of(error, near)
-    within = any(path in place for path in near)
     what = said if said and isinstance(error, AssertionError) else summary(error)
-    return what + (place if within else line_of(plugin))
+    return what + place_of(error, near, line_of(plugin))

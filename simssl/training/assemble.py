@@ -17,7 +17,7 @@ from torch import nn
 from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
 from simssl.errors import ContractError, RunError, SimsslError, UserError, one_line, place_of
 from simssl.experiment.model import Choice, Experiment
-from simssl.loading import places_of
+from simssl.loading import line_of, places_of
 from simssl.registry import Registry
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
 from simssl.training.precision import allow_tf32
@@ -68,8 +68,9 @@ def building(choice: Choice, registry: Registry) -> Iterator[None]:
     except ValueError as error:
         raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
     except Exception as error:
-        near = places_of(registry.load(*_names(choice)))
-        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {one_line(error, near)}") from error
+        found = registry.load(*_names(choice))
+        reason = one_line(error, places_of(found), line_of(found))
+        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {reason}") from error
 
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
@@ -85,8 +86,8 @@ def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress
     except SimsslError:
         raise
     except Exception as error:
-        message = f"dataset '{choice.name}' cannot be loaded: {one_line(error, places_of(found))}"
-        raise RunError(message) from error
+        reason = one_line(error, places_of(found), line_of(found))
+        raise RunError(f"dataset '{choice.name}' cannot be loaded: {reason}") from error
     check_data(dataset.load, data)
     return data
 

@@ -68,6 +68,10 @@ def check_terms(objective: Objective, terms: Any) -> None:
     for name, value in (*terms.loss.items(), *terms.monitor.items()):
         if not _is(value, ()):
             raise _wrong(objective.forward, f"returned as the term '{name}' {_said(value)}, not a tensor ()")
+    if torch.is_grad_enabled() and not any(value.requires_grad for value in terms.loss.values()):
+        names = ", ".join(f"'{name}'" for name in terms.loss)
+        reason = f"none of its terms {names} depends on a parameter that requires one"
+        raise _wrong(objective.forward, f"returned a loss without a gradient: {reason}")
 
 
 def check_weights(objective: Objective, weights_N: Any, images: int) -> None:
