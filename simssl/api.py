@@ -458,13 +458,13 @@ class Tracker(_Plugin):
 
 
 def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
-    """The views of an objective with these parameters, whose networks need not exist yet; ValueError if there are
-    none, or of another kind."""
+    """The views of an objective with these parameters, whose networks need not exist yet; ContractError if there
+    are none, or of another kind."""
     bare = objective.__new__(objective)
     Objective.__init__(bare, params, None)  # type: ignore[arg-type]
     views = tuple(bare.views)
     if (objective.trained and not views) or set(views) - {"random", "plain"}:
-        raise ValueError(f"{objective.__name__}.views must be a tuple of 'random' and 'plain', not {views}")
+        raise ContractError(f"{objective.__name__}.views must be a tuple of 'random' and 'plain', not {views}")
     return views
 
 

@@ -176,10 +176,12 @@ def test_wrong_views_are_told_by_check(
     views: str, message: str, simssl: Command, small: Callable[..., Path], package: Install
 ) -> None:
     code = GOOD.replace("trained = False", f"views = {views}\n        def forward(self, *_): pass")
-    package("views-dist", f"views_{len(views)}", code, objective="wrong_views")
+    site = package("views-dist", f"views_{len(views)}", code, objective="wrong_views")
     result = simssl("check", small(objective={"name": "wrong_views"}))
     assert result.exit_code == 2
     assert message in result.stderr
+    assert f"({site}/views_{len(views)}.py:" in result.stderr
+    assert "api.py" not in result.stderr
 
 
 def test_an_objective_that_cannot_be_built_is_told_before_anything_is_trained(

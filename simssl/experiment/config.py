@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simssl.errors import UserError, one_line
+from simssl.errors import ContractError, UserError, one_line
 from simssl.experiment import grid
 from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
-from simssl.loading import places_of
+from simssl.loading import line_of, places_of
 from simssl.registry import Registry
 
 T = TypeVar("T")
@@ -132,8 +132,10 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     objective = registry.load("objective", chosen.name)
     try:
         J = len(views_of(objective, chosen.params))
+    except ContractError as error:
+        raise wrong(f"{error}{line_of(objective)}", "objective", "name") from error
     except Exception as error:
-        reason = one_line(error, places_of(objective))
+        reason = one_line(error, places_of(objective), line_of(objective))
         message = f"objective '{chosen.name}' cannot tell its views from its parameters: {reason}"
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
