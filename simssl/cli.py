@@ -106,7 +106,8 @@ _runs = click.option(
 
 
 def _use_files(ctx: click.Context, option: click.Parameter, files: tuple[Path, ...]) -> None:
-    ctx.obj.files = files
+    if not ctx.resilient_parsing:
+        ctx.obj.use(files)
 
 
 _files = click.option(

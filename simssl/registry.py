@@ -30,6 +30,12 @@ class Registry:
     _unreadable: dict[str, str] = field(default_factory=dict)
     _loaded: dict[Plugin, type[Any]] = field(default_factory=dict)
 
+    def use(self, files: tuple[Path, ...]) -> None:
+        """The plugins of these files, too, which are run now; UserError if one cannot be used."""
+        self.files, self._plugins = files, None
+        if files:
+            self._scan()
+
     def plugins(self, kind: str | None = None) -> list[Plugin]:
         """Every plugin (of one kind), conflicting ones included, sorted by kind and name."""
         order = list(KINDS)
@@ -82,9 +88,10 @@ class Registry:
             found, self._unreadable = _scan_path()
             if self.builtins_only:
                 found = [p for p in found if p.distribution == BUILTIN]
-            self._plugins = _by_name(found)
+            there = _by_name(found)
             for path in dict.fromkeys(path.resolve() for path in self.files):
-                self._add_file(path, self._plugins)
+                self._add_file(path, there)
+            self._plugins = there
         return self._plugins
 
     @staticmethod

@@ -134,11 +134,13 @@ def test_what_cannot_be_used_is_said_in_a_sentence(name: str, simssl: Command, s
     content, sentence = WRONG[name]
     if content is not None:
         Path(name).write_text(content)
-    for words in (("check", small()), ("plugins",)):
+    experiment = small(objective={"name": Path(name).stem})
+    for words in (("check", experiment), ("plugins",)):
         result = simssl(*words, "--plugin", name)
         assert result.exit_code == 2
         assert sentence in result.stderr
-        assert result.stderr.count("\n") == 1 or words[0] == "check"
+        assert result.stderr.count("\n") == 1
+        assert "small.yaml" not in result.stderr
         assert "Traceback" not in result.stderr
 
 
