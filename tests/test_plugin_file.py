@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def test_a_file_that_has_changed_since_is_told(simssl: Command, small: Write, pi
     for again in (words, ("evaluate", run, "--plugin", pixels)):
         told = simssl(*again).stderr
         assert told.count(f"objective 'pixels' is not what runs/small/{run.name} was made with: then {pixels}") == 1
+        assert "--fresh` starts again with it" in told
+    assert "is not what" not in simssl(*words, "--fresh").stderr
+    assert "is not what" not in simssl(*words).stderr
+
+
+def test_an_installed_module_that_has_changed_since_is_told(
+    simssl: Command, small: Write, package: Callable[..., Path]
+) -> None:
+    module = package("pixels-dist", "pixels_module", PIXELS, objective="pixels") / "pixels_module.py"
+    words = ("run", small(objective={"name": "pixels"}))
+    assert simssl(*words).exit_code == 0
+    (run,) = Path("runs/small").iterdir()
+    made_with = json.loads((run / "environment.json").read_text())["training"]
+    sha256 = hashlib.sha256(module.read_bytes()).hexdigest()
+    assert made_with["plugin_modules"] == {"objective pixels": {"path": str(module), "sha256": sha256}}
+    assert "is not what" not in simssl(*words).stderr
+    module.write_text(PIXELS + "\n# another\n")
+    del sys.modules["pixels_module"]  # as another process would begin
+    for again in (words, ("evaluate", run)):
+        told = simssl(*again).stderr
+        assert told.count(f"objective 'pixels' is not what runs/small/{run.name} was made with: then {module}") == 1
+        assert f"now {module} (SHA-256 " in told
         assert "--fresh` starts again with it" in told
     assert "is not what" not in simssl(*words, "--fresh").stderr
     assert "is not what" not in simssl(*words).stderr

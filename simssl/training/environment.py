@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import logging
 import platform
@@ -9,7 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -17,7 +21,7 @@ import torch
 import simssl
 from simssl.errors import RunError
 from simssl.experiment.model import Choice
-from simssl.registry import Plugin, Registry
+from simssl.registry import BUILTIN, Plugin, Registry
 from simssl.training.folder import RunFolder, read_json, write_json
 
 logger = logging.getLogger("simssl")
@@ -35,6 +39,9 @@ def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "plugins": {f"{p.kind} {p.name}": f"{p.distribution} {p.version}" for p in used},
         "plugin_files": {f"{p.kind} {p.name}": {"path": p.module, "sha256": p.sha256} for p in used if p.sha256},
+        "plugin_modules": {
+            f"{p.kind} {p.name}": asdict(source) for p in used if not p.sha256 and (source := source_of(p))
+        },
         "device": device_name(device),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "command": sys.argv,
@@ -63,40 +70,67 @@ class Record:
 
 
 @dataclass(frozen=True)
-class FilePlugin:
-    """A plugin that was a file when a run was made."""
+class Source:
+    """The file that a plugin is, or the module of an installed one."""
 
     path: str
     sha256: str
 
+    def __str__(self) -> str:
+        return f"{self.path} (SHA-256 {self.sha256[:12]})"
 
-def plugin_files(folder: RunFolder) -> dict[tuple[str, str], FilePlugin]:
-    """Those that the run was trained and last measured with, by kind and name; none if its record is damaged."""
+
+def source_of(plugin: Plugin) -> Source | None:
+    """What this plugin is; None for ours, whose version says it, and for what is not loaded or has no file."""
+    if plugin.sha256:
+        return Source(plugin.module, plugin.sha256)
+    if plugin.distribution == BUILTIN or plugin.module not in sys.modules:
+        return None
+    return _source(sys.modules[plugin.module])
+
+
+@cache
+def _source(module: ModuleType) -> Source | None:
+    """Read once, so that what is edited later in a process, which goes on with what it has loaded, is not taken for
+    what it runs."""
+    try:
+        path = Path(module.__file__ or "")
+        return Source(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+    except (AttributeError, OSError):
+        return None
+
+
+def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
+    """Those under these keys that the run was trained and last measured with, by the plugin's kind and name; none if
+    its record is damaged."""
     try:
         parts = read_json(folder.environment) or {}
-        files = {
-            k: v for part in ("measurement", "training") for k, v in parts.get(part, {}).get("plugin_files", {}).items()
+        found = {
+            name: source
+            for part in ("measurement", "training")
+            for key in keys
+            for name, source in parts.get(part, {}).get(key, {}).items()
         }
-        return {tuple(key.split(" ", 1)): FilePlugin(**file) for key, file in files.items()}
+        return {tuple(name.split(" ", 1)): Source(**source) for name, source in found.items()}
     except (RunError, AttributeError, KeyError, TypeError):
         return {}
 
 
 def recalling(registry: Registry, folder: RunFolder) -> Registry:
     """The registry, which says of a plugin that is missing from which file it came when the run was made."""
-    return registry.recalling({key: file.path for key, file in plugin_files(folder).items()})
+    return registry.recalling({key: file.path for key, file in sources(folder, "plugin_files").items()})
 
 
 def tell_of_changes(folder: RunFolder, choices: Iterable[Choice], registry: Registry) -> None:
-    """Say, to the logger, which of these plugins were files when the run was made and are something else now."""
-    then = plugin_files(folder)
+    """Say, to the logger, which of these plugins, files and modules of others, are not what the run was made with."""
+    then = sources(folder, "plugin_files", "plugin_modules")
     for choice in choices:
-        file, plugin = then.get((choice.kind, choice.name)), registry.find(choice.kind, choice.name)
-        if file and file.sha256 != plugin.sha256:
-            before = f"{file.path} (SHA-256 {file.sha256[:12]})"
+        before, plugin = then.get((choice.kind, choice.name)), registry.find(choice.kind, choice.name)
+        after = source_of(plugin)
+        if before and not (after and after.sha256 == before.sha256):
             logger.warning(
                 f"{choice.kind} '{choice.name}' is not what {folder.path} was made with: then {before}, now "
-                f"{plugin.source}; `simssl run ... --fresh` starts again with it"
+                f"{after or plugin.source}; `simssl run ... --fresh` starts again with it"
             )
 
 
