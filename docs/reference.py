@@ -181,8 +181,15 @@ def _documented(member: type[Any]) -> list[tuple[str, str]]:
             returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
             asked = any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
             call = f"{node.name}: {returns[4:]}" if asked else f"{node.name}({ast.unparse(node.args)}){returns}"
-            rows.append((call, ast.get_docstring(node) or ""))
+            example = f"testing.md#{member.__name__.lower()}s"
+            rows.append((call, _without_code(ast.get_docstring(node) or "", example)))
     return rows
+
+
+def _without_code(text: str, example: str) -> str:
+    """A docstring for a cell of a table, which holds no block: up to the sentence before its code, with a link."""
+    before, code, _ = text.partition("```")
+    return re.sub(r"\s[^.]*:\s*\Z", f" [An example]({example}).", before) if code else text
 
 
 def _prose(text: str) -> str:

@@ -62,6 +62,15 @@ def test_what_is_made_from_the_code_is_up_to_date(name: str, reference: ModuleTy
     assert (DOCS / name).read_text() == reference.pages()[DOCS / name], "run: python docs/reference.py"
 
 
+def test_no_table_holds_a_block_of_code(reference: ModuleType) -> None:
+    rows = [line for page in reference.pages().values() for line in page.splitlines() if line.startswith("|")]
+    assert not [row for row in rows if "```" in row]
+    assert (
+        reference._without_code("Known. Of a rank, say:\n\n```python\n...\n```\n\nMore.", "x.md")
+        == "Known. [An example](x.md)."
+    )
+
+
 def test_readme_has_the_two_commands() -> None:
     first, second, *_ = blocks(ROOT / "README.md", "sh")
     assert "simssl run experiments/quickstart.yaml" in first.code
