@@ -7,6 +7,7 @@ README.md links to; formulas become MathML, which browsers show without a script
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -32,6 +33,7 @@ html_css_files = ["site.css"]
 def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("source-read", _with_menu)
+    app.connect("build-finished", _with_index)
 
 
 def _with_menu(app: Sphinx, page: str, source: list[str]) -> None:
@@ -41,6 +43,14 @@ def _with_menu(app: Sphinx, page: str, source: list[str]) -> None:
     for heading, part in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", source[0], re.M | re.S):
         listed = "\n".join(re.findall(r"\]\((\w[\w-]*)\.md\)", part))
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{listed}\n```\n"
+
+
+def _with_index(app: Sphinx, failure: Exception | None) -> None:
+    """A server shows index.html for a folder: it leads to the first page, which is README.html."""
+    if failure is None and app.builder.name == "html":
+        start = f'<meta http-equiv="refresh" content="0; url={root_doc}.html">'
+        page = f'<!doctype html><title>{project}</title>{start}<a href="{root_doc}.html">{project}</a>\n'
+        (Path(app.outdir) / "index.html").write_text(page)
 
 
 def _inline(translator: HTML5Translator, node: nodes.math) -> None:

@@ -110,6 +110,8 @@ def test_the_site_builds_and_needs_nothing_from_elsewhere(tmp_path: Path) -> Non
     assert built.returncode == 0, built.stderr
     files = list(site.glob("*.html"))
     assert {file.stem for file in files} >= {page.stem for page in DOCS.glob("*.md")}
+    (start,) = re.findall(r'content="0; url=(.*?)"', (site / "index.html").read_text())
+    assert (site / start).exists()
     pages = {file.stem: Page(file) for file in files}
     for name, page in pages.items():
         assert not [address for address in page.asks_for if "//" in address], name

@@ -153,6 +153,22 @@ class Narrow(TinyBackbone):
         return super().encoder(shape, outputs - 1)
 
 
+class Even(TinyBackbone):
+    """It refuses odd sides."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        if shape[1] % 2 or shape[2] % 2:
+            raise ValueError(f"the sides must be even, not {shape[1]} x {shape[2]}")
+        return super().encoder(shape, outputs)
+
+
+class Refusing(TinyBackbone):
+    """It refuses every shape."""
+
+    def decoder(self, shape: Shape, inputs: int) -> nn.Module:
+        raise ValueError("images must be of 5 channels")
+
+
 class BatchDependent(TinyBackbone):
     """Its encoder centres the batch, in evaluation too."""
 
@@ -539,7 +555,10 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
         "loading_repeats": {Noisy: "the default generator of torch was used", Timestamped: "has another fingerprint"},
     },
     "backbone": {
-        "networks_have_the_shapes_they_are_asked_for": {Narrow: r"the encoder makes \(4, 6\) of \(4, 1, 28, 28\)"},
+        "networks_have_the_shapes_they_are_asked_for": {
+            Narrow: r"the encoder makes \(4, 6\) of \(4, 1, 28, 28\)",
+            Refusing: r"it refuses every shape, \(1, 28, 28\): images must be of 5 channels",
+        },
         "no_image_depends_on_the_others_in_evaluation": {BatchDependent: "the encoder depends on the batch"},
         "gradient_reaches_every_weight": {Idle: "no gradient reaches idle of the decoder"},
         "weights_follow_the_seed": {Fixed: "another seed gives the encoder the same weights"},
@@ -654,6 +673,7 @@ def test_every_check_can_fail() -> None:
     [
         ("dataset", TinyDataset),
         ("backbone", TinyBackbone),
+        ("backbone", Even),
         ("objective", TinyObjective),
         ("objective", TinyEncoder),
         ("objective", Invariant),
