@@ -1,11 +1,12 @@
-"""Every code block of the documentation: Python is run, experiments are checked, commands are run or checked.
+"""Every code block of the documentation: Python and commands are run, experiments are checked.
 
 A block's language says what is done with it. `text` is what was printed, and what installs, serves or copies is listed
-in `NOT_RUN`: these are not run. Anything else fails.
+in `NOT_RUN`: these are not run. What trains is run with few views, or listed in `CHECKED_ONLY`. Anything else fails.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -41,6 +42,14 @@ COMMANDS = [
 ]
 NOT_RUN = ("cd", "cp", "npm", "pytest", "ruff", "sphinx-build", "tensorboard", "tox", "SIMSSL_DATA=...")
 """Programs that install, serve, or test what is tested here."""
+
+CHECKED_ONLY = {
+    "experiments/": "minutes to days, and data from elsewhere; tests/test_experiments.py is about them",
+    "others.yaml": "a comparison of fifteen runs, of methods that are each run by tests of their own",
+}
+"""Experiments whose `simssl run` is only checked, with all of its settings, and why."""
+FEW = 1200
+"""Views that the others are trained on: ten steps of 120."""
 
 SIMSIAM = [block.code for block in blocks(DOCS / "writing-an-objective.md", "python")]
 STEPS = [code for code in SIMSIAM if "class SimSiam" in code]
@@ -222,8 +231,10 @@ def simssl(*words: str) -> Result:
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
-def test_commands_are_right(page: Path, line: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What trains is checked with all of its settings; the rest is run, on small runs and data."""
+def test_commands_are_right(
+    page: Path, line: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page has them, on small runs and data; what trains, on few views, and what is in CHECKED_ONLY not."""
     monkeypatch.chdir(world)
     experiments = [block.code for block in blocks(page, "yaml") if re.search("^name:", block.code, re.M)]
     for name, text in zip(("experiment.yaml", "others.yaml"), [*experiments, dump(SMALL)], strict=False):
@@ -236,7 +247,10 @@ def test_commands_are_right(page: Path, line: str, world: Path, monkeypatch: pyt
         assert words[1:4] == ["-m", "pip", "install"] or (ROOT / words[1]).exists(), line
         return
     assert words[0] == "simssl", f"{line} is neither simssl's nor in NOT_RUN"
-    if words[1] == "run":
+    trains = words[1] == "run" and not any(word.startswith(tuple(CHECKED_ONLY)) for word in words)
+    if trains:
+        words += [*few_views(Path("experiment.yaml")), "--runs", str(tmp_path)]
+    elif words[1] == "run":
         cli.commands["run"].make_context("run", words[2:], parent=click.Context(cli, obj=Registry()))
         words = ["simssl", "check", *without(words[2:], "--fresh", "--device", "--data", "--runs", "--jobs")]
     for written in Path().glob("*.npz"):
@@ -245,6 +259,31 @@ def test_commands_are_right(page: Path, line: str, world: Path, monkeypatch: pyt
         words += ["--plugin", "./my_objective.py"]  # stands in for one that is installed
     result = simssl(*words[1:])
     assert result.exit_code == 0, f"{line}: {result.stderr}{result.stdout}"
+    if trains:
+        assert list(tmp_path.glob("*/*")), f"{line} trained nothing"
+
+
+def few_views(experiment: Path) -> list[str]:
+    """The settings that make it a short run, whichever key gives its budget."""
+    training = {key: value for key, value in read(experiment).tree["training"].items() if key != "epochs"}
+    return ["-s", f"training={json.dumps({**training, 'views': FEW})}"]
+
+
+def test_the_steps_of_the_objective_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one folder, as a reader does: the method in place of the twenty lines is trained only with --fresh."""
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "writing-an-objective.md"
+    Path("experiment.yaml").write_text(blocks(page, "yaml")[0].code)
+    lines = [line for block in blocks(page, "sh") for line in block.code.splitlines()]
+    first, again = [shlex.split(line)[1:] for line in lines if re.match("simssl run .*experiment.yaml", line)]
+    short = ["-s", f"training.views={FEW}"]
+    Path("simsiam.py").write_text(grown(STEPS[:1]))
+    assert simssl(*first, *short).exit_code == 0
+    Path("simsiam.py").write_text(grown(STEPS[:2]))
+    assert "is done already" in simssl(*first, *short).stderr
+    result = simssl(*again, *short)
+    assert result.exit_code == 0, result.stderr
+    assert "is done already" not in result.stderr
 
 
 def without(words: list[str], *options: str) -> list[str]:
