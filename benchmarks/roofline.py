@@ -31,7 +31,6 @@ ROUNDS, SIDE, BYTES = 5, 4096, 40
 CASES = [
     ("mnist_content.yaml", (1, 28, 28), 120),
     ("mnist_content.yaml", (1, 28, 28), 1000),
-    ("cifar10_content.yaml", (3, 32, 32), 120),
 ]
 PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "tf32", "bfloat16")}
 

@@ -32,7 +32,10 @@ GOOD = """
 """
 
 BROKEN = {
-    "import_error": ("import nowhere_at_all", "importing it raised ModuleNotFoundError"),
+    "import_error": (
+        "import nowhere_at_all",
+        "importing it raised ModuleNotFoundError: No module named 'nowhere_at_all'",
+    ),
     "syntax_error": ("def", "importing it raised SyntaxError"),
     "exits": ("raise SystemExit(3)", "importing it raised SystemExit"),
     "skips": ("import pytest\npytest.skip('later', allow_module_level=True)", "importing it raised Skipped"),

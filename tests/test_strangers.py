@@ -154,3 +154,15 @@ def test_all_other_commands_go_on(strangers: dict[str, Path], simssl: Command, s
         assert result.exit_code == 0, (words, result.output)
     told = simssl("schema").stderr.splitlines()
     assert len(told) == len([name for name in WRONG if name != "shape"])
+
+
+def test_a_module_that_was_renamed_is_told_with_its_entry_point(
+    simssl: Callable[..., Result], package: Callable[..., Path]
+) -> None:
+    site = package("renamed-dist", "before_renaming", "", objective="renamed")
+    (site / "before_renaming.py").rename(site / "after_renaming.py")
+    result = simssl("show", "objective", "renamed")
+    assert result.exit_code == 2
+    assert (
+        "there is no module 'before_renaming', which its entry point names; if it was renamed, correct" in result.stderr
+    )

@@ -34,8 +34,8 @@ _MUST_BE = {
     "literal_error": "{expected}",
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-', beginning with a letter or digit",
     "string_too_long": "at most {max_length} characters long",
-    "too_short": "a list of at least {min_length}",
-    "too_long": "a list of at most {max_length}",
+    "too_short": "a list with at least {min_length} of them",
+    "too_long": "a list with at most {max_length} of them",
 }
 
 
@@ -94,7 +94,9 @@ def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> s
     if first["type"] not in _MUST_BE:
         return f"'{name}': {first['msg']}"
     kinds = (_MUST_BE[e["type"]].format(**e.get("ctx", {})) for e in errors if e["type"] in _MUST_BE)
-    return f"'{name}' must be {' or '.join(dict.fromkeys(kinds))}, not {describe(first['input'])}"
+    value = first["input"]
+    came = f"a list of {len(value)}" if isinstance(value, list) else describe(value)
+    return f"'{name}' must be {' or '.join(dict.fromkeys(kinds))}, not {came}"
 
 
 def _fields_at(model: type[Params], keys: Keys, tree: Any) -> list[str]:

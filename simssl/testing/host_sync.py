@@ -31,7 +31,8 @@ class _Refuse(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name
         if name in WAITS:
-            raise AssertionError(f"{name} makes the host wait for the device")
+            read = " (.item(), float(), bool() or an if of a tensor)" if name == "aten::_local_scalar_dense" else ""
+            raise AssertionError(f"{name}{read} makes the host wait for the device")
         if name == COPIES:
             raise AssertionError("torch.tensor copies from the host in every step; use torch.full, or a buffer")
         if name.startswith("aten::index") and _has_mask(args):

@@ -77,7 +77,10 @@ def test_four_errors_at_once(tmp_path: Path) -> None:
         ("evaluators: [knn]", "the evaluator is a mapping such as {name: knn}, not 'knn'"),
         ("evaluators: [{name: knn, k: 0}]", "'k' must be at least 1 or a list, not 0"),
         ("evaluators: [{name: knn, k: [2, a]}]", "'k.1' must be a whole number, not 'a'"),
-        ("evaluators: [{name: knn, k: []}]", "'k' must be a whole number or a list of at least 1, not a list"),
+        (
+            "evaluators: [{name: knn, k: []}]",
+            "'k' must be a whole number or a list with at least 1 of them, not a list of 0",
+        ),
         ("grid: 3", "'grid' is a mapping of axes, not 3"),
         ("grid: {seed: 3}", "the axis 'seed' is a list of values, not 3"),
         ("grid: {seed: []}", "the axis 'seed' is a list of values, not empty"),

@@ -52,7 +52,10 @@ def test_style_needs_views_that_vary(simssl: Command, small: Write) -> None:
 
 
 @pytest.mark.parametrize("name", ["knn", "mlp_probe", "linear_probe", "attributes", "gmm"])
-@pytest.mark.parametrize(("targets", "message"), [([], "a list of at least 1"), (["class", "class"], "named twice")])
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [([], "a list with at least 1 of them, not a list of 0"), (["class", "class"], "named twice")],
+)
 def test_targets_are_some_and_each_once(
     name: str, targets: list[str], message: str, simssl: Command, small: Write
 ) -> None:

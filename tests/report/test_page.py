@@ -181,7 +181,7 @@ def test_a_bare_run_has_a_bare_page(page: Callable[..., Page], run: Write) -> No
 
 def test_which_method_loses_style_and_by_how_much_can_be_read(page: Callable[..., Page], methods: None) -> None:
     found = page()
-    assert "Style, by style_probe/R2: most is kept by simvae (0.462±0.002), least by simclr (0.052±0.002)" in found.text
+    assert "of the trained methods, most is kept by simvae (0.462±0.002), least by simclr (0.052±0.002)" in found.text
     assert "a difference of \N{MINUS SIGN}0.410±0.000, seed by seed" in found.text
     assert "A vote of k neighbours." in found.text
     assert "Content against style" in found.headings
@@ -396,9 +396,7 @@ def test_budgets_are_not_mixed(page: Callable[..., Page], run: Write) -> None:
             run(f"{name}{views}", found, facts=facts, objective={"name": name}, training={"views": views})
     found = page()
     assert found.text.count("Style (style_probe/R2) against content (knn/class/accuracy): views") == 2
-    assert (
-        "Content, by knn/class/accuracy (views 2000): most is kept by simvae training.views=2000 (0.600)" in found.text
-    )
+    assert "(views 2000): of the trained methods, most is kept by simvae training.views=2000 (0.600)" in found.text
     bars = re.findall(r"<rect[^>]*><title>hue: ([^<]*)", found.source)
     assert bars == ["0.2", "0.1", "0.4", "0.2"]
     for label in ("random", "vae", "simvae"):

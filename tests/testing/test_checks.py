@@ -607,7 +607,7 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
         "state_survives_a_round_trip": {Unsaved: "is not all in the state"},
         "resumed_run_is_bit_equal": {Forgetful: "differs after a resumption", OfTheEpoch: "differs after a resumption"},
         "host_never_waits_in_a_step": {
-            Waits: "_local_scalar_dense makes the host wait",
+            Waits: "makes the host wait for the device",
             WaitsAfterwards: "makes the host wait",
             Masks: "with a boolean mask",
         },

@@ -201,7 +201,11 @@ class Failing(Recorder):
         (Counting, Recorder(), "a step changes 'steps', a number on the host; keep it in a buffer"),
         (Listing, Recorder(), r"replayed steps differ from eager ones \(the term '(reconstruction|kl)' is .* and "),
         (Replacing, Recorder(), "a step puts another tensor in the place of 'mean'; it must write into it"),
-        (Waiting, Recorder(), "aten::_local_scalar_dense makes the host wait"),
+        (
+            Waiting,
+            Recorder(),
+            r"aten::_local_scalar_dense \(.item\(\), .* makes the host wait",
+        ),
         (Declaring, Recorder(), "it declares that it cannot be captured"),
         (TinyObjective, Failing(), "CUDA error: operation not permitted when stream is capturing"),
     ],

@@ -94,7 +94,7 @@ def extremes(table: Table, column: Column, where: str) -> Html | None:
     name = f"{(column.role or column.label).capitalize()}, by {column.title}{f' ({where})' if where else ''}"
     return joined(
         [
-            f"{name}: most is kept by ",
+            f"{name}: of the trained methods, most is kept by ",
             tag("b", most.label),
             f" ({_number(most, column)}), least by ",
             tag("b", least.label),
