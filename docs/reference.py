@@ -1,7 +1,8 @@
 """The pages that are made from the code: python docs/reference.py writes them again.
 
 `experiment.md` between its two marks (the keys, from the pydantic models), `parameters.md` (the built-in plugins', as
-`simssl show` prints them) and `api.md` (what a plugin's author subclasses, from `simssl.api`).
+`simssl show` prints them), `api.md` (what a plugin's author subclasses, from `simssl.api`) and `blocks.md` (what
+plugins are built from, `simssl.blocks`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simssl import api
+from simssl import api, blocks
 from simssl.experiment.config import ABOUT, DEFAULTS, MANY, ONE
 from simssl.experiment.describe import default_of, type_of
 from simssl.experiment.model import Core
@@ -34,6 +35,7 @@ def pages() -> dict[Path, str]:
         experiment: f"{before}{KEYS[0]}\n\n{keys()}\n{KEYS[1]}{after}",
         DOCS / "parameters.md": parameters(),
         DOCS / "api.md": api_page(),
+        DOCS / "blocks.md": blocks_page(),
     }
 
 
@@ -190,6 +192,39 @@ def _without_code(text: str, example: str) -> str:
     """A docstring for a cell of a table, which holds no block: up to the sentence before its code, with a link."""
     before, code, _ = text.partition("```")
     return re.sub(r"\s[^.]*:\s*\Z", f" [An example]({example}).", before) if code else text
+
+
+# --- what plugins are built from -------------------------------------------------------------------------
+
+
+def blocks_page() -> str:
+    lines = [
+        "# What plugins are built from\n",
+        MADE.format("simssl/blocks") + "\n",
+        "The functions and classes of `simssl.blocks`, module by module. What a class does beside being built is in "
+        "its docstrings: `python -c 'help(\"simssl.blocks.heads\")'`.\n",
+    ]
+    for file in sorted(Path(blocks.__file__).parent.glob("[a-z]*.py")):
+        tree = ast.parse(file.read_text())
+        lines += [f"## `simssl.blocks.{file.stem}`\n", f"{_prose(ast.get_docstring(tree) or '')}\n"]
+        rows = list(_public(tree))
+        if rows:
+            lines.append("| | meaning |\n| --- | --- |")
+            lines.append("\n".join(f"| `{_cell(what)}` | {_cell(said)} |" for what, said in rows) + "\n")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _public(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Each public function with its arguments, each class with those of its `__init__`, and the first paragraph."""
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+            continue
+        builds = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        call = node if isinstance(node, ast.FunctionDef) else builds[0] if builds else None
+        arguments = ast.unparse(call.args).removeprefix("self").removeprefix(", ") if call else ""
+        returns = f" -> {ast.unparse(node.returns)}" if isinstance(node, ast.FunctionDef) and node.returns else ""
+        said = (ast.get_docstring(node) or "").partition("\n\n")[0]
+        yield (f"{node.name}({arguments}){returns}" if call else node.name), said
 
 
 def _prose(text: str) -> str:

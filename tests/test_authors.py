@@ -55,6 +55,13 @@ DURING = {
         "Alignment.forward() returned a loss without a gradient: none of its terms 'alignment', 'uniformity' depends "
         "on a parameter that requires one",
     ),
+    "terms_are_a_tensor": Mistake(
+        "objective",
+        'return Terms(loss={"alignment": alignment, "uniformity": self.params.weight * uniformity})',
+        "return Terms(alignment)",
+        "def forward",
+        "Alignment.forward() returned Terms whose loss is a float32 tensor (), not a mapping of names to tensors ()",
+    ),
     "no_term": Mistake(
         "objective",
         'return Terms(loss={"alignment": alignment, "uniformity": self.params.weight * uniformity})',

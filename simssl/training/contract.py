@@ -63,6 +63,10 @@ def check_terms(objective: Objective, terms: Any) -> None:
     """What `Objective.forward` returned; reads no value, so that the host does not wait."""
     if not isinstance(terms, Terms):
         raise _wrong(objective.forward, f"returned {_said(terms)}, not Terms(loss={{...}})")
+    for part, named in (("loss", terms.loss), ("monitor", terms.monitor)):
+        if not isinstance(named, Mapping):
+            reason = f"returned Terms whose {part} is {_said(named)}, not a mapping of names to tensors ()"
+            raise _wrong(objective.forward, reason)
     if not terms.loss:
         raise _wrong(objective.forward, "returned Terms without a term of the loss")
     for name, value in (*terms.loss.items(), *terms.monitor.items()):
