@@ -22,7 +22,7 @@ PATIENCE = 60.0
 def installed() -> str | None:
     """The server's command, if there is one and node runs it."""
     command = os.environ.get("SIMSSL_YAML_LANGUAGE_SERVER") or shutil.which("yaml-language-server")
-    return command if command and shutil.which("node") else None
+    return shutil.which(command) if command and shutil.which("node") else None
 
 
 class LanguageServer:
