@@ -180,12 +180,19 @@ def _documented(member: type[Any]) -> list[tuple[str, str]]:
             said = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
             rows.append((ast.unparse(node), str(said)))
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
             asked = any(isinstance(d, ast.Name) and d.id == "property" for d in node.decorator_list)
-            call = f"{node.name}: {returns[4:]}" if asked else f"{node.name}({ast.unparse(node.args)}){returns}"
+            call = f"{node.name}: {_returns(node)[4:]}" if asked else _call(node)
             example = f"testing.md#{member.__name__.lower()}s"
             rows.append((call, _without_code(ast.get_docstring(node) or "", example)))
     return rows
+
+
+def _call(node: ast.FunctionDef) -> str:
+    return f"{node.name}({ast.unparse(node.args)}){_returns(node)}"
+
+
+def _returns(node: ast.FunctionDef) -> str:
+    return f" -> {ast.unparse(node.returns)}" if node.returns else ""
 
 
 def _without_code(text: str, example: str) -> str:
@@ -219,12 +226,16 @@ def _public(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
             continue
-        builds = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        call = node if isinstance(node, ast.FunctionDef) else builds[0] if builds else None
-        arguments = ast.unparse(call.args).removeprefix("self").removeprefix(", ") if call else ""
-        returns = f" -> {ast.unparse(node.returns)}" if isinstance(node, ast.FunctionDef) and node.returns else ""
         said = (ast.get_docstring(node) or "").partition("\n\n")[0]
-        yield (f"{node.name}({arguments}){returns}" if call else node.name), said
+        yield (_call(node) if isinstance(node, ast.FunctionDef) else _building(node)), said
+
+
+def _building(node: ast.ClassDef) -> str:
+    """A class with the arguments of its `__init__`, if it has one of its own."""
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+            return f"{node.name}({ast.unparse(inner.args).removeprefix('self').removeprefix(', ')})"
+    return node.name
 
 
 def _prose(text: str) -> str:

@@ -27,13 +27,12 @@ def _import(plugin: Plugin) -> ModuleType:
         return importlib.import_module(plugin.module)
     except (KeyboardInterrupt, Interrupted):
         raise
-    except ModuleNotFoundError as error:
-        if error.name != plugin.module.partition(".")[0]:
-            raise BrokenPlugin(plugin, f"importing it raised {one_line(error, plugin.places)}") from error
-        hint = "if it was renamed, correct the entry point in pyproject.toml and install the package again"
-        raise BrokenPlugin(plugin, f"there is no module '{error.name}', which its entry point names; {hint}") from error
     except BaseException as error:  # sys.exit() and what tests raise are no reason to end
-        raise BrokenPlugin(plugin, f"importing it raised {one_line(error, plugin.places)}") from error
+        reason = f"importing it raised {one_line(error, plugin.places)}"
+        if isinstance(error, ModuleNotFoundError) and error.name == plugin.module.partition(".")[0]:
+            hint = "if it was renamed, correct the entry point in pyproject.toml and install the package again"
+            reason = f"there is no module '{error.name}', which its entry point names; {hint}"
+        raise BrokenPlugin(plugin, reason) from error
 
 
 def _checked(plugin: Plugin, result: Any, module: ModuleType) -> type[Any]:

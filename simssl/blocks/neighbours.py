@@ -42,7 +42,8 @@ class _Bank:
         near_Qk = near_QM.gather(1, order_Qk)
         if near_QM.shape[1] < len(self.rows_ND):
             unsure_Q = (distance_Qk[:, -1] > edge_Q).nonzero()[:, 0]
-            near_Qk[unsure_Q] = self._nearest_in_float64(queries_QD[unsure_Q], k)
+            if len(unsure_Q):
+                near_Qk[unsure_Q] = self._nearest_in_float64(queries_QD[unsure_Q], k)
         return near_Qk
 
     def _candidates(self, queries_QD: Tensor, count: int) -> tuple[Tensor, Tensor]:

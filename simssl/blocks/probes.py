@@ -29,15 +29,12 @@ class ParallelMLP(nn.Module):
                 parameters.append(nn.Parameter(value.uniform_(-bound, bound, generator=generator)))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        return self.values(x_BD)[-1]
-
-    def values(self, x_BD: Tensor) -> list[Tensor]:
-        """What goes into each layer, (M, B, I), and what comes out of the last, (M, B, O)."""
-        values = [x_BD.expand(len(self.weights[0]), *x_BD.shape)]
+        h_MBI = x_BD.expand(len(self.weights[0]), *x_BD.shape)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            h_MBO = torch.baddbmm(bias, values[-1], weight)
-            values.append(h_MBO.relu() if layer < len(self.weights) else h_MBO)
-        return values
+            h_MBI = torch.baddbmm(bias, h_MBI, weight)
+            if layer < len(self.weights):
+                h_MBI = h_MBI.relu()
+        return h_MBI
 
 
 def train_epochs(
