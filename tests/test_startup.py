@@ -65,3 +65,16 @@ def test_a_wrong_file_is_told_without_torch(tmp_path: object) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "did you mean 'name'?" in result.stdout
     assert result.stdout.splitlines()[-1] == "False"
+
+
+def test_numerics_without_determinism_do_not_import_torchs_compiler() -> None:
+    """Which takes as long as torch itself."""
+    code = (
+        "import sys\n"
+        "from simssl.testing.fixtures import tiny_experiment\n"
+        "from simssl.training.assemble import prepare_numerics\n"
+        "prepare_numerics(tiny_experiment())\n"
+        "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "False"]
