@@ -23,6 +23,7 @@ from simssl.registry import Plugin, Registry
 from simssl.training.assemble import Assembly, assemble, load_data
 from simssl.training.environment import Record, describe, now, tell_of_changes
 from simssl.training.folder import RunFolder, write_whole
+from simssl.training.precision import computed_in
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers, run_info
 from simssl.training.train import Trainer, train
@@ -168,9 +169,10 @@ def _train_and_measure(cell: Experiment, place: Workplace, folder: RunFolder, de
     with tracked(cell, place) as trackers:
         trackers.started(run_info(assembly, folder, trainer.step))
         if not trainer.done:
-            record.add("training", started=now())
+            precision = computed_in(cell.training.precision, device)
+            record.add("training", precision, started=now())
             train(trainer, trackers, stop)
-            record.add("training", ended=now(), seconds=round(trainer.seconds, 3))
+            record.add("training", precision, ended=now(), seconds=round(trainer.seconds, 3))
         measure(assembly, folder, missing(cell, folder), place, trackers, record)
 
 

@@ -33,7 +33,7 @@ def run(cells: Sequence[Experiment], place: Workplace, fresh: bool = False, jobs
     turns = [_turn(number, cells, place, fresh) for number in range(len(cells))]
     with Stop() as stop:
         _check_all([turn.cell for turn in turns if not turn.done], place)
-        if sentence := shortfall(cells, device):
+        for sentence in shortfall((turn.cell for turn in turns if not turn.done), device):
             place.say(sentence)
         if min(jobs, len(cells)) > 1:
             outcomes = side_by_side(turns, place, min(jobs, len(cells)), stop)

@@ -61,11 +61,13 @@ class Record:
             warn(f"{folder.environment} is damaged and is written anew")
             self._parts, self._times = {}, {}
 
-    def add(self, part: Literal["training", "measurement"], **times: Any) -> None:
-        """Write what this process is, its number of threads as it is now, and these times beside earlier ones."""
+    def add(self, part: Literal["training", "measurement"], precision: str = "float32", **times: Any) -> None:
+        """Write what this process is, its number of threads as it is now, the precision that the device computes the
+        part in, and these times beside earlier ones."""
         before = self._times.get(part, {})
         self._times[part] = {"first_started": before.get("first_started", now()), **before, **times}
-        self._parts[part] = {**self._made_with, "threads": torch.get_num_threads(), "times": self._times[part]}
+        now_is = {"threads": torch.get_num_threads(), "precision": precision}
+        self._parts[part] = {**self._made_with, **now_is, "times": self._times[part]}
         write_json(self._folder.environment, self._parts)
 
 

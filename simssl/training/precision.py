@@ -9,6 +9,31 @@ import torch
 
 from simssl.experiment.model import Experiment
 
+LACKING = {
+    "tf32": "which only CUDA has: on the CPU it is float32",
+    "bfloat16": "of which this CPU has no fast products (they take hundreds of times as long): on it it is float32",
+}
+"""What is said of a precision where it is float32 instead."""
+
+
+def computed_in(precision: str, device: torch.device) -> str:
+    """The precision that a step has on the device when this one is asked for."""
+    if device.type == "cuda" or (precision == "bfloat16" and multiplies_bfloat16()):
+        return precision
+    return "float32"
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU's matrix products of bfloat16 are oneDNN's. Elsewhere torch has a plain loop for them."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterator[str]:
+    """A sentence for each precision that is asked for and that the device has not."""
+    for precision in sorted({experiment.training.precision for experiment in experiments}):
+        if computed_in(precision, device) != precision:
+            yield f"training.precision is {precision}, {LACKING[precision]}"
+
 
 def allow_tf32(allowed: bool) -> None:
     """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits."""
@@ -43,10 +68,3 @@ def networks_in(precision: str, device: torch.device) -> AbstractContextManager[
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )
     return autocast
-
-
-def shortfall(experiments: Iterable[Experiment], device: torch.device) -> str | None:
-    """A sentence if the device has not the precision that is asked for."""
-    if device.type != "cuda" and any(experiment.training.precision == "tf32" for experiment in experiments):
-        return f"training.precision is tf32, which only CUDA has: on the {device.type.upper()} it is float32"
-    return None

@@ -12,7 +12,7 @@ from simssl.training.assemble import Assembly
 from simssl.training.contract import check_terms
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.pool import Pool
-from simssl.training.precision import networks_in, step_in
+from simssl.training.precision import computed_in, networks_in, step_in
 from simssl.training.terms import TermWindow
 
 
@@ -28,6 +28,7 @@ class Step:
         self.settings = assembly.experiment.training
         self.objective, self.views, self.generator = assembly.objective, assembly.views, assembly.generator
         self.device, self.pool = assembly.device, pool
+        self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
         self.rates = LearningRates(self.optimizer, self.settings.schedule, assembly.steps, self.device)
         self.window = TermWindow()
@@ -67,8 +68,8 @@ class Step:
 
     def _descend(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
         """The terms of the loss, whose gradient every parameter has then."""
-        with step_in(self.settings.precision):
-            with networks_in(self.settings.precision, self.device):
+        with step_in(self.precision):
+            with networks_in(self.precision, self.device):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
             check_terms(self.objective, terms)
             torch.stack(list(terms.loss.values())).sum().backward()

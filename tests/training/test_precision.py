@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from simssl.api import Backbone, Shape, Terms
 from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_assembly, tiny_experiment
+from simssl.training import precision as precision_module
+from simssl.training import step as step_module
 from simssl.training.assemble import Assembly, assemble
 from simssl.training.folder import RunFolder
 from simssl.training.precision import allow_tf32
@@ -47,8 +50,9 @@ def trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watch
     [("float32", False, False), ("tf32", True, False), ("bfloat16", False, True)],
 )
 def test_a_step_is_in_its_precision_and_nothing_after_it(
-    precision: str, tf32: bool, autocast: bool, tmp_path: Path
+    precision: str, tf32: bool, autocast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(step_module, "computed_in", lambda precision, device: precision)
     found = trainer(tmp_path, precision)
     found.train_step()
     assert found.objective.forwards == ((tf32, tf32), autocast)
@@ -74,18 +78,43 @@ def test_assembling_forbids_what_was_allowed_before() -> None:
     assert flags() == (False, False)
 
 
-def test_tf32_on_a_cpu_is_float32_and_says_so_once(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
-    said = "training.precision is tf32, which only CUDA has: on the CPU it is float32"
-    training = {"views": 600, "batch_views": 60}
+LACKING = {
+    "tf32": "training.precision is tf32, which only CUDA has: on the CPU it is float32",
+    "bfloat16": "training.precision is bfloat16, of which this CPU has no fast products (they take hundreds of times "
+    "as long): on it it is float32",
+}
+
+
+@pytest.mark.parametrize("lacking", LACKING)
+def test_what_the_cpu_lacks_is_float32_and_it_says_so_once(
+    lacking: str, simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_module, "multiplies_bfloat16", lambda: False)
+    said, training = LACKING[lacking], {"views": 600, "batch_views": 60}
     results, weights = [], []
-    for precision in ("tf32", "float32"):
+    for precision in (lacking, "float32"):
         file = small(name=precision, training={**training, "precision": precision}, grid={"seed": [0, 1]})
         results.append(simssl("run", file, "--device", "cpu"))
         checkpoint = next(Path("runs").glob(f"{precision}/simvae-seed0-*/checkpoint.pt"))
         weights.append(torch.load(checkpoint, weights_only=True)["objective"])
+        environment = json.loads((checkpoint.parent / "environment.json").read_text())
+        assert {part: environment[part]["precision"] for part in environment} == dict.fromkeys(environment, "float32")
     assert [result.exit_code for result in results] == [0, 0]
     assert [result.stderr.count(said) for result in results] == [1, 0]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_bfloat16_on_a_cpu_that_has_it_is_written_down(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_module, "multiplies_bfloat16", lambda: True)
+    file = small(training={"views": 600, "batch_views": 60, "precision": "bfloat16"})
+    result = simssl("run", file, "--device", "cpu")
+    assert result.exit_code == 0
+    assert "training.precision" not in result.stderr
+    (path,) = Path("runs").rglob("environment.json")
+    environment = json.loads(path.read_text())
+    assert (environment["training"]["precision"], environment["measurement"]["precision"]) == ("bfloat16", "float32")
 
 
 class Convolutions(Backbone):

@@ -207,8 +207,9 @@ def test_budgets_in_epochs_and_views(small: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("objective", ["simvae", "vae", "simclr"])
 def test_bfloat16_trains_with_losses_in_float32(
-    objective: str, simssl: Callable[..., Result], small: Callable[..., Path]
+    objective: str, simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("simssl.training.precision.multiplies_bfloat16", lambda: True)
     training = {"views": 3000, "batch_views": 60, "precision": "bfloat16"}
     assert simssl("run", small(training=training, objective={"name": objective})).exit_code == 0
     (file,) = Path("runs").rglob("representation-test.npy")
@@ -302,7 +303,10 @@ class Watching(TinyObjective):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
-def test_precision_is_that_of_the_networks(precision: str, dtype: torch.dtype, tmp_path: Path) -> None:
+def test_precision_is_that_of_the_networks(
+    precision: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simssl.training.precision.multiplies_bfloat16", lambda: True)
     found = trainer(tmp_path, Watching, precision=precision)
     found.train_step()
     assert found.objective.seen == dtype

@@ -16,7 +16,7 @@ from simssl.training.folder import RunFolder, read_json
 
 PARTS = ("training", "measurement")
 
-SAME = ("device", "cuda", "threads", "simssl", "python", "platform", "libraries")
+SAME = ("device", "cuda", "threads", "precision", "simssl", "python", "platform", "libraries")
 """What tells machines apart."""
 
 Records = list[tuple[str, Mapping[str, Any]]]
