@@ -20,7 +20,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -28,16 +27,11 @@ from pathlib import Path
 
 import click
 import torch
+from random_images import assembly_of, steps_of
 
-from simssl.api import Data, Split
-from simssl.experiment.config import load
 from simssl.registry import Registry
-from simssl.training.assemble import assemble
-from simssl.training.folder import RunFolder
 from simssl.training.precision import allow_tf32
-from simssl.training.train import Trainer
 
-EXPERIMENT = Path(__file__).parents[1] / "experiments" / "cifar10_content.yaml"
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}
 SIDES = ("lightly", "simssl")
@@ -49,27 +43,12 @@ Steps = Callable[[int], int]
 
 def simssl_side(method: str, batch: int, device: torch.device) -> Steps:
     settings = (
-        "grid={}",
         f"latent_dim={LATENT_DIM}",
         f"objective={json.dumps({'name': method, 'head': HEADS[method]})}",
         f"training.optimizer={json.dumps({'name': 'sgd', **SGD})}",
         f"training.batch_views={2 * batch}",
-        "training.log_every=1000000",
-        "evaluators=[]",
-        "trackers=[]",
     )
-    (cell,) = load(EXPERIMENT, Registry(), settings)
-    data = Data.of(Split(torch.randint(0, 256, (IMAGES, *SHAPE), dtype=torch.uint8)))
-    assembly = assemble(cell, Registry(), data, device)
-    trainer = Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
-
-    def steps(count: int) -> int:
-        begun = trainer.step
-        while trainer.step < begun + count:
-            trainer.train_step()
-        return trainer.step - begun
-
-    return steps
+    return steps_of(assembly_of("cifar10_content.yaml", (IMAGES, *SHAPE), settings, device))
 
 
 def lightly_side(method: str, batch: int, device: torch.device) -> Steps:

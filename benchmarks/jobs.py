@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,29 +19,39 @@ EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
 ROUNDS, VIEWS = 3, 120_000
 
 
-def seconds(simssl: str, cells: int, *words: str, **variables: str) -> float:
+def seconds(cells: int, *words: str, **variables: str) -> float:
     with tempfile.TemporaryDirectory() as runs:
         grid = f"grid={{objective: [{{name: simvae}}, {{name: simclr}}], seed: {list(range(cells // 2))}}}"
         settings = ("-s", grid, "-s", f"training.views={VIEWS}", "-s", "evaluators=[{name: knn}, {name: style_probe}]")
-        command = [simssl, "run", str(EXPERIMENT), *settings, "--device", "cpu", "--runs", runs, *words]
+        command = [
+            sys.executable,
+            "-m",
+            "simssl",
+            "run",
+            str(EXPERIMENT),
+            *settings,
+            "--device",
+            "cpu",
+            "--runs",
+            runs,
+            *words,
+        ]
         start = time.perf_counter()
         subprocess.run(command, check=True, env={**os.environ, **variables}, capture_output=True)
         return time.perf_counter() - start
 
 
 def main() -> None:
-    simssl, cores = shutil.which("simssl"), len(os.sched_getaffinity(0))
-    if simssl is None:
-        sys.exit("simssl is not on the path: install it first")
+    cores = len(os.sched_getaffinity(0))
     ways: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
         f"one after the other, {cores} threads": ((), {}),
         "one after the other, 1 thread": ((), {"OMP_NUM_THREADS": "1"}),
         f"{cores} side by side, 1 thread each": (("--jobs", str(cores)), {}),
     }
     os.environ.pop("OMP_NUM_THREADS", None)
-    seconds(simssl, 2, "-s", "training.views=1200")
+    seconds(2, "-s", "training.views=1200")
     rounds = [
-        {way: seconds(simssl, 4 * cores, *words, **variables) for way, (words, variables) in ways.items()}
+        {way: seconds(4 * cores, *words, **variables) for way, (words, variables) in ways.items()}
         for _ in range(ROUNDS)
     ]
     medians = {way: statistics.median(times[way] for times in rounds) for way in ways}

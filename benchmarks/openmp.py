@@ -67,9 +67,11 @@ def main() -> None:
     for network in NETWORKS:
         pairs = {way: [start(network, variables) for _ in range(2)] for way, variables in WAYS.items()}
         steps: dict[tuple[str, int], list[float]] = {(way, many): [] for way in WAYS for many in (1, 2)}
-        for number in range(ROUNDS + 1):  # the first warms up
+        for way, many in steps:
+            turn(pairs[way][:many])  # to warm up
+        for _ in range(ROUNDS):
             for way, many in steps:
-                steps[way, many] += turn(pairs[way][:many]) if number else turn(pairs[way][:many])[:0]
+                steps[way, many] += turn(pairs[way][:many])
         for process in (process for pair in pairs.values() for process in pair):
             process.communicate()
         for (way, many), times in steps.items():

@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from random_images import assembly_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from simssl.api import Data, Split
-from simssl.experiment.config import load
-from simssl.registry import Registry
-from simssl.training.assemble import Assembly, assemble
-from simssl.training.folder import RunFolder
+from simssl.training.assemble import Assembly
+from simssl.training.precision import computed_in, step_in
 from simssl.training.train import Trainer
 
-ROOT = Path(__file__).parents[1]
 ROUNDS, SIDE, BYTES = 5, 4096, 40
 CASES = [
     ("mnist_content.yaml", (1, 28, 28), 120),
     ("mnist_content.yaml", (1, 28, 28), 1000),
 ]
-PRECISIONS = {"cpu": ("float32", "bfloat16"), "cuda": ("float32", "tf32", "bfloat16")}
+PRECISIONS = ("float32", "tf32", "bfloat16")
+"""Of which those are measured that the device has."""
 
 
 def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2) -> float:
@@ -53,13 +49,11 @@ def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2
 
 def operations_a_second(precision: str, device: torch.device) -> float:
     """Of a product of two matrices as large as a processor likes them."""
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     side = SIDE if device.type == "cuda" else SIDE // 2
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    found = 2 * side**3 / seconds(lambda: torch.mm(a, b), device)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    return found
+    with step_in(precision):
+        return 2 * side**3 / seconds(lambda: torch.mm(a, b), device)
 
 
 def bytes_a_second(device: torch.device) -> float:
@@ -68,13 +62,10 @@ def bytes_a_second(device: torch.device) -> float:
     return 3 * a.nbytes / seconds(lambda: torch.add(a, b, out=a), device)
 
 
-def trainer_of(file: str, shape: tuple[int, ...], views: int, precision: str, device: torch.device) -> Trainer:
-    settings = ("grid={}", f"training.batch_views={views}", f"training.precision={precision}", "evaluators=[]")
-    quiet = ("training.log_every=1000000", "trackers=[]")
-    (cell,) = load(ROOT / "experiments" / file, Registry(), (*settings, *quiet))
-    data = Data.of(Split(torch.randint(0, 256, (6_000, *shape), dtype=torch.uint8), {}), None)
-    assembly: Assembly = assemble(cell, Registry(), data, device)
-    return Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
+def assembly_in(case: tuple[str, tuple[int, ...], int], precision: str, device: torch.device) -> Assembly:
+    file, shape, views = case
+    settings = (f"training.batch_views={views}", f"training.precision={precision}")
+    return assembly_of(file, (6_000, *shape), settings, device)
 
 
 def seconds_a_step(trainer: Trainer, device: torch.device) -> float:
@@ -104,19 +95,19 @@ def main() -> None:
     print(f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {name}, medians of {ROUNDS}")
     moved = bytes_a_second(device)
     print(f"memory {moved / 1e9:.0f} GB/s")
-    for precision in PRECISIONS[device.type]:
+    for precision in (p for p in PRECISIONS if computed_in(p, device) == p):
         done = operations_a_second(precision, device)
         print(f"{precision}: {done / 1e9:.0f} billion operations a second")
-        for file, shape, views in CASES:
-            needed = operations(trainer_of(file, shape, views, precision, device))
-            trainer = trainer_of(file, shape, views, precision, device)
+        for case in CASES:
+            needed = operations(trainer_of(assembly_in(case, precision, device)))
+            trainer = trainer_of(assembly_in(case, precision, device))
             trainer.train_step()
             parameters = sum(p.numel() for p in trainer.objective.parameters())
             least = needed / done + BYTES * parameters / moved
             median = seconds_a_step(trainer, device)
             objective = trainer.assembly.experiment.objective.name
             print(
-                f"  {file} {objective:8} {views:5} views  {needed / 1e9:7.2f} billion operations "
+                f"  {case[0]} {objective:8} {case[2]:5} views  {needed / 1e9:7.2f} billion operations "
                 f"{BYTES * parameters / 1e6:6.0f} MB   at least {1000 * least:8.2f} ms   "
                 f"takes {1000 * median:8.2f} ms   {least / median:.2f} of the roof"
             )

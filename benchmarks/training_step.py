@@ -11,31 +11,25 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import ClassVar
 
 import click
 import torch
 from hand_written import hand_written
+from random_images import assembly_of, steps_of
 
-from simssl.api import Data, Split
-from simssl.experiment.config import load
-from simssl.registry import Registry
-from simssl.training.assemble import Assembly, assemble
-from simssl.training.folder import RunFolder
-from simssl.training.train import Trainer
+from simssl.training.assemble import Assembly
+from simssl.training.precision import computed_in
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 ROUNDS = 5
 LEAST, SECONDS = 2, 2.0
 """Steps that are timed at once: at least so many, and for about so long."""
 
-Steps = Callable[[int], None]
+Steps = Callable[[int], object]
 
 DATA = {"mnist": (60_000, 1, 28, 28), "cifar10": (50_000, 3, 32, 32)}
 ROWS = {
@@ -53,44 +47,27 @@ ROWS = {
 
 
 WORKERS = sorted({0, 2, min(16, os.cpu_count() or 1)})
-WAYS: dict[str, int | str] = {
-    **{f"hand-written, {workers} workers": workers for workers in WORKERS},
-    "simssl, float32": "float32",
-    "simssl, bfloat16": "bfloat16",
-}
-"""The workers of the hand-written loop, or the precision of ours."""
 
 
-def assembly_of(row: str, precision: str) -> Assembly:
+def ways() -> dict[str, int | str]:
+    """The workers of the hand-written loop, or the precision of ours (those that the device has), by name."""
+    by_hand = {f"hand-written, {workers} workers": workers for workers in WORKERS}
+    return by_hand | {f"simssl, {p}": p for p in ("float32", "bfloat16") if computed_in(p, device()) == p}
+
+
+def assembly_in(row: str, precision: str) -> Assembly:
     of, objective, views = ROWS[row]
     settings = (
-        "grid={}",
         f"objective={{name: {objective}}}",
         f"training.batch_views={views}",
         f"training.precision={precision}",
         "training.schedule={name: constant}",
-        "training.log_every=1000000",
-        "evaluators=[]",
-        "trackers=[]",
     )
-    (cell,) = load(EXPERIMENTS / f"{of}_content.yaml", Registry(), settings)
-    data = Data.of(Split(torch.randint(0, 256, DATA[of], dtype=torch.uint8)))
-    return assemble(cell, Registry(), data, device())
+    return assembly_of(f"{of}_content.yaml", DATA[of], settings, device())
 
 
 def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def ours(assembly: Assembly) -> Steps:
-    trainer = Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
-
-    def steps(count: int) -> None:
-        end = trainer.step + count
-        while trainer.step < end:
-            trainer.train_step()
-
-    return steps
 
 
 class Timed:
@@ -105,9 +82,9 @@ class Timed:
     @staticmethod
     def _build(row: str, way: int | str) -> None:
         if isinstance(way, int):
-            Timed.steps = hand_written(assembly_of(row, "float32"), way)
+            Timed.steps = hand_written(assembly_in(row, "float32"), way)
         else:
-            Timed.steps = ours(assembly_of(row, way))
+            Timed.steps = steps_of(assembly_in(row, way))
 
     def seconds(self, count: int) -> float:
         """Of a step, when so many are taken."""
@@ -127,16 +104,16 @@ class Timed:
 
 def measure(row: str, rounds: int) -> dict[str, float]:
     """Seconds a step, by way."""
-    ways = {name: Timed(row, way) for name, way in WAYS.items()}
+    timed = {name: Timed(row, way) for name, way in ways().items()}
     try:
-        for way in ways.values():
+        for way in timed.values():
             way.seconds(LEAST)  # to warm up
-        counts = {name: max(LEAST, round(SECONDS / way.seconds(LEAST))) for name, way in ways.items()}
-        found = [{name: way.seconds(counts[name]) for name, way in ways.items()} for _ in range(rounds)]
+        counts = {name: max(LEAST, round(SECONDS / way.seconds(LEAST))) for name, way in timed.items()}
+        found = [{name: way.seconds(counts[name]) for name, way in timed.items()} for _ in range(rounds)]
     finally:
-        for way in ways.values():
+        for way in timed.values():
             way.close()
-    return {name: statistics.median(times[name] for times in found) for name in ways}
+    return {name: statistics.median(times[name] for times in found) for name in timed}
 
 
 @click.command()
