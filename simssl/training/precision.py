@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 
@@ -35,21 +36,45 @@ def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterat
             yield f"training.precision is {precision}, {LACKING[precision]}"
 
 
+FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+"""Where torch keeps whether TF32 is allowed, `allow_tf32`."""
+KINDS: tuple[Any, ...] = (
+    (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    if hasattr(torch.backends.cudnn, "conv")
+    else ()
+)
+"""Where newer versions of torch keep it as well, `fp32_precision`; a flag cannot be read while they disagree."""
+
+
 def allow_tf32(allowed: bool) -> None:
     """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits."""
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed
+    for place in FLAGS:
+        place.allow_tf32 = allowed
+    for place in KINDS:
+        place.fp32_precision = "tf32" if allowed else "ieee"
 
 
 @contextmanager
 def in_float32() -> Iterator[None]:
     """float32 means float32 on CUDA, for as long as this lasts; what was allowed before is allowed after it."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    flags, kinds = [_flag(place) for place in FLAGS], [place.fp32_precision for place in KINDS]
     allow_tf32(False)
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+        for place, flag in zip(FLAGS, flags, strict=True):
+            if flag is not None:
+                place.allow_tf32 = flag
+        for place, kind in zip(KINDS, kinds, strict=True):
+            place.fp32_precision = kind
+
+
+def _flag(place: Any) -> bool | None:
+    """None if the program around has set `fp32_precision` to something else."""
+    try:
+        return bool(place.allow_tf32)
+    except RuntimeError:
+        return None
 
 
 @contextmanager

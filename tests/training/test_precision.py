@@ -17,7 +17,7 @@ from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.assemble import Assembly, assemble
 from simssl.training.folder import RunFolder
-from simssl.training.precision import allow_tf32
+from simssl.training.precision import allow_tf32, in_float32
 from simssl.training.train import Trainer
 
 
@@ -76,6 +76,23 @@ def test_assembling_forbids_what_was_allowed_before() -> None:
     allow_tf32(True)
     tiny_assembly()
     assert flags() == (False, False)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has no fp32_precision")
+@pytest.mark.parametrize("around", ["ieee", "tf32"])
+def test_float32_in_a_program_that_sets_the_newer_precisions(around: str) -> None:
+    """torch's older flag cannot be read then."""
+    conv, matmul = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+    allow_tf32(around == "ieee")
+    conv.fp32_precision = around
+    try:
+        with pytest.raises(RuntimeError, match="allow_tf32"):
+            flags()
+        with in_float32():
+            assert (flags(), conv.fp32_precision, matmul.fp32_precision) == ((False, False), "ieee", "ieee")
+        assert conv.fp32_precision == around
+    finally:
+        allow_tf32(False)
 
 
 LACKING = {
