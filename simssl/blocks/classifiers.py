@@ -36,6 +36,7 @@ class ParallelClassifiers(ParallelMLP):
         number_C = torch.arange(max(classes), device=generator.device)
         lacking_M1C = number_C >= torch.tensor(classes, device=generator.device)[:, None, None]
         self.biases[-1].data.masked_fill_(lacking_M1C, -torch.inf)
+        self._number_C1 = number_C[:, None]
         self._layers = [(w.data, w.data.mT, b.data.mT) for w, b in zip(self.weights, self.biases, strict=True)]
 
     @torch.no_grad()
@@ -51,7 +52,7 @@ class ParallelClassifiers(ParallelMLP):
                 inputs[-1].relu_()
             inputs.append(torch.baddbmm(bias_MO1, weight_MOI, inputs[-1]))
         grad_MOB = inputs.pop().softmax(1)
-        grad_MOB.scatter_add_(1, labels_M1B, grad_MOB.new_full((), -1).expand_as(labels_M1B)).mul_(weights_M1B)
+        grad_MOB.add_(self._number_C1 == labels_M1B, alpha=-1).mul_(weights_M1B)
         of_weights, of_biases = [], []
         for (weight_MIO, _, _), x_MIB in zip(reversed(self._layers), reversed(inputs), strict=True):
             of_weights.append(torch.bmm(x_MIB, grad_MOB.mT))

@@ -53,9 +53,8 @@ def choose_device(name: str) -> torch.device:
 def prepare_numerics(experiment: Experiment) -> None:
     """float32 means float32 on CUDA too; `deterministic` asks for repeatable kernels."""
     allow_tf32(False)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, for later runs, too
     deterministic = experiment.training.deterministic
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if torch.are_deterministic_algorithms_enabled() != deterministic:  # to set it imports torch's compiler: two seconds
         torch.use_deterministic_algorithms(deterministic)
 

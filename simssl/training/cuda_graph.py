@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
+from packaging.version import Version
+
+REGISTERS = Version(torch.__version__) < Version("2.14")
+"""Whether a graph must be told which generators it draws from; newer ones find that out by themselves."""
 
 
 class CudaGraphs:
-    """Captures on one stream, into one pool of memory, the graphs of a run, which are never replayed at once.
+    """Captures on one stream the graphs of a run, which are never replayed at once.
 
-    No graph reads what another has left in the pool: all that lasts lies outside of it. `generator` is the run's, whose
+    Those that follow a warm-up share a pool of memory. No graph reads what another has left in it: all that lasts lies
+    outside of it. `generator` is the run's, whose
     draws a replay continues.
     """
 
@@ -20,7 +27,7 @@ class CudaGraphs:
         self._device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self._generator = generator
         self._stream = torch.cuda.Stream(self._device)
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool: Any = None
         self._warm = False
 
     @contextlib.contextmanager
@@ -34,7 +41,10 @@ class CudaGraphs:
 
     def warm_up(self, call: Callable[[], None]) -> None:
         """The first call may make the host wait, as libraries do that are loaded in it; the others may not."""
-        torch.cuda.set_sync_debug_mode("error" if self._warm else "default")
+        self._pool = None  # what no graph uses any more may not be used again
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
+            torch.cuda.set_sync_debug_mode("error" if self._warm else "default")
         try:
             with self._beside():
                 call()
@@ -44,7 +54,9 @@ class CudaGraphs:
 
     def capture(self, call: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self._generator)
+        if REGISTERS:
+            graph.register_generator_state(self._generator)
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
         torch.cuda.synchronize(self._device)
         gc.collect()
         torch.cuda.empty_cache()
@@ -68,7 +80,8 @@ class CudaGraphs:
         return float(start.elapsed_time(end)) / 1000
 
     def give_up(self) -> None:
-        """A generator that was being captured refuses to draw ever after; give both a state that never was."""
+        """In older versions of torch a generator that was being captured refuses to draw ever after; give both a state
+        that never was."""
         torch.cuda.synchronize(self._device)
         for generator in (self._generator, torch.cuda.default_generators[self._device.index]):
             fresh = torch.Generator(self._device)
