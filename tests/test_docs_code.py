@@ -40,7 +40,7 @@ COMMANDS = [
     if block.language == "sh"
     for line in block.code.splitlines()
 ]
-NOT_RUN = ("cd", "cp", "npm", "pytest", "ruff", "sphinx-build", "tensorboard", "tox", "SIMSSL_DATA=...")
+NOT_RUN = ("cd", "cp", "npm", "ruff", "sphinx-build", "tensorboard", "tox", "SIMSSL_DATA=...", "OMP_NUM_THREADS=1")
 """Programs that install, serve, or test what is tested here."""
 
 CHECKED_ONLY = {
