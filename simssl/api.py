@@ -268,7 +268,11 @@ class Objective(nn.Module, ABC):
         return
 
     def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor | None:
-        """Called before each pass; may return sampling weights (N,), drawn from with replacement."""
+        """Called before each pass; may return sampling weights (N,), drawn from with replacement.
+
+        A captured step is captured anew if another tensor or number stands in an attribute afterwards, or in a list or
+        dict there. It is not if that is hidden in an object of another kind: write into tensors in place then.
+        """
         return None
 
     def restarted_parameters(self) -> Iterable[nn.Parameter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,8 @@ from simssl.training import checkpoint
 from simssl.training.step import Step
 
 Held = Tensor | int | float | str | None
+OF_TORCH = vars(nn.Module()).keys() - {"training"}
+"""Attributes of every module, which are not the objective's own."""
 
 
 class Snapshot:
@@ -62,16 +64,29 @@ class Snapshot:
 
 def _plain(attributes: dict[str, Any]) -> Iterator[tuple[str, Held]]:
     """Those that are a tensor, a number, a string or nothing."""
-    return ((n, v) for n, v in attributes.items() if v is None or isinstance(v, (Tensor, int, float, str)))
+    return ((name, value) for name, value in attributes.items() if isinstance(value, Held))
 
 
 def held(objective: nn.Module) -> dict[str, Held]:
-    """What the modules hold under a name of their own: parameters, buffers, other tensors, and plain numbers."""
+    """What the modules hold under a name of their own: parameters, buffers, other tensors, plain numbers, and those
+    in lists, tuples and dicts, by their path."""
     found: dict[str, Held] = {}
     for prefix, module in objective.named_modules():
-        for name, value in _plain({**vars(module), **module._parameters, **module._buffers}):
-            found[f"{prefix}.{name}" if prefix else name] = value
+        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
+            if name not in OF_TORCH:
+                found.update(_within(f"{prefix}.{name}" if prefix else name, value))
     return found
+
+
+def _within(path: str, value: Any) -> Iterator[tuple[str, Held]]:
+    if isinstance(value, Held):
+        yield path, value
+    elif isinstance(value, (list, tuple)):
+        for place, item in enumerate(value):
+            yield from _within(f"{path}[{place}]", item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _within(f"{path}[{key!r}]", item)
 
 
 def same(before: dict[str, Held], after: dict[str, Held]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -404,6 +405,17 @@ class Replaces(TinyObjective):
         self.last = progress + self.last
 
 
+class Stale(TinyObjective):
+    """Each epoch it hides another tensor in an object."""
+
+    def before_epoch(self, epoch: int, encode_all: Any, generator: Generator) -> None:
+        self.hidden = SimpleNamespace(target=torch.full((), float(epoch)))
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: Generator) -> Terms:
+        loss = super().forward(x_BJCHW, index_B, generator).loss
+        return Terms({**loss, "pull": (self.posterior(x_BJCHW[:, 0]).mean - self.hidden.target).square().mean()})
+
+
 class Crooked(TinyObjective):
     """Its decoder gives an image less of everything."""
 
@@ -614,6 +626,7 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
         "replayed_steps_are_the_eager_ones": {
             Forgetful: "its step cannot be captured: a step changes 'calls', a number on the host",
             Replaces: "puts another tensor in the place of",
+            Stale: "differs where steps are replayed",
         },
     },
     "evaluator": {

@@ -53,9 +53,10 @@ def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None
 
 
 def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) -> None:
-    """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps, bit for bit."""
+    """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps, bit for bit, in
+    the epochs that follow as well."""
     _require_capturable(objective)
-    eager, replayed = tiny_assembly(objective), tiny_assembly(objective)
+    eager, replayed = (tiny_assembly(objective, images=24) for _ in range(2))
     recorder = Recorder()
     train_steps(eager, folder / "eager", 10)
     with _captured():
@@ -70,7 +71,7 @@ def step_is_captured_on_cuda(objective: type[Objective], folder: Path) -> None:
     if not torch.cuda.is_available():
         raise DoesNotApply("there is no CUDA device here")
     with _captured():
-        train_steps(tiny_assembly(objective, device="cuda"), folder, 10)
+        train_steps(tiny_assembly(objective, images=24, device="cuda"), folder, 10)
 
 
 def _require_capturable(objective: type[Objective]) -> None:
