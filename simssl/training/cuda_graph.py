@@ -19,8 +19,7 @@ class CudaGraphs:
     """Captures on one stream the graphs of a run, which are never replayed at once.
 
     Those that follow a warm-up share a pool of memory. No graph reads what another has left in it: all that lasts lies
-    outside of it. `generator` is the run's, whose
-    draws a replay continues.
+    outside of it. `generator` is the run's, whose draws a replay continues.
     """
 
     def __init__(self, device: torch.device, generator: torch.Generator) -> None:
@@ -41,7 +40,7 @@ class CudaGraphs:
 
     def warm_up(self, call: Callable[[], None]) -> None:
         """The first call may make the host wait, as libraries do that are loaded in it; the others may not."""
-        self._pool = None  # what no graph uses any more may not be used again
+        self._pool = None  # torch refuses a pool again once the graphs that used it are gone
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
             torch.cuda.set_sync_debug_mode("error" if self._warm else "default")

@@ -30,7 +30,7 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
         group["initial_lr"] = group["lr"]
         if "capturable" in group:
             group["capturable"] = any(weight.is_cuda for weight in group["params"])
-    optimizer._warned_capturable_if_run_uncaptured = True  # steps are eager, too
+    optimizer._warned_capturable_if_run_uncaptured = True  # no warning: a capturable optimiser takes eager steps, too
     return optimizer
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,17 +12,23 @@ import torch
 from simssl.experiment.model import Experiment
 
 LACKING = {
-    "tf32": "which only CUDA has: on the CPU it is float32",
-    "bfloat16": "of which this CPU has no fast products (they take hundreds of times as long): on it it is float32",
+    ("tf32", "cpu"): "which CUDA alone has",
+    ("bfloat16", "cpu"): "of which this CPU has no fast products (they take hundreds of times as long)",
+    ("tf32", "cuda"): "which this GPU has not",
+    ("bfloat16", "cuda"): "of which this GPU has no products",
 }
-"""What is said of a precision where it is float32 instead."""
+"""Why a precision is not to be had, by the kind of device."""
+AMPERE = (8, 0)
+"""The first compute capability with products of TF32 and bfloat16."""
 
 
 def computed_in(precision: str, device: torch.device) -> str:
     """The precision that a step has on the device when this one is asked for."""
-    if device.type == "cuda" or (precision == "bfloat16" and multiplies_bfloat16()):
-        return precision
-    return "float32"
+    if device.type == "cuda":
+        has = precision == "float32" or torch.cuda.get_device_capability(device) >= AMPERE
+    else:
+        has = precision == "bfloat16" and multiplies_bfloat16()
+    return precision if has else "float32"
 
 
 def multiplies_bfloat16() -> bool:
@@ -33,7 +40,8 @@ def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterat
     """A sentence for each precision that is asked for and that the device has not."""
     for precision in sorted({experiment.training.precision for experiment in experiments}):
         if computed_in(precision, device) != precision:
-            yield f"training.precision is {precision}, {LACKING[precision]}"
+            reason = LACKING[precision, device.type]
+            yield f"training.precision is {precision}, {reason}: a step is in float32 here"
 
 
 FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
@@ -44,6 +52,9 @@ KINDS: tuple[Any, ...] = (
     else ()
 )
 """Where newer versions of torch keep it as well, `fp32_precision`; a flag cannot be read while they disagree."""
+ONEDNN: Any = torch.backends.mkldnn
+ON_CPU: tuple[Any, ...] = (ONEDNN.matmul, ONEDNN.conv) if KINDS else ()
+"""The same of oneDNN, the first of which `torch.set_float32_matmul_precision` sets, too."""
 
 
 def allow_tf32(allowed: bool) -> None:
@@ -56,23 +67,33 @@ def allow_tf32(allowed: bool) -> None:
 
 @contextmanager
 def in_float32() -> Iterator[None]:
-    """float32 means float32 on CUDA, for as long as this lasts; what was allowed before is allowed after it."""
-    flags, kinds = [_flag(place) for place in FLAGS], [place.fp32_precision for place in KINDS]
+    """float32 means float32, for as long as this lasts; what was allowed before is allowed after it."""
+    products, flags = (
+        _read(torch.get_float32_matmul_precision),
+        [_read(partial(getattr, place, "allow_tf32")) for place in FLAGS],
+    )
+    kinds = [(place, place.fp32_precision) for place in (*KINDS, *ON_CPU)]
+    if products is not None:
+        torch.set_float32_matmul_precision("highest")
     allow_tf32(False)
+    for place in ON_CPU:
+        place.fp32_precision = "ieee"
     try:
         yield
     finally:
         for place, flag in zip(FLAGS, flags, strict=True):
             if flag is not None:
                 place.allow_tf32 = flag
-        for place, kind in zip(KINDS, kinds, strict=True):
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        for place, kind in kinds:
             place.fp32_precision = kind
 
 
-def _flag(place: Any) -> bool | None:
-    """None if the program around has set `fp32_precision` to something else."""
+def _read(setting: Callable[[], Any]) -> Any:
+    """None if the program around has set several of torch's settings so that this one contradicts another."""
     try:
-        return bool(place.allow_tf32)
+        return setting()
     except RuntimeError:
         return None
 

@@ -221,6 +221,7 @@ class Trainer:
         if self.unit is None:
             return state
         return state | {
+            "precision": self.unit.precision,
             "epoch": self.epoch,
             "position": self.position,
             "order": self.unit.order_N,
@@ -243,6 +244,13 @@ class Trainer:
             raise RunError(
                 f"{self.folder.path} was begun on {state['device']} and cannot go on exactly on {self.device.type}; "
                 f"give --device {state['device']}, or start again with --fresh"
+            )
+        begun = state.get("precision")
+        if self.unit is not None and begun != self.unit.precision:
+            raise RunError(
+                f"{self.folder.path} was begun in {begun} and cannot go on exactly in {self.unit.precision}, which is "
+                f"what {self.settings.precision} is on this machine; go on with it where it was begun, or start again "
+                "with --fresh"
             )
         with checkpoint.fitting(self.folder.checkpoint):
             self._restore_training(state)

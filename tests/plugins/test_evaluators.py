@@ -130,6 +130,21 @@ def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:
     assert "TEST" in str(on_test.protocol["selection"])
 
 
+def test_knn_searches_once_for_targets_that_the_same_images_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is what it is by itself."""
+    searches: list[int] = []
+    monkeypatch.setattr(_knn_module(), "nearest", lambda *given: searches.append(len(given[1])) or nearest(*given))
+    subject, some = Known(noise(400, 1), noise(200, 2), labelled()), labelled(seed=5)
+    some[0][::3], some[1][::4] = -1, -1
+    targets = {"class": labelled(), "other": labelled(seed=4), "some": some}
+    subject.set_targets(**{name: target(labels, CLASSES) for name, labels in targets.items()})
+    together = evaluator("knn").run(subject).metrics
+    assert len(searches) == 4, "for all images and for some, on the held-out ones and on test"
+    for name in targets:
+        alone = evaluator("knn", targets=(name,)).run(subject).metrics[f"{name}/accuracy"]
+        assert alone == together[f"{name}/accuracy"]
+
+
 def test_unlabelled_images_do_not_count() -> None:
     labels = labelled()
     labels[0][:100], labels[1][:50] = -1, -1

@@ -12,12 +12,13 @@ from click.testing import Result
 from torch import Tensor, nn
 
 from simssl.api import Backbone, Shape, Terms
+from simssl.errors import RunError
 from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_assembly, tiny_experiment
 from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.assemble import Assembly, assemble
 from simssl.training.folder import RunFolder
-from simssl.training.precision import allow_tf32, in_float32
+from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall
 from simssl.training.train import Trainer
 
 
@@ -95,10 +96,24 @@ def test_float32_in_a_program_that_sets_the_newer_precisions(around: str) -> Non
         allow_tf32(False)
 
 
+@pytest.mark.parametrize("around", ["highest", "high", "medium"])
+def test_float32_in_a_program_that_allows_less_in_matrix_products(around: str) -> None:
+    """It can still be read afterwards, as torch's compiler does."""
+    torch.set_float32_matmul_precision(around)
+    before = flags()
+    try:
+        with in_float32():
+            assert (flags(), torch.get_float32_matmul_precision()) == ((False, False), "highest")
+        assert (flags(), torch.get_float32_matmul_precision()) == (before, around)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+        allow_tf32(False)
+
+
 LACKING = {
-    "tf32": "training.precision is tf32, which only CUDA has: on the CPU it is float32",
+    "tf32": "training.precision is tf32, which CUDA alone has: a step is in float32 here",
     "bfloat16": "training.precision is bfloat16, of which this CPU has no fast products (they take hundreds of times "
-    "as long): on it it is float32",
+    "as long): a step is in float32 here",
 }
 
 
@@ -119,6 +134,46 @@ def test_what_the_cpu_lacks_is_float32_and_it_says_so_once(
     assert [result.exit_code for result in results] == [0, 0]
     assert [result.stderr.count(said) for result in results] == [1, 0]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((12, 1), True)])
+def test_what_an_older_gpu_lacks_is_float32_and_it_says_so(
+    capability: tuple[int, int], has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    device, precisions = torch.device("cuda"), ("float32", "tf32", "bfloat16")
+    assert [computed_in(p, device) for p in precisions] == [p if has else "float32" for p in precisions]
+    assemblies = [trainer(Path(), precision).assembly for precision in precisions]
+    assert list(shortfall((a.experiment for a in assemblies), device)) == (
+        []
+        if has
+        else [
+            "training.precision is bfloat16, of which this GPU has no products: a step is in float32 here",
+            "training.precision is tf32, which this GPU has not: a step is in float32 here",
+        ]
+    )
+
+
+def test_a_run_does_not_go_on_in_another_precision(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Begun on a CPU that multiplies bfloat16, stopped, and taken up on one that does not."""
+    monkeypatch.setattr(precision_module, "multiplies_bfloat16", lambda: True)
+    file = small(training={"views": 1200, "batch_views": 60, "precision": "bfloat16"})
+
+    def stop(trainer: Trainer, trackers: object) -> None:
+        trainer.save()
+        raise RunError("stopped")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "log_and_save", stop)
+        assert "stopped" in simssl("run", file, "--device", "cpu").stderr
+    monkeypatch.setattr(precision_module, "multiplies_bfloat16", lambda: False)
+    result = simssl("run", file, "--device", "cpu")
+    assert result.exit_code == 1
+    assert (
+        "was begun in bfloat16 and cannot go on exactly in float32, which is what bfloat16 is on this" in result.stderr
+    )
 
 
 def test_bfloat16_on_a_cpu_that_has_it_is_written_down(

@@ -343,10 +343,11 @@ def test_a_checkpoint_for_other_networks_is_told(simssl: Callable[..., Result], 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("objective", ["random", "vae", "simclr", "simvae"])
-def test_cuda_trains_measures_and_resumes(
+def test_cuda_trains_and_measures_the_same_twice(
     objective: str, simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:
     evaluators = [{"name": n} for n in ("knn", "style_probe", "reconstruction")]
+    evaluators += [{"name": n, "epochs": 3} for n in ("mlp_probe", "linear_probe")]
     training = {"views": 3000, "batch_views": 60, "deterministic": True}
     file = small(objective={"name": objective}, evaluators=evaluators, training=training)
     texts = []

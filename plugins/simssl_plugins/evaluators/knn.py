@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -65,7 +66,7 @@ class Knn(Evaluator):
             "selection": self._selection(subject.data),
             "selected_on": self.params.select if len(self.ks) > 1 else "nothing",
         }
-        return Result({f"{name}/accuracy": self._accuracy(subject, name) for name in targets}, protocol=protocol)
+        return Result(self._metrics(subject, targets), protocol=protocol)
 
     def _selection(self, data: Data) -> str:
         if len(self.ks) == 1:
@@ -74,32 +75,44 @@ class Knn(Evaluator):
             return "k on the TEST split, as the paper's release does"
         return f"k on {data.held_out}; then all of train votes"
 
-    def _accuracy(self, subject: Subject, target: str) -> Metric:
-        assert subject.data.test is not None
+    def _metrics(self, subject: Subject, targets: Sequence[str]) -> dict[str, Metric]:
+        train, test = subject.data.train, subject.data.test
+        assert test is not None
         train_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
-        train_N = subject.data.train.targets[target].values.to(subject.device)
-        test_N = subject.data.test.targets[target].values.to(subject.device)
-        accuracies_K = accuracy_of_each_k(train_ND, train_N, test_ND, test_N, self.ks)
-        chosen_K = accuracies_K
+        train_TN, test_TN = (
+            torch.stack([split.targets[name].values for name in targets]).to(subject.device) for split in (train, test)
+        )
+        accuracies_TK = accuracies_of_each_k(train_ND, train_TN, test_ND, test_TN, self.ks)
+        chosen_TK = accuracies_TK
         if self._selects:
-            fit_N, held_out_N = subject.selection()
-            chosen_K = accuracy_of_each_k(
-                train_ND[fit_N], train_N[fit_N], train_ND[held_out_N], train_N[held_out_N], self.ks
-            )
-        best = int(chosen_K.argmax())
-        return Metric(accuracies_K[best].item(), "fraction", "higher", {"selected": {"k": self.ks[best]}})
+            fit_N, out_N = subject.selection()
+            fit, held_out = (train_ND[fit_N], train_TN[:, fit_N]), (train_ND[out_N], train_TN[:, out_N])
+            chosen_TK = accuracies_of_each_k(*fit, *held_out, self.ks)
+        return {
+            f"{name}/accuracy": Metric(accuracy_K[k].item(), "fraction", "higher", {"selected": {"k": self.ks[k]}})
+            for name, accuracy_K, k in zip(targets, accuracies_TK, chosen_TK.argmax(1).tolist(), strict=True)
+        }
 
 
-def accuracy_of_each_k(
-    bank_ND: Tensor, labels_N: Tensor, queries_QD: Tensor, truth_Q: Tensor, ks: tuple[int, ...]
+def accuracies_of_each_k(
+    bank_ND: Tensor, labels_TN: Tensor, queries_QD: Tensor, truth_TQ: Tensor, ks: tuple[int, ...]
 ) -> Tensor:
-    """The accuracy (K,) of the vote of each number of neighbours; a label of -1 does not count."""
-    bank_ND, labels_N = bank_ND[labels_N >= 0], labels_N[labels_N >= 0]
-    queries_QD, truth_Q = queries_QD[truth_Q >= 0], truth_Q[truth_Q >= 0]
-    neighbours_QN = labels_N[nearest(queries_QD, bank_ND, max(ks))]
-    classes = int(labels_N.max()) + 1
-    right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q for k in ks])
-    return right_KQ.double().mean(1)
+    """The accuracy (T, K) of the vote of each number of neighbours, for each target; a label of -1 does not count.
+
+    Neighbours are searched once for all targets that the same images have.
+    """
+    found: dict[bytes, Tensor] = {}
+    accuracies_TK = []
+    for labels_N, truth_Q in zip(labels_TN, truth_TQ, strict=True):
+        known_N, known_Q = labels_N >= 0, truth_Q >= 0
+        same = torch.cat([known_N, known_Q]).cpu().numpy().tobytes()
+        if same not in found:
+            found[same] = nearest(queries_QD[known_Q], bank_ND[known_N], max(ks))
+        neighbours_QN = labels_N[known_N][found[same]]
+        classes = int(labels_N.max()) + 1
+        right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q[known_Q] for k in ks])
+        accuracies_TK.append(right_KQ.double().mean(1))
+    return torch.stack(accuracies_TK)
 
 
 def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
