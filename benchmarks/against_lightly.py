@@ -1,7 +1,7 @@
 """Images a second and peak memory of training with a ResNet-18, as a ratio to lightly's: SimCLR, MoCo, VICReg.
 
 Random images of CIFAR-10's shape and the views of experiments/cifar10_content.yaml (crop, flip, jitter), two of each
-image; float32, SGD. Both sides train the same network to 64 dimensions, and heads of the same widths (lightly's have
+image; SGD. Both sides train the same network to 64 dimensions, and heads of the same widths (lightly's have
 batch norm for SimCLR and VICReg; ours have none). lightly's is the loop of its examples (`lightly_loop.py`): PIL images
 and its transform in a DataLoader with two workers, its heads, losses, memory bank and split batch norm.
 
@@ -15,18 +15,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import multiprocessing
-import platform
 import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 import torch
+from machine import machine
 from random_images import assembly_of, steps_of
 
 from simssl.registry import Registry
@@ -34,31 +33,32 @@ from simssl.training.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}
-SIDES = ("lightly", "simssl")
+SIDES, PRECISIONS = ("lightly", "simssl"), ("float32", "tf32", "bfloat16")
 SGD = {"lr": 0.06, "momentum": 0.9, "weight_decay": 5e-4}
 
 Steps = Callable[[int], int]
 """Takes at least so many training steps, and returns how many."""
 
 
-def simssl_side(method: str, batch: int, device: torch.device) -> Steps:
+def simssl_side(method: str, batch: int, precision: str, device: torch.device) -> Steps:
     settings = (
         f"latent_dim={LATENT_DIM}",
         f"objective={json.dumps({'name': method, 'head': HEADS[method]})}",
         f"training.optimizer={json.dumps({'name': 'sgd', **SGD})}",
         f"training.batch_views={2 * batch}",
+        f"training.precision={precision}",
     )
     return steps_of(assembly_of("cifar10_content.yaml", (IMAGES, *SHAPE), settings, device))
 
 
-def lightly_side(method: str, batch: int, device: torch.device) -> Steps:
+def lightly_side(method: str, batch: int, precision: str, device: torch.device) -> Steps:
     from lightly_loop import Pictures, lightly_steps, model
 
-    allow_tf32(False)
+    allow_tf32(precision == "tf32")
     backbone = Registry().load("backbone", "resnet18")
     encoder = backbone(backbone.Params()).encoder(SHAPE, LATENT_DIM)
     network = model(method, encoder, LATENT_DIM, HEADS[method])
-    return lightly_steps(network, Pictures(IMAGES), batch, SGD, device)
+    return lightly_steps(network, Pictures(IMAGES), batch, SGD, precision, device)
 
 
 def peak_bytes(device: torch.device) -> int:
@@ -75,10 +75,10 @@ def _kilobytes(path: str, field: str) -> int:
     return sum(int(number) for number in re.findall(rf"^{field}:\s*(\d+) kB", text, re.MULTILINE))
 
 
-def measure(side: str, method: str, batch: int, count: int) -> None:
+def measure(side: str, method: str, batch: int, precision: str, count: int) -> None:
     """In a process of its own: print images a second and bytes, as JSON."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    steps = {"lightly": lightly_side, "simssl": simssl_side}[side](method, batch, device)
+    steps = {"lightly": lightly_side, "simssl": simssl_side}[side](method, batch, precision, device)
     steps(max(2, count // 4))
     _wait(device)
     start = time.perf_counter()
@@ -102,27 +102,25 @@ def in_a_process(*arguments: str) -> dict[str, float]:
 @click.command()
 @click.option("--method", "methods", multiple=True, type=click.Choice(tuple(HEADS)), help="One or more; else all.")
 @click.option("--batch", default=128, show_default=True, help="Images in a step.")
+@click.option("--precision", default="float32", show_default=True, type=click.Choice(PRECISIONS), help="Of both sides.")
 @click.option("--steps", default=100 if torch.cuda.is_available() else 4, show_default=True, help="Timed at once.")
 @click.option("--rounds", default=3, show_default=True, help="Measurements of each side.")
 @click.option("--only", type=click.Choice(SIDES), hidden=True)
-def main(methods: tuple[str, ...], batch: int, steps: int, rounds: int, only: str | None) -> None:
+def main(methods: tuple[str, ...], batch: int, precision: str, steps: int, rounds: int, only: str | None) -> None:
     """Train with lightly and with simssl, and print images a second and peak memory."""
     if importlib.util.find_spec("lightly") is None:
         sys.exit("lightly is not installed, and simssl does not need it; for this comparison: pip install lightly")
     if only:
-        measure(only, methods[0], batch, steps)
+        measure(only, methods[0], batch, precision, steps)
     else:
-        compare(methods or tuple(HEADS), batch, steps, rounds)
+        compare(methods or tuple(HEADS), batch, precision, steps, rounds)
 
 
-def compare(methods: Sequence[str], batch: int, steps: int, rounds: int) -> None:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    print(
-        f"torch {torch.__version__}, lightly {version('lightly')} on {platform.system()} {platform.machine()}, "
-        f"{device}, {torch.get_num_threads()} threads, {batch} images a step, medians of {rounds}"
-    )
+def compare(methods: Sequence[str], batch: int, precision: str, steps: int, rounds: int) -> None:
+    print(f"{machine('lightly')}; {batch} images a step in {precision}, medians of {rounds}")
+    same = ("--batch", str(batch), "--precision", precision, "--steps", str(steps))
     for method in methods:
-        run = ("--method", method, "--batch", str(batch), "--steps", str(steps), "--only")
+        run = ("--method", method, *same, "--only")
         found = [{side: in_a_process(*run, side) for side in SIDES} for _ in range(rounds)]
         speed, size = (
             {side: statistics.median(one[side][key] for one in found) for side in SIDES} for key in ("speed", "bytes")

@@ -1,20 +1,19 @@
 """How long kNN and the MLP probe take, as a ratio to scikit-learn's on the same features.
 
-60,000 training features and 10,000 of test in 64 dimensions, of ten classes; kNN: medians of three, interleaved, after
-one warm-up; the probes at the paper's protocol (D-D-C, batches of 64) for five epochs, once each. Run it with:
+60,000 training features and 10,000 of test in 64 dimensions, of ten classes; the probes at the paper's protocol
+(D-D-C, batches of 64) for five epochs. Medians of three, interleaved, after one warm-up. Run it with:
 python benchmarks/evaluation.py
 """
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
 
-import sklearn
 import torch
+from machine import machine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -58,42 +57,35 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def show(name: str, median: float, reference: float) -> None:
-    print(f"{name:40} {median:7.2f} s   ratio {reference / median:.2f}")
-
-
-def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(
-        f"torch {torch.__version__}, scikit-learn {sklearn.__version__} on {platform.system()} {platform.machine()}, "
-        f"{device}, {torch.get_num_threads()} threads"
-    )
-    subject = Features(device)
-    x = {split: subject.features(split).cpu().numpy() for split in ("train", "test")}
-    y = {split: labels.numpy() for split, labels in subject.labels.items()}
-    knn_class = Registry().load("evaluator", "knn")
-    knn = knn_class(knn_class.Params(k=15))
-    ways = {
-        "kNN, k = 15, scikit-learn, brute force": lambda: (
-            KNeighborsClassifier(15, algorithm="brute", n_jobs=-1)
-            .fit(x["train"], y["train"])
-            .score(x["test"], y["test"])
-        ),
-        "kNN, k = 15, simssl": lambda: knn.run(subject),
-    }
+def compare(what: str, theirs: Callable[[], object], ours: Callable[[], object]) -> None:
+    ways = {"scikit-learn": theirs, "simssl": ours}
     for call in ways.values():
         call()
     rounds = [{name: seconds(call) for name, call in ways.items()} for _ in range(ROUNDS)]
     medians = {name: statistics.median(times[name] for times in rounds) for name in ways}
     for name, median in medians.items():
-        show(name, median, next(iter(medians.values())))
+        print(f"{what}, {name:12} {median:7.2f} s   ratio {medians['scikit-learn'] / median:.2f}", flush=True)
+
+
+def main() -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{machine('scikit-learn')}; medians of {ROUNDS}")
+    subject = Features(device)
+    x = {split: subject.features(split).cpu().numpy() for split in ("train", "test")}
+    y = {split: labels.numpy() for split, labels in subject.labels.items()}
+
+    def scikit_learn(model: KNeighborsClassifier | MLPClassifier) -> Callable[[], object]:
+        return lambda: model.fit(x["train"], y["train"]).score(x["test"], y["test"])
+
+    knn_class = Registry().load("evaluator", "knn")
+    knn = knn_class(knn_class.Params(k=15))
+    brute = KNeighborsClassifier(15, algorithm="brute", n_jobs=-1)
+    compare("kNN, k = 15, brute force", scikit_learn(brute), lambda: knn.run(subject))
 
     warnings.simplefilter("ignore", ConvergenceWarning)
-    reference = MLPClassifier((D,), alpha=0, batch_size=64, learning_rate_init=3e-4, max_iter=EPOCHS)
+    mlp = MLPClassifier((D,), alpha=0, batch_size=64, learning_rate_init=3e-4, max_iter=EPOCHS)
     params = ProbeParams(epochs=EPOCHS, select="test")
-    theirs = seconds(lambda: reference.fit(x["train"], y["train"]).score(x["test"], y["test"]))
-    show(f"MLP probe, {EPOCHS} epochs, scikit-learn", theirs, theirs)
-    show(f"MLP probe, {EPOCHS} epochs, simssl", seconds(lambda: probe(subject, params, hidden=1)), theirs)
+    compare(f"MLP probe, {EPOCHS} epochs", scikit_learn(mlp), lambda: probe(subject, params, hidden=1))
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def transform_of(views: ViewSettings, side: int) -> transforms.Compose:
     return transforms.Compose([*steps, transforms.ToTensor()])
 
 
-def hand_written(assembly: Assembly, workers: int) -> Callable[[int], None]:
-    """What trains the assembly's objective for a number of steps; ValueError for what the loop has not:
+def hand_written(assembly: Assembly, workers: int) -> Callable[[int], int]:
+    """What trains the assembly's objective for a number of steps, and returns it; ValueError for what the loop has not:
     another optimiser than Adam, a teacher, a queue, clusters."""
     objective, device, generator = assembly.objective.train(), assembly.device, assembly.generator
     settings = assembly.experiment.training.optimizer
@@ -73,7 +73,7 @@ def hand_written(assembly: Assembly, workers: int) -> Callable[[int], None]:
 
     batches = endless()
 
-    def steps(count: int) -> None:
+    def steps(count: int) -> int:
         for _ in range(count):
             x_BJCHW, index_B = next(batches)
             terms = objective(x_BJCHW.to(device, non_blocking=True), index_B.to(device), generator)
@@ -81,5 +81,6 @@ def hand_written(assembly: Assembly, workers: int) -> Callable[[int], None]:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        return count
 
     return steps

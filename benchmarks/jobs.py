@@ -1,19 +1,21 @@
 """Seconds of a grid's cells side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
 
 Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores, four cells for
-each. Run it with: python benchmarks/jobs.py
+each; on the GPU if there is one. Run it with: python benchmarks/jobs.py
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import click
+from machine import machine
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
 ROUNDS, VIEWS = 3, 120_000
@@ -30,8 +32,6 @@ def seconds(cells: int, *words: str, **variables: str) -> float:
             "run",
             str(EXPERIMENT),
             *settings,
-            "--device",
-            "cpu",
             "--runs",
             runs,
             *words,
@@ -41,22 +41,23 @@ def seconds(cells: int, *words: str, **variables: str) -> float:
         return time.perf_counter() - start
 
 
-def main() -> None:
-    cores = len(os.sched_getaffinity(0))
+@click.command()
+@click.option("--jobs", default=len(os.sched_getaffinity(0)), show_default="the cores", help="Runs side by side.")
+def main(jobs: int) -> None:
+    """Time a grid one run after the other and side by side."""
     ways: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-        f"one after the other, {cores} threads": ((), {}),
+        "one after the other": ((), {}),
         "one after the other, 1 thread": ((), {"OMP_NUM_THREADS": "1"}),
-        f"{cores} side by side, 1 thread each": (("--jobs", str(cores)), {}),
+        f"{jobs} side by side": (("--jobs", str(jobs)), {}),
     }
     os.environ.pop("OMP_NUM_THREADS", None)
     seconds(2, "-s", "training.views=1200")
     rounds = [
-        {way: seconds(4 * cores, *words, **variables) for way, (words, variables) in ways.items()}
-        for _ in range(ROUNDS)
+        {way: seconds(4 * jobs, *words, **variables) for way, (words, variables) in ways.items()} for _ in range(ROUNDS)
     ]
     medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
     reference = next(iter(medians.values()))
-    print(f"{4 * cores} cells on {platform.system()} {platform.machine()}, {cores} cores, medians of {ROUNDS}")
+    print(f"{machine()}; {4 * jobs} cells, medians of {ROUNDS}")
     for way, median in medians.items():
         spread = "-".join(f"{extreme(times[way] for times in rounds):.1f}" for extreme in (min, max))
         print(f"{way:34} {median:7.1f} s ({spread})   ratio {reference / median:.2f}")

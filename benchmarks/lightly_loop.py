@@ -16,6 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from simssl.training.precision import networks_in
+
 WORKERS, SPLITS = 2, 8
 MOMENTUM, TEMPERATURE, QUEUE = 0.99, {"simclr": 0.5, "moco": 0.1}, 4096
 VIEWS = SimCLRTransform(
@@ -88,7 +90,7 @@ def model(method: str, encoder: nn.Module, latent_dim: int, head: tuple[int, int
 
 
 def lightly_steps(
-    network: nn.Module, pictures: Pictures, batch: int, sgd: Mapping[str, float], device: torch.device
+    network: nn.Module, pictures: Pictures, batch: int, sgd: Mapping[str, float], precision: str, device: torch.device
 ) -> Callable[[int], int]:
     """What trains for a number of steps, and returns it."""
     network.to(device).train()
@@ -112,7 +114,8 @@ def lightly_steps(
     def steps(count: int) -> int:
         for _ in range(count):
             (x0_BCHW, x1_BCHW), _ = next(batches)
-            loss = network(x0_BCHW.to(device, non_blocking=True), x1_BCHW.to(device, non_blocking=True))
+            with networks_in(precision, device):
+                loss = network(x0_BCHW.to(device, non_blocking=True), x1_BCHW.to(device, non_blocking=True))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -1,20 +1,20 @@
 """How far a training step is from what the machine can do.
 
-The operations and bytes that a step needs at least, the rates of the machine, measured here, the time that they allow,
-and the time that it takes. Operations are those of matrix products and convolutions, forwards and backwards (torch's
-FlopCounterMode). Bytes are those of the parameters alone, each of which is read on the way forwards and backwards, gets
-a gradient, and is updated by Adam from two averages: 40 a parameter in float32. Medians of five. Run it with:
-python benchmarks/roofline.py
+The operations and bytes that a step needs at least, the rates of the machine, measured here, the time that the slower
+of the two allows, and the time that a step takes. Operations are those of matrix products and convolutions, forwards
+and backwards (torch's FlopCounterMode). Bytes are those of the parameters alone, each of which is read on the way
+forwards and backwards, gets a gradient, and is updated by Adam from two averages: 40 a parameter in float32. Medians of
+five. Run it with: python benchmarks/roofline.py
 """
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from machine import machine
 from random_images import assembly_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -91,8 +91,7 @@ def operations(trainer: Trainer) -> int:
 
 def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    print(f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {name}, medians of {ROUNDS}")
+    print(f"{machine()}; medians of {ROUNDS}")
     moved = bytes_a_second(device)
     print(f"memory {moved / 1e9:.0f} GB/s")
     for precision in (p for p in PRECISIONS if computed_in(p, device) == p):
@@ -103,7 +102,7 @@ def main() -> None:
             trainer = trainer_of(assembly_in(case, precision, device))
             trainer.train_step()
             parameters = sum(p.numel() for p in trainer.objective.parameters())
-            least = needed / done + BYTES * parameters / moved
+            least = max(needed / done, BYTES * parameters / moved)
             median = seconds_a_step(trainer, device)
             objective = trainer.assembly.experiment.objective.name
             print(

@@ -9,7 +9,6 @@ with: python benchmarks/time_to_accuracy.py --data DIR
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import click
 import torch
 from hand_written import hand_written
+from machine import machine
 
 from simssl.experiment.config import load
 from simssl.experiment.model import Experiment
@@ -81,11 +81,7 @@ def _silent(label: str, done: int, total: int) -> None:
 def main(data: Path, target: float, workers: int, changes: tuple[str, ...]) -> None:
     """Train both, and print seconds and kNN accuracies."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(
-        f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {device}, "
-        f"{torch.get_num_threads()} threads, {workers} workers",
-        flush=True,
-    )
+    print(f"{machine()}; {workers} workers", flush=True)
     whole, training, reached = ours(data, changes)
     epoch, after_epoch = theirs(data, device, workers)
     verdict = "reached" if reached >= target else "not reached"

@@ -9,7 +9,6 @@ number of workers that is best for it. Run it with: python benchmarks/training_s
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import ClassVar
 import click
 import torch
 from hand_written import hand_written
+from machine import machine
 from random_images import assembly_of, steps_of
 
 from simssl.training.assemble import Assembly
@@ -29,7 +29,8 @@ ROUNDS = 5
 LEAST, SECONDS = 2, 2.0
 """Steps that are timed at once: at least so many, and for about so long."""
 
-Steps = Callable[[int], object]
+Steps = Callable[[int], int]
+"""Takes at least so many training steps, and returns how many: a captured launch takes several."""
 
 DATA = {"mnist": (60_000, 1, 28, 28), "cifar10": (50_000, 3, 32, 32)}
 ROWS = {
@@ -41,9 +42,13 @@ ROWS = {
         ("mnist", "simclr", 1000),
         ("cifar10", "simvae", 120),
         ("cifar10", "simclr", 120),
+        ("cifar10", "simvae", 5120),
+        ("cifar10", "simclr", 1024),
     )
 }
 """Data set, objective and views a step, by name."""
+LARGE = {"cifar10-simvae-5120", "cifar10-simclr-1024"}
+"""512 images of CIFAR-10: on a CPU only if asked for."""
 
 
 WORKERS = sorted({0, 2, min(16, os.cpu_count() or 1)})
@@ -52,7 +57,7 @@ WORKERS = sorted({0, 2, min(16, os.cpu_count() or 1)})
 def ways() -> dict[str, int | str]:
     """The workers of the hand-written loop, or the precision of ours (those that the device has), by name."""
     by_hand = {f"hand-written, {workers} workers": workers for workers in WORKERS}
-    return by_hand | {f"simssl, {p}": p for p in ("float32", "bfloat16") if computed_in(p, device()) == p}
+    return by_hand | {f"simssl, {p}": p for p in ("float32", "tf32", "bfloat16") if computed_in(p, device()) == p}
 
 
 def assembly_in(row: str, precision: str) -> Assembly:
@@ -93,10 +98,10 @@ class Timed:
     @staticmethod
     def _seconds(count: int) -> float:
         start = time.perf_counter()
-        Timed.steps(count)
+        taken = Timed.steps(count)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return (time.perf_counter() - start) / count
+        return (time.perf_counter() - start) / taken
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -121,11 +126,8 @@ def measure(row: str, rounds: int) -> dict[str, float]:
 @click.option("--rounds", default=ROUNDS, show_default=True, help="Measurements of each way.")
 def main(rows: tuple[str, ...], rounds: int) -> None:
     """Time a training step by hand and by simssl."""
-    print(
-        f"torch {torch.__version__} on {platform.system()} {platform.machine()}, {device()}, "
-        f"{torch.get_num_threads()} threads, medians of {rounds}"
-    )
-    for name in rows or ROWS:
+    print(f"{machine('torchvision')}; medians of {rounds}")
+    for name in rows or [row for row in ROWS if device().type == "cuda" or row not in LARGE]:
         medians = measure(name, rounds)
         reference = min(median for way, median in medians.items() if way.startswith("hand-written"))
         for way, median in medians.items():

@@ -8,14 +8,13 @@ is there where it is installed. Run it with: python benchmarks/views.py
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-import torchvision
+from machine import machine
 from torch import Tensor
 from torchvision import transforms as v1
 from torchvision.transforms import v2
@@ -135,9 +134,10 @@ def main() -> None:
     torch.set_num_threads(1)
     HostMemory(torch.device("cpu")).keep()  # as in training
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
-    versions += f", kornia {kornia.__version__}" if kornia else "; kornia is not installed: pip install kornia"
-    print(f"{versions}; {platform.system()} {platform.machine()}, microseconds of one core a view (times PIL's speed)")
+    if not kornia:
+        print("kornia is not installed, and simssl does not need it; for its column: pip install kornia")
+    print(machine("torchvision", "pillow", *(["kornia"] if kornia else [])))
+    print("microseconds of one core a view (times PIL's speed)")
     others = (
         Pipeline("crop, flip, jitter of 512", 32, 32, views=512, crop=True, flip=0.5, jitter=1.0),
         Pipeline("crop of 128 x 128, flip", 64, 128, crop=True, flip=0.5),

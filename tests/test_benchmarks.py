@@ -17,4 +17,4 @@ def test_it_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.importorskip("lightly", reason="lightly is not installed, which it compares with")
     module = importlib.import_module(script.stem)
     assert module.__doc__
-    assert hasattr(module, "main") or script.stem in ("hand_written", "lightly_loop", "random_images")
+    assert hasattr(module, "main") or script.stem in ("hand_written", "lightly_loop", "machine", "random_images")

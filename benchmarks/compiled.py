@@ -1,0 +1,77 @@
+"""Whether `torch.compile` would pay: an objective's way forwards and backwards, on views that are there already,
+compiled, as a ratio to the same as it is.
+
+The paper's settings, on random images: the MLP of MNIST with SimVAE, a ResNet-18 with SimCLR. Medians of five,
+interleaved, after one that compiles. It needs a C++ compiler on a CPU. Run it with: python benchmarks/compiled.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from machine import machine
+from random_images import assembly_of
+
+from simssl.training.assemble import Assembly
+from simssl.training.precision import computed_in, networks_in, step_in
+
+ROUNDS, STEPS = 5, 10
+CASES = (
+    ("mnist_content.yaml", (6_000, 1, 28, 28), "simvae", 120),
+    ("cifar10_content.yaml", (6_000, 3, 32, 32), "simclr", 32),
+)
+
+
+def way(assembly: Assembly, compiled: bool) -> Callable[[], object]:
+    """Forwards and backwards, always of the same views."""
+    objective, precision = assembly.objective.train(), assembly.experiment.training.precision
+    images = assembly.data.train.images[: assembly.images_per_step].to(assembly.device)
+    x_BJCHW = assembly.views.batch(images, objective.views, assembly.generator)
+    index_B = torch.arange(len(images), device=assembly.device)
+    forward = torch.compile(objective) if compiled else objective
+
+    def step() -> None:
+        with step_in(precision):
+            with networks_in(precision, assembly.device):
+                terms = forward(x_BJCHW, index_B, assembly.generator)
+            torch.stack(list(terms.loss.values())).sum().backward()
+        objective.zero_grad(set_to_none=True)
+
+    return step
+
+
+def seconds(call: Callable[[], object], count: int) -> float:
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / count
+
+
+def main() -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{machine()}; medians of {ROUNDS}")
+    for file, shape, objective, views in CASES:
+        for precision in (p for p in ("float32", "tf32", "bfloat16") if computed_in(p, device) == p):
+            settings = (
+                f"objective={{name: {objective}}}",
+                f"training.batch_views={views}",
+                f"training.precision={precision}",
+            )
+            ways = {c: way(assembly_of(file, shape, settings, device), c) for c in (False, True)}
+            compiling = [seconds(call, 1) for call in ways.values()][1]
+            rounds = [{c: seconds(call, STEPS) for c, call in ways.items()} for _ in range(ROUNDS)]
+            eager, compiled = (statistics.median(times[c] for times in rounds) for c in ways)
+            print(
+                f"{file} {objective} {views} views, {precision:8}  as it is {1000 * eager:8.2f} ms   compiled "
+                f"{1000 * compiled:8.2f} ms   ratio {eager / compiled:.2f}   after {compiling:.0f} s of compilation",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
