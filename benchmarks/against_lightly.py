@@ -29,7 +29,7 @@ from machine import machine
 from random_images import assembly_of, steps_of
 
 from simssl.registry import Registry
-from simssl.training.precision import allow_tf32
+from simssl.training.precision import allow_tf32, computed_in
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}
@@ -110,6 +110,9 @@ def main(methods: tuple[str, ...], batch: int, precision: str, steps: int, round
     """Train with lightly and with simssl, and print images a second and peak memory."""
     if importlib.util.find_spec("lightly") is None:
         sys.exit("lightly is not installed, and simssl does not need it; for this comparison: pip install lightly")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if computed_in(precision, device) != precision:
+        sys.exit(f"--precision is {precision}, of which this {device.type} device has no fast products")
     if only:
         measure(only, methods[0], batch, precision, steps)
     else:

@@ -1,7 +1,7 @@
 """Whether `torch.compile` would pay: an objective's way forwards and backwards, on views that are there already,
 compiled, as a ratio to the same as it is.
 
-The paper's settings, on random images: the MLP of MNIST with SimVAE, a ResNet-18 with SimCLR. Medians of five,
+The paper's networks, on random images: the MLP of MNIST with SimVAE, a ResNet-18 with SimCLR. Medians of five,
 interleaved, after one that compiles. It needs a C++ compiler on a CPU. Run it with: python benchmarks/compiled.py
 """
 

@@ -1,7 +1,7 @@
 """Seconds of a grid's cells side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
 
-Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores, four cells for
-each; on the GPU if there is one. Run it with: python benchmarks/jobs.py
+Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores unless
+--jobs says otherwise, four cells for each; on the GPU if there is one. Run it with: python benchmarks/jobs.py
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ def seconds(cells: int, *words: str, **variables: str) -> float:
 
 
 @click.command()
-@click.option("--jobs", default=len(os.sched_getaffinity(0)), show_default="the cores", help="Runs side by side.")
-def main(jobs: int) -> None:
+@click.option("--jobs", type=int, help="Runs side by side; as many as there are cores if not given.")
+def main(jobs: int | None) -> None:
     """Time a grid one run after the other and side by side."""
+    jobs = jobs or len(os.sched_getaffinity(0))
     ways: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-        "one after the other": ((), {}),
+        "one after the other, all threads": ((), {}),
         "one after the other, 1 thread": ((), {"OMP_NUM_THREADS": "1"}),
         f"{jobs} side by side": (("--jobs", str(jobs)), {}),
     }

@@ -29,4 +29,5 @@ def _processor() -> str:
         names = []
     name = names[0] if names else platform.processor() or "an unknown processor"
     products = "" if multiplies_bfloat16() else ", no products of bfloat16"
-    return f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{products}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores, {torch.get_num_threads()} threads{products}"

@@ -3,7 +3,7 @@ by the loop that a user would write (`hand_written.py`).
 
 Both are trained in full, one after the other, and measured by the same evaluator: k is selected on the validation
 split, the accuracy is of the test split. `simssl run` is timed as a process, from its start to the metrics, and beside
-it what of that was training; of the hand-written loop only training is timed. About seven minutes on two cores. Run it
+it what of that was training; of the hand-written loop only training is timed. Run it
 with: python benchmarks/time_to_accuracy.py --data DIR
 """
 

@@ -122,7 +122,13 @@ def measure(row: str, rounds: int) -> dict[str, float]:
 
 
 @click.command()
-@click.option("--row", "rows", multiple=True, type=click.Choice(tuple(ROWS)), help="One or more; else all.")
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    type=click.Choice(tuple(ROWS)),
+    help="One or more; else all that the device is for.",
+)
 @click.option("--rounds", default=ROUNDS, show_default=True, help="Measurements of each way.")
 def main(rows: tuple[str, ...], rounds: int) -> None:
     """Time a training step by hand and by simssl."""

@@ -46,9 +46,9 @@ class Training(Params):
     batch_views: Count = 120
     "Views in a step. The step takes batch_views // J images, J being the views that the objective needs."
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Of a training step: float32; tf32, where CUDA rounds what convolutions and matrix products take to 10 bits
-    (a CPU computes in float32); or the networks in bfloat16 under autocast and the losses in float32 (a CPU without
-    products of bfloat16 computes in float32). Measured in float32."""
+    """Of a training step: float32; tf32, where CUDA rounds what convolutions and matrix products take to 10 bits; or
+    the networks in bfloat16 under autocast and the losses in float32. A device that has no such products computes in
+    float32. Measured in float32."""
     channels_last: bool = False
     """Keep the weights of convolutions channel by channel last, which can be faster, above all in bfloat16. An
     experiment says so for itself, since it can be slower too."""

@@ -46,19 +46,18 @@ def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterat
 
 FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
 """Where torch keeps whether TF32 is allowed, `allow_tf32`."""
+ONEDNN: Any = torch.backends.mkldnn
 KINDS: tuple[Any, ...] = (
-    (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+    (FLAGS[0], torch.backends.cudnn.conv, torch.backends.cudnn.rnn, ONEDNN.matmul, ONEDNN.conv)
     if hasattr(torch.backends.cudnn, "conv")
     else ()
 )
-"""Where newer versions of torch keep it as well, `fp32_precision`; a flag cannot be read while they disagree."""
-ONEDNN: Any = torch.backends.mkldnn
-ON_CPU: tuple[Any, ...] = (ONEDNN.matmul, ONEDNN.conv) if KINDS else ()
-"""The same of oneDNN, the first of which `torch.set_float32_matmul_precision` sets, too."""
+"""Where newer versions of torch keep it as well, `fp32_precision`, for the CPU, too. Of settings that contradict one
+another the older ones cannot be read."""
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits."""
+    """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits. Nothing rounds more."""
     for place in FLAGS:
         place.allow_tf32 = allowed
     for place in KINDS:
@@ -68,16 +67,10 @@ def allow_tf32(allowed: bool) -> None:
 @contextmanager
 def in_float32() -> Iterator[None]:
     """float32 means float32, for as long as this lasts; what was allowed before is allowed after it."""
-    products, flags = (
-        _read(torch.get_float32_matmul_precision),
-        [_read(partial(getattr, place, "allow_tf32")) for place in FLAGS],
-    )
-    kinds = [(place, place.fp32_precision) for place in (*KINDS, *ON_CPU)]
-    if products is not None:
-        torch.set_float32_matmul_precision("highest")
+    products = _read(torch.get_float32_matmul_precision)
+    flags = [_read(partial(getattr, place, "allow_tf32")) for place in FLAGS]
+    kinds = [place.fp32_precision for place in KINDS]
     allow_tf32(False)
-    for place in ON_CPU:
-        place.fp32_precision = "ieee"
     try:
         yield
     finally:
@@ -86,7 +79,7 @@ def in_float32() -> Iterator[None]:
                 place.allow_tf32 = flag
         if products is not None:
             torch.set_float32_matmul_precision(products)
-        for place, kind in kinds:
+        for place, kind in zip(KINDS, kinds, strict=True):
             place.fp32_precision = kind
 
 

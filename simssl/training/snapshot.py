@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -17,20 +18,24 @@ OF_TORCH = vars(nn.Module()).keys() - {"training"}
 
 
 class Snapshot:
-    """The state of a step as it is now: tensors, which buffers there are, numbers, and random generators.
+    """The state of a step as it is now: tensors, which buffers there are, what else the modules hold under names of
+    their own, and random generators. What is hidden in objects that are no modules, lists or dicts is not seen.
 
     What has no state yet (an optimiser before its first step, an empty window) goes back to zeros, which is the same.
     """
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        self._tensors = [(tensor, tensor.detach().clone()) for tensor in step.tensors()]
+        own = (value for value in held(step.objective).values() if isinstance(value, Tensor))
+        distinct = {id(tensor): tensor for tensor in (*step.tensors(), *own)}
+        self._tensors = [(tensor, tensor.detach().clone()) for tensor in distinct.values()]
         self._places = {
             name: (tensor, tensor.data_ptr())
             for name, tensor in (*step.objective.named_parameters(), *step.objective.named_buffers())
         }
         self._buffers = [(m, name, buffer) for m in step.objective.modules() for name, buffer in m._buffers.items()]
-        self._numbers = [(vars(m), dict(_plain(vars(m)))) for m in step.objective.modules()]
+        self._attributes = [(vars(m), _own(vars(m))) for m in step.objective.modules()]
+        self._containers = [(c, copy(c)) for _, own in self._attributes for c in _containers(list(own.values()))]
         self._generator = step.generator.get_state()
         self._random = checkpoint.random_states(step.device)
 
@@ -48,10 +53,13 @@ class Snapshot:
         """Put everything back, in place."""
         for module, name, buffer in self._buffers:
             module._buffers[name] = buffer
-        for attributes, numbers in self._numbers:
-            for name in dict(_plain(attributes)).keys() - numbers.keys():
+        for attributes, own in self._attributes:
+            for name in _own(attributes).keys() - own.keys():
                 del attributes[name]
-            attributes.update(numbers)
+            attributes.update(own)
+        for container, content in self._containers:
+            container.clear()
+            container.extend(content) if isinstance(container, list) else container.update(content)
         known = {id(tensor) for tensor, _ in self._tensors}
         for tensor in self._step.tensors():
             if id(tensor) not in known:
@@ -62,9 +70,19 @@ class Snapshot:
         checkpoint.restore_random_states(self._random, self._step.device)
 
 
-def _plain(attributes: dict[str, Any]) -> Iterator[tuple[str, Held]]:
-    """Those that are a tensor, a number, a string or nothing."""
-    return ((name, value) for name, value in attributes.items() if isinstance(value, Held))
+def _own(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Those of a module that are its own: tensors, numbers, strings, nothing, and lists, tuples and dicts."""
+    kinds = Held | list | tuple | dict
+    return {n: v for n, v in attributes.items() if n not in OF_TORCH and isinstance(v, kinds)}
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    """The lists and dicts in a list, tuple or dict, however deep."""
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, (list, dict)):
+            yield item
+        if isinstance(item, (list, tuple, dict)):
+            yield from _containers(item)
 
 
 def held(objective: nn.Module) -> dict[str, Held]:
@@ -72,9 +90,8 @@ def held(objective: nn.Module) -> dict[str, Held]:
     in lists, tuples and dicts, by their path."""
     found: dict[str, Held] = {}
     for prefix, module in objective.named_modules():
-        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
-            if name not in OF_TORCH:
-                found.update(_within(f"{prefix}.{name}" if prefix else name, value))
+        for name, value in {**_own(vars(module)), **module._parameters, **module._buffers}.items():
+            found.update(_within(f"{prefix}.{name}" if prefix else name, value))
     return found
 
 
@@ -84,13 +101,15 @@ def _within(path: str, value: Any) -> Iterator[tuple[str, Held]]:
     elif isinstance(value, (list, tuple)):
         for place, item in enumerate(value):
             yield from _within(f"{path}[{place}]", item)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             yield from _within(f"{path}[{key!r}]", item)
 
 
 def same(before: dict[str, Held], after: dict[str, Held]) -> bool:
     """Whether the same tensors, and equal numbers, are held."""
-    return before.keys() == after.keys() and all(
-        value is after[name] if isinstance(value, Tensor) else value == after[name] for name, value in before.items()
-    )
+    return before.keys() == after.keys() and all(_equal(value, after[name]) for name, value in before.items())
+
+
+def _equal(before: Held, after: Held) -> bool:
+    return before is after or (not isinstance(before, Tensor) and not isinstance(after, Tensor) and before == after)

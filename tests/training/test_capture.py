@@ -152,15 +152,17 @@ class Counting(TinyObjective):
 
 
 class Listing(TinyObjective):
-    """Keeps the count in a list."""
+    """Keeps the count in a list, and a sum in another."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.counts = {"steps": [0]}
+        self.counts, self.sums = {"steps": [0]}, [torch.zeros(())]
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         self.counts["steps"][0] += 1
-        return super().forward(x_BJCHW, index_B, generator)
+        self.sums[0] += 1
+        loss = super().forward(x_BJCHW, index_B, generator).loss
+        return Terms({name: term * (self.counts["steps"][0] + self.sums[0]) for name, term in loss.items()})
 
 
 class Hiding(TinyObjective):
@@ -271,7 +273,19 @@ class Caching(TinyObjective):
         return Terms({**loss, "pull": (self.posterior(x_BJCHW[:, 0]).mean - self.cache["target"][0]).square().mean()})
 
 
-@pytest.mark.parametrize("objective", [Drifting, Caching])
+class Growing(TinyObjective):
+    """A number that becomes a tensor."""
+
+    def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> None:
+        self.weight = 1.0 if epoch == 0 else torch.full((), 1.0 + epoch // 2) if epoch < 3 else torch.ones(2) * epoch
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        loss = super().forward(x_BJCHW, index_B, generator).loss
+        weight = self.weight.sum() if isinstance(self.weight, Tensor) else self.weight
+        return Terms({name: term * weight for name, term in loss.items()})
+
+
+@pytest.mark.parametrize("objective", [Drifting, Caching, Growing])
 def test_what_an_epoch_replaces_is_captured_anew(objective: type[TinyObjective], tmp_path: Path) -> None:
     graphs = Recorder()
     captured = go_on(trainer(tmp_path / "a", objective, graphs), 40)

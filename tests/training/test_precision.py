@@ -79,19 +79,39 @@ def test_assembling_forbids_what_was_allowed_before() -> None:
     assert flags() == (False, False)
 
 
-@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="this torch has no fp32_precision")
+NEWER = pytest.mark.skipif(not precision_module.KINDS, reason="this torch has no fp32_precision")
+
+
+def kinds() -> list[str]:
+    return [place.fp32_precision for place in precision_module.KINDS]
+
+
+@NEWER
 @pytest.mark.parametrize("around", ["ieee", "tf32"])
 def test_float32_in_a_program_that_sets_the_newer_precisions(around: str) -> None:
     """torch's older flag cannot be read then."""
-    conv, matmul = torch.backends.cudnn.conv, torch.backends.cuda.matmul
     allow_tf32(around == "ieee")
-    conv.fp32_precision = around
+    torch.backends.cudnn.conv.fp32_precision = around
+    before = kinds()
     try:
         with pytest.raises(RuntimeError, match="allow_tf32"):
             flags()
         with in_float32():
-            assert (flags(), conv.fp32_precision, matmul.fp32_precision) == ((False, False), "ieee", "ieee")
-        assert conv.fp32_precision == around
+            assert (flags(), set(kinds())) == ((False, False), {"ieee"})
+        assert kinds() == before
+    finally:
+        allow_tf32(False)
+
+
+@NEWER
+@pytest.mark.parametrize("part", ["matmul", "conv"])
+def test_float32_in_a_program_that_allows_bfloat16_on_the_cpu(part: str) -> None:
+    place = getattr(torch.backends.mkldnn, part)
+    place.fp32_precision = "bf16"
+    try:
+        with in_float32():
+            assert set(kinds()) == {"ieee"}
+        assert place.fp32_precision == "bf16"
     finally:
         allow_tf32(False)
 
@@ -108,6 +128,14 @@ def test_float32_in_a_program_that_allows_less_in_matrix_products(around: str) -
     finally:
         torch.set_float32_matmul_precision("highest")
         allow_tf32(False)
+
+
+@pytest.mark.parametrize("around", ["high", "medium"])
+def test_what_is_assembled_computes_in_float32_where_less_was_allowed(around: str) -> None:
+    torch.set_float32_matmul_precision(around)
+    tiny_assembly()
+    assert (flags(), set(kinds()) - {"ieee"}) == ((False, False), set())
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 LACKING = {
