@@ -114,7 +114,8 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
     many = {key: _list(document, key, registry, problems) for key in MANY if key in tree}
     if core is None or len(problems) > before:
         return None
-    defaults = {key: tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key]) for key in MANY}
+    absent = [key for key in MANY if key not in tree]
+    defaults = {key: tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key]) for key in absent}
     written = {key: tree[key] for key in HASHED if key in tree} | {"seed": core.seed}
     experiment = Experiment(**dict(core), **one, **(defaults | many), written=written)  # type: ignore[arg-type]
     _collect(problems, partial(_check_batch, experiment, document, registry))
