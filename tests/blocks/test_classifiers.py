@@ -41,16 +41,30 @@ def mean_cross_entropies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 6)])
-def test_the_gradients_are_autograds(hidden: tuple[int, ...]) -> None:
+def test_the_gradient_is_autograds(hidden: tuple[int, ...]) -> None:
     x_ND, labels_MN, classes = problems()
     net = network(hidden, classes)
     mean_cross_entropies(net(x_ND), labels_MN).backward()
     known_M1N = (labels_MN >= 0)[:, None]
     weights_M1N = known_M1N / known_M1N.sum(2, keepdim=True)
-    gradients = net.gradients(x_ND, labels_MN[:, None].clamp(min=0), weights_M1N)
-    for parameter, gradient in zip(net.parameters(), gradients, strict=True):
-        assert parameter.grad is not None
-        torch.testing.assert_close(gradient, parameter.grad)
+    of_labels_MCN = (torch.arange(3)[:, None] == labels_MN[:, None]) * weights_M1N
+    assert net.flat.grad is not None
+    for _ in range(2):
+        gradient = net.gradient(F.pad(x_ND, (0, 1), value=1).T, weights_M1N, of_labels_MCN)
+        torch.testing.assert_close(gradient, net.flat.grad)
+
+
+def test_it_starts_as_linear_layers_do() -> None:
+    """Weights and biases are uniform up to 1 over the root of the inputs; the logits are of the layers in a row."""
+    x_ND, _, classes = problems()
+    net = network((5,), classes)
+    first, last = net.layers
+    assert first.shape == (2, 5, 5)
+    assert last.shape == (2, 3, 6)
+    assert 0.4 < float(first.detach().abs().max()) <= 0.5
+    for m, (a_OI, b_CI) in enumerate(zip(first, last, strict=True)):
+        hidden_NO = F.linear(x_ND, a_OI[:, :-1], a_OI[:, -1]).relu()
+        torch.testing.assert_close(net(x_ND)[m], F.linear(hidden_NO, b_CI[:, :-1], b_CI[:, -1]))
 
 
 def test_batches_without_any_label_change_nothing() -> None:
@@ -58,9 +72,9 @@ def test_batches_without_any_label_change_nothing() -> None:
     labels_MN[1] = -1
     net, other = network((5,), classes), network((5,), classes)
     list(train_classifiers(net, x_ND, labels_MN, epochs=1, batch=16, lr=1e-2, generator=torch.Generator()))
-    for parameter, before in zip(net.parameters(), other.parameters(), strict=True):
-        assert torch.equal(parameter[1], before[1])
-        assert not torch.equal(parameter[0], before[0])
+    for layer, before in zip(net.layers, other.layers, strict=True):
+        assert torch.equal(layer[1], before[1])
+        assert not torch.equal(layer[0], before[0])
 
 
 def test_epochs_that_are_replayed_are_those_that_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +119,7 @@ def test_parallel_problems_train_as_if_alone() -> None:
 
     both, alone = network((4,), [3, 3]), [network((4,), [3]) for _ in range(2)]
     for m, net in enumerate(alone):
-        for one, two in zip(net.parameters(), both.parameters(), strict=True):
+        for one, two in zip(net.layers, both.layers, strict=True):
             one.data.copy_(two.data[m : m + 1])
     together = train(both, labels_MN)
     for m, net in enumerate(alone):
