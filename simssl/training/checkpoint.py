@@ -73,6 +73,24 @@ def fitting(path: Path) -> Iterator[None]:
         ) from error
 
 
+def require_device(state: State, run: Path, device: torch.device) -> None:
+    """RunError if the run was begun on another kind of device."""
+    if (begun := state["device"]) != device.type:
+        raise RunError(
+            f"{run} was begun on {begun} and cannot go on exactly on {device.type}; give --device {begun}, or start "
+            "again with --fresh"
+        )
+
+
+def require_precision(state: State, run: Path, precision: str, asked: str) -> None:
+    """RunError if the run's steps were in another precision so far, though the same was asked for."""
+    if (begun := state["precision"]) != precision:
+        raise RunError(
+            f"{run} was begun in {begun} and cannot go on exactly in {precision}, which is what {asked} is on this "
+            "machine; go on with it where it was begun, or start again with --fresh"
+        )
+
+
 def random_states(device: torch.device) -> State:
     """The states of the default generators of Python, NumPy and torch, for code that ignores ours."""
     version, internal, gauss = random.getstate()

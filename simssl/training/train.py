@@ -240,23 +240,14 @@ class Trainer:
         self.step, self.done, self.seconds = state["step"], state["done"], state["seconds"]
         if self.done:
             return
-        if state["device"] != self.device.type:
-            raise RunError(
-                f"{self.folder.path} was begun on {state['device']} and cannot go on exactly on {self.device.type}; "
-                f"give --device {state['device']}, or start again with --fresh"
-            )
+        checkpoint.require_device(state, self.folder.path, self.device)
         with checkpoint.fitting(self.folder.checkpoint):
             self._restore_training(state)
 
     def _restore_training(self, state: State) -> None:
         if self.unit is None:
             return
-        if (begun := state["precision"]) != self.unit.precision:
-            raise RunError(
-                f"{self.folder.path} was begun in {begun} and cannot go on exactly in {self.unit.precision}, which is "
-                f"what {self.settings.precision} is on this machine; go on with it where it was begun, or start again "
-                "with --fresh"
-            )
+        checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
         self.epoch = state["epoch"]
         self.unit.order_N.copy_(state["order"])
         self.optimizer.load_state_dict(state["optimizer"])
