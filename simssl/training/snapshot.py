@@ -35,7 +35,7 @@ class Snapshot:
         }
         self._buffers = [(m, name, buffer) for m in step.objective.modules() for name, buffer in m._buffers.items()]
         self._attributes = [(vars(m), _own(vars(m))) for m in step.objective.modules()]
-        self._containers = [(c, copy(c)) for _, own in self._attributes for c in _containers(list(own.values()))]
+        self._containers = [(v, copy(v)) for v in _everything(step.objective).values() if isinstance(v, (list, dict))]
         self._generator = step.generator.get_state()
         self._random = checkpoint.random_states(step.device)
 
@@ -76,34 +76,26 @@ def _own(attributes: dict[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in attributes.items() if n not in OF_TORCH and isinstance(v, kinds)}
 
 
-def _containers(value: Any) -> Iterator[Any]:
-    """The lists and dicts in a list, tuple or dict, however deep."""
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, (list, dict)):
-            yield item
-        if isinstance(item, (list, tuple, dict)):
-            yield from _containers(item)
-
-
 def held(objective: nn.Module) -> dict[str, Held]:
     """What the modules hold under a name of their own: parameters, buffers, other tensors, plain numbers, and those
     in lists, tuples and dicts, by their path."""
-    found: dict[str, Held] = {}
+    return {path: value for path, value in _everything(objective).items() if isinstance(value, Held)}
+
+
+def _everything(objective: nn.Module) -> dict[str, Any]:
+    """What is held, and the lists, tuples and dicts that hold it."""
+    found: dict[str, Any] = {}
     for prefix, module in objective.named_modules():
         for name, value in {**_own(vars(module)), **module._parameters, **module._buffers}.items():
-            found.update(_within(f"{prefix}.{name}" if prefix else name, value))
+            found.update(_with_content(f"{prefix}.{name}" if prefix else name, value))
     return found
 
 
-def _within(path: str, value: Any) -> Iterator[tuple[str, Held]]:
-    if isinstance(value, Held):
-        yield path, value
-    elif isinstance(value, (list, tuple)):
-        for place, item in enumerate(value):
-            yield from _within(f"{path}[{place}]", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _within(f"{path}[{key!r}]", item)
+def _with_content(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    yield path, value
+    if isinstance(value, (list, tuple, dict)):
+        for place, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _with_content(f"{path}[{place!r}]", item)
 
 
 def same(before: dict[str, Held], after: dict[str, Held]) -> bool:
