@@ -24,12 +24,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+import machine
 import torch
-from machine import machine
 from random_images import assembly_of, steps_of
 
 from simssl.registry import Registry
-from simssl.training.precision import allow_tf32, computed_in
+from simssl.training.assemble import choose_device
+from simssl.training.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}
@@ -77,7 +78,7 @@ def _kilobytes(path: str, field: str) -> int:
 
 def measure(side: str, method: str, batch: int, precision: str, count: int) -> None:
     """In a process of its own: print images a second and bytes, as JSON."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     steps = {"lightly": lightly_side, "simssl": simssl_side}[side](method, batch, precision, device)
     steps(max(2, count // 4))
     _wait(device)
@@ -110,9 +111,8 @@ def main(methods: tuple[str, ...], batch: int, precision: str, steps: int, round
     """Train with lightly and with simssl, and print images a second and peak memory."""
     if importlib.util.find_spec("lightly") is None:
         sys.exit("lightly is not installed, and simssl does not need it; for this comparison: pip install lightly")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if computed_in(precision, device) != precision:
-        sys.exit(f"--precision is {precision}, of which this {device.type} device has no fast products")
+    if precision not in machine.precisions():
+        sys.exit(f"--precision is {precision}, of which this {choose_device('auto').type} device has no fast products")
     if only:
         measure(only, methods[0], batch, precision, steps)
     else:
@@ -120,7 +120,7 @@ def main(methods: tuple[str, ...], batch: int, precision: str, steps: int, round
 
 
 def compare(methods: Sequence[str], batch: int, precision: str, steps: int, rounds: int) -> None:
-    print(f"{machine('lightly')}; {batch} images a step in {precision}, medians of {rounds}")
+    print(f"{machine.about('lightly')}; {batch} images a step in {precision}, medians of {rounds}")
     same = ("--batch", str(batch), "--precision", precision, "--steps", str(steps))
     for method in methods:
         run = ("--method", method, *same, "--only")

@@ -11,12 +11,12 @@ import statistics
 import time
 from collections.abc import Callable
 
+import machine
 import torch
-from machine import machine
 from random_images import assembly_of
 
-from simssl.training.assemble import Assembly
-from simssl.training.precision import computed_in, networks_in, step_in
+from simssl.training.assemble import Assembly, choose_device
+from simssl.training.precision import networks_in, step_in
 
 ROUNDS, STEPS = 5, 10
 CASES = (
@@ -53,10 +53,10 @@ def seconds(call: Callable[[], object], count: int) -> float:
 
 
 def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"{machine()}; medians of {ROUNDS}")
+    device = choose_device("auto")
+    print(f"{machine.about()}; medians of {ROUNDS}")
     for file, shape, objective, views in CASES:
-        for precision in (p for p in ("float32", "tf32", "bfloat16") if computed_in(p, device) == p):
+        for precision in machine.precisions():
             settings = (
                 f"objective={{name: {objective}}}",
                 f"training.batch_views={views}",

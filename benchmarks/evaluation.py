@@ -12,8 +12,8 @@ import time
 import warnings
 from collections.abc import Callable
 
+import machine
 import torch
-from machine import machine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -22,6 +22,7 @@ from simssl.api import Data, Split, Target
 from simssl.blocks.class_probes import ProbeParams, probe
 from simssl.blocks.splits import selection
 from simssl.registry import Registry
+from simssl.training.assemble import choose_device
 
 ROUNDS, TRAIN, TEST, D, CLASSES, EPOCHS = 3, 60_000, 10_000, 64, 10, 5
 
@@ -68,8 +69,8 @@ def compare(what: str, theirs: Callable[[], object], ours: Callable[[], object])
 
 
 def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"{machine('scikit-learn')}; medians of {ROUNDS}")
+    device = choose_device("auto")
+    print(f"{machine.about('scikit-learn')}; medians of {ROUNDS}")
     subject = Features(device)
     x = {split: subject.features(split).cpu().numpy() for split in ("train", "test")}
     y = {split: labels.numpy() for split, labels in subject.labels.items()}

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import click
-from machine import machine
+import machine
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
 ROUNDS, VIEWS = 3, 120_000
@@ -58,7 +58,7 @@ def main(jobs: int | None) -> None:
     ]
     medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
     reference = next(iter(medians.values()))
-    print(f"{machine()}; {4 * jobs} cells, medians of {ROUNDS}")
+    print(f"{machine.about()}; {4 * jobs} cells, medians of {ROUNDS}")
     for way, median in medians.items():
         spread = "-".join(f"{extreme(times[way] for times in rounds):.1f}" for extreme in (min, max))
         print(f"{way:34} {median:7.1f} s ({spread})   ratio {reference / median:.2f}")

@@ -1,4 +1,4 @@
-"""What a benchmark says first: the versions of what is measured, and the machine."""
+"""The machine that a benchmark runs on: what is said of it first, and the precisions that it has."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 import torch
 
-from simssl.training.precision import multiplies_bfloat16
+from simssl.training.assemble import choose_device
+from simssl.training.precision import computed_in, multiplies_bfloat16
 
 
-def machine(*packages: str) -> str:
+def precisions() -> list[str]:
+    """Those of a training step that the GPU has, or the CPU if there is none."""
+    return [p for p in ("float32", "tf32", "bfloat16") if computed_in(p, choose_device("auto")) == p]
+
+
+def about(*packages: str) -> str:
     """Versions of simssl, torch and these packages; the system, the processor and its cores, and the GPU."""
     versions = [f"{name} {version(name)}" for name in ("simssl", "torch", *packages)]
     where = [f"Python {platform.python_version()} on {platform.system()} {platform.machine()}", _processor()]

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from machine import machine
+import machine
 
 ROUNDS, SECONDS = 8, 0.5
 WAYS: dict[str, dict[str, str]] = {
@@ -64,7 +64,7 @@ def turn(processes: list[subprocess.Popen[str]]) -> list[float]:
 
 
 def main() -> None:
-    print(f"{machine()}; load before {os.getloadavg()[0]:.1f}")
+    print(f"{machine.about()}; load before {os.getloadavg()[0]:.1f}")
     for network in NETWORKS:
         pairs = {way: [start(network, variables) for _ in range(2)] for way, variables in WAYS.items()}
         steps: dict[tuple[str, int], list[float]] = {(way, many): [] for way in WAYS for many in (1, 2)}

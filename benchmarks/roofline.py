@@ -13,13 +13,13 @@ import statistics
 import time
 from collections.abc import Callable
 
+import machine
 import torch
-from machine import machine
 from random_images import assembly_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from simssl.training.assemble import Assembly
-from simssl.training.precision import computed_in, step_in
+from simssl.training.assemble import Assembly, choose_device
+from simssl.training.precision import step_in
 from simssl.training.train import Trainer
 
 ROUNDS, SIDE, BYTES = 5, 4096, 40
@@ -27,8 +27,6 @@ CASES = [
     ("mnist_content.yaml", (1, 28, 28), 120),
     ("mnist_content.yaml", (1, 28, 28), 1000),
 ]
-PRECISIONS = ("float32", "tf32", "bfloat16")
-"""Of which those are measured that the device has."""
 
 
 def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2) -> float:
@@ -90,11 +88,11 @@ def operations(trainer: Trainer) -> int:
 
 
 def main() -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"{machine()}; medians of {ROUNDS}")
+    device = choose_device("auto")
+    print(f"{machine.about()}; medians of {ROUNDS}")
     moved = bytes_a_second(device)
     print(f"memory {moved / 1e9:.0f} GB/s")
-    for precision in (p for p in PRECISIONS if computed_in(p, device) == p):
+    for precision in machine.precisions():
         done = operations_a_second(precision, device)
         print(f"{precision}: {done / 1e9:.0f} billion operations a second")
         for case in CASES:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from machine import machine
+import machine
 
 ROUNDS, PLUGINS = 7, 50
 KINDS = ("dataset", "backbone", "objective", "evaluator", "tracker")
@@ -63,7 +63,7 @@ def main() -> None:
         rounds = [{name: seconds(*command) for name, command in commands.items()} for _ in range(ROUNDS)]
     medians = {name: statistics.median(times[name] for times in rounds) for name in commands}
     reference = medians['python -c "import click"']
-    print(f"{machine('click')}; medians of {ROUNDS}")
+    print(f"{machine.about('click')}; medians of {ROUNDS}")
     for name, median in medians.items():
         print(f"{name:36} {1000 * median:7.1f} ms   ratio {median / reference:.2f}")
 

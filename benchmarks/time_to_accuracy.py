@@ -16,16 +16,16 @@ import time
 from pathlib import Path
 
 import click
+import machine
 import torch
 from hand_written import hand_written
-from machine import machine
 
 from simssl.experiment.config import load
 from simssl.experiment.model import Experiment
 from simssl.measurement.evaluate import evaluate
 from simssl.measurement.metrics import read_metrics
 from simssl.registry import Registry
-from simssl.training.assemble import assemble, load_data
+from simssl.training.assemble import assemble, choose_device, load_data
 from simssl.training.folder import RunFolder
 from simssl.training.trackers import Trackers
 from simssl.training.train import trained_state
@@ -80,8 +80,8 @@ def _silent(label: str, done: int, total: int) -> None:
 @click.option("-s", "changes", multiple=True, help="A setting of mnist_fast.yaml to change, as for simssl run.")
 def main(data: Path, target: float, workers: int, changes: tuple[str, ...]) -> None:
     """Train both, and print seconds and kNN accuracies."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    print(f"{machine()}; {workers} workers", flush=True)
+    device = choose_device("auto")
+    print(f"{machine.about()}; {workers} workers", flush=True)
     whole, training, reached = ours(data, changes)
     epoch, after_epoch = theirs(data, device, workers)
     verdict = "reached" if reached >= target else "not reached"

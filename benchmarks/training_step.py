@@ -17,13 +17,12 @@ from multiprocessing import get_context
 from typing import ClassVar
 
 import click
+import machine
 import torch
 from hand_written import hand_written
-from machine import machine
 from random_images import assembly_of, steps_of
 
-from simssl.training.assemble import Assembly
-from simssl.training.precision import computed_in
+from simssl.training.assemble import Assembly, choose_device
 
 ROUNDS = 5
 LEAST, SECONDS = 2, 2.0
@@ -57,7 +56,7 @@ WORKERS = sorted({0, 2, min(16, os.cpu_count() or 1)})
 def ways() -> dict[str, int | str]:
     """The workers of the hand-written loop, or the precision of ours (those that the device has), by name."""
     by_hand = {f"hand-written, {workers} workers": workers for workers in WORKERS}
-    return by_hand | {f"simssl, {p}": p for p in ("float32", "tf32", "bfloat16") if computed_in(p, device()) == p}
+    return by_hand | {f"simssl, {p}": p for p in machine.precisions()}
 
 
 def assembly_in(row: str, precision: str) -> Assembly:
@@ -68,11 +67,7 @@ def assembly_in(row: str, precision: str) -> Assembly:
         f"training.precision={precision}",
         "training.schedule={name: constant}",
     )
-    return assembly_of(f"{of}_content.yaml", DATA[of], settings, device())
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return assembly_of(f"{of}_content.yaml", DATA[of], settings, choose_device("auto"))
 
 
 class Timed:
@@ -132,8 +127,8 @@ def measure(row: str, rounds: int) -> dict[str, float]:
 @click.option("--rounds", default=ROUNDS, show_default=True, help="Measurements of each way.")
 def main(rows: tuple[str, ...], rounds: int) -> None:
     """Time a training step by hand and by simssl."""
-    print(f"{machine('torchvision')}; medians of {rounds}")
-    for name in rows or [row for row in ROWS if device().type == "cuda" or row not in LARGE]:
+    print(f"{machine.about('torchvision')}; medians of {rounds}")
+    for name in rows or [row for row in ROWS if choose_device("auto").type == "cuda" or row not in LARGE]:
         medians = measure(name, rounds)
         reference = min(median for way, median in medians.items() if way.startswith("hand-written"))
         for way, median in medians.items():

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import machine
 import torch
-from machine import machine
 from torch import Tensor
 from torchvision import transforms as v1
 from torchvision.transforms import v2
@@ -136,7 +136,7 @@ def main() -> None:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     if not kornia:
         print("kornia is not installed, and simssl does not need it; for its column: pip install kornia")
-    print(machine("torchvision", "pillow", *(["kornia"] if kornia else [])))
+    print(machine.about("torchvision", "pillow", *(["kornia"] if kornia else [])))
     print("microseconds of one core a view (times PIL's speed)")
     others = (
         Pipeline("crop, flip, jitter of 512", 32, 32, views=512, crop=True, flip=0.5, jitter=1.0),
