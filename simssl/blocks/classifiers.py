@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from simssl.blocks.capture import capture
 from simssl.blocks.probes import ParallelMLP
@@ -22,7 +23,7 @@ ADAM: dict[str, Any] = {
     "amsgrad": False,
     "maximize": False,
 }
-"""torch.optim's defaults."""
+"""torch.optim's defaults. The step is its kernel, called without what it does around it, ten times as long."""
 
 
 class ParallelClassifiers(nn.Module):
@@ -44,18 +45,15 @@ class ParallelClassifiers(nn.Module):
         layers[-1][..., -1].data.masked_fill_(lacking_MC, -torch.inf)
         self._shapes = [layer.shape for layer in layers]
         self.flat = nn.Parameter(torch.cat([layer.detach().flatten() for layer in layers]))
-        self._layers, self._gradient = self._layers_in(self.flat.data), torch.zeros_like(self.flat.data)
-        self._of_layers = self._layers_in(self._gradient)
-        self._hidden: dict[int, list[Tensor]] = {}
 
-    def _layers_in(self, flat: Tensor) -> list[Tensor]:
+    def layers_in(self, flat: Tensor) -> list[Tensor]:
+        """The views (M, O, I + 1) that are a layer each, in a vector as long as `flat`."""
         parts = flat.split([shape.numel() for shape in self._shapes])
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @property
     def layers(self) -> list[Tensor]:
-        """Each (M, O, I + 1), views of `flat`."""
-        return self._layers_in(self.flat)
+        return self.layers_in(self.flat)
 
     def forward(self, x_BD: Tensor) -> Tensor:
         h_MIB, ones_M1B = x_BD.T.expand(self._shapes[0][0], -1, -1), x_BD.new_ones(self._shapes[0][0], 1, len(x_BD))
@@ -63,58 +61,96 @@ class ParallelClassifiers(nn.Module):
             h_MIB = layer @ torch.cat((h_MIB.relu() if number else h_MIB, ones_M1B), 1)
         return h_MIB.mT
 
-    @torch.no_grad()
-    def gradient(self, x_EB: Tensor, weights_M1B: Tensor, of_labels_MCB: Tensor) -> Tensor:
-        """Of the weighted sum of the cross entropies over problems and images, by `flat`; the next overwrites it.
 
-        The inputs come with their row of ones, the labels as the weights at the classes' places and zeros elsewhere.
-        Written out, since autograd takes most of the time of a step of so small a network; and with the images last,
-        since a softmax over a short last axis is slow.
-        """
-        layers, B = self._layers, x_EB.shape[1]
-        if B not in self._hidden:
-            self._hidden[B] = [x_EB.new_ones(M, width + 1, B) for M, width, _ in self._shapes[:-1]]
-        inputs = [x_EB.expand(self._shapes[0][0], -1, -1), *self._hidden[B]]
-        for layer, x_MIB, h_MIB in zip(layers, inputs, self._hidden[B], strict=False):
-            torch.bmm(layer, x_MIB, out=h_MIB[:, :-1]).relu_()
-        grad_MOB = torch.bmm(layers[-1], inputs[-1]).softmax(1).mul_(weights_M1B).sub_(of_labels_MCB)
-        for number in reversed(range(len(layers))):
-            torch.bmm(grad_MOB, inputs[number].mT, out=self._of_layers[number])
-            if number:
-                back_MIB = torch.bmm(layers[number][:, :, :-1].mT, grad_MOB)
-                grad_MOB = torch.ops.aten.threshold_backward(back_MIB, inputs[number][:, :-1], 0)
-        return self._gradient
+class _Hidden(NamedTuple):
+    """A hidden layer, and the tensors of B images that it is written into; with the views of them that a step needs."""
+
+    layer_MOI: Tensor
+    after_MOP: Tensor
+    """The weights of the layer that comes after it, transposed."""
+    output_MOB: Tensor
+    output_and_ones: Tensor
+    """(M, O + 1, B)."""
+    transposed: Tensor
+    """(M, B, O + 1)."""
+    slope_MOB: Tensor
+    gradient_MOB: Tensor
+
+    @classmethod
+    def of(cls, layer: Tensor, after: Tensor, B: int) -> _Hidden:
+        M, width, _ = layer.shape
+        output = layer.new_ones(M, width + 1, B)
+        slope_MOB, gradient_MOB = layer.new_empty(2, M, width, B)
+        return cls(layer, after[:, :, :-1].mT, output[:, :-1], output, output.mT, slope_MOB, gradient_MOB)
+
+
+class Gradient:
+    """That of the weighted sum of the cross entropies over problems and images, written into a vector like `flat`.
+
+    Written out, since autograd takes most of the time of a step of so small a network; on views that are made once,
+    for batches of B images, since a view takes as long as a product; and with the images last, since a softmax over a
+    short last axis is slow.
+    """
+
+    def __init__(self, network: ParallelClassifiers, gradient: Tensor, B: int) -> None:
+        layers, self._of_layers = network.layers_in(network.flat.data), network.layers_in(gradient)
+        self._hidden = [_Hidden.of(layer, after, B) for layer, after in itertools.pairwise(layers)]
+        self._last = layers[-1]
+        M, C, _ = self._last.shape
+        self._logits_MCB, self._softmax_MCB, self._gradient_MCB = gradient.new_empty(3, M, C, B)
+
+    def __call__(self, x_MEB: Tensor, x_MBE: Tensor, weights_M1B: Tensor, minus_labels_MCB: Tensor) -> None:
+        """The inputs come with their row of ones (E = D + 1), and transposed once more; the labels as minus the
+        weights at the classes' places, and zeros elsewhere."""
+        x = x_MEB
+        for hidden in self._hidden:
+            torch.bmm(hidden.layer_MOI, x, out=hidden.output_MOB).relu_()
+            x = hidden.output_and_ones
+        torch.bmm(self._last, x, out=self._logits_MCB)
+        torch.softmax(self._logits_MCB, 1, out=self._softmax_MCB)
+        gradient = torch.addcmul(minus_labels_MCB, self._softmax_MCB, weights_M1B, out=self._gradient_MCB)
+        for hidden, of_layer in zip(reversed(self._hidden), reversed(self._of_layers), strict=False):
+            torch.bmm(gradient, hidden.transposed, out=of_layer)
+            slope_MOB = torch.sign(hidden.output_MOB, out=hidden.slope_MOB)
+            gradient = torch.bmm(hidden.after_MOP, gradient, out=hidden.gradient_MOB).mul_(slope_MOB)
+        torch.bmm(gradient, x_MBE, out=self._of_layers[0])
 
 
 class _Epoch:
     """The steps of an epoch, on tensors that stay where they are; only the order of the images is another each time."""
 
     def __init__(self, network: ParallelClassifiers, x_ND: Tensor, labels_MN: Tensor, batch: int, lr: float) -> None:
-        self._network, self._labels_MN, self._batch = network, labels_MN, batch
+        self._labels_MN, self._batch = labels_MN, batch
         self._x_NE = F.pad(x_ND, (0, 1), value=1)
         (M, C, _), N = network.layers[-1].shape, len(x_ND)
         self._number_C1 = torch.arange(C, device=x_ND.device)[:, None]
         self._shuffled = self._x_NE.clone(), x_ND.new_empty(M, 1, N), x_ND.new_empty(M, C, N)
-        parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
-        self._batches = [(x_BE.T, *others) for x_BE, *others in zip(*parts, strict=True)]
         weights = network.flat.data
-        mean, square, taken = torch.zeros_like(weights), torch.zeros_like(weights), weights.new_zeros(())
-        self._descend: Callable[[Tensor], None] = lambda gradient: adam(
-            [weights], [gradient], [mean], [square], [], [taken], lr=lr, fused=True, **ADAM
-        )
+        gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
+        self._taken, self._one = weights.new_zeros(()), weights.new_ones(())
+        self._adam: Any = ([weights], [gradient], [mean], [square], [], [self._taken])
+        self._settings: Any = {"lr": lr, **ADAM}
+        parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
+        gradients = {B: Gradient(network, gradient, B) for B in {min(batch, N), N % batch or batch}}
+        self._steps = [
+            partial(gradients[len(x_BE)], x_BE.T.expand(M, -1, -1), x_BE.expand(M, -1, -1), *others)
+            for x_BE, *others in zip(*parts, strict=True)
+        ]
 
     def shuffle(self, order_N: Tensor) -> None:
-        x_NE, weights_M1N, of_labels_MCN = self._shuffled
+        x_NE, weights_M1N, minus_labels_MCN = self._shuffled
         torch.index_select(self._x_NE, 0, order_N, out=x_NE)
         labels_MN = self._labels_MN[:, order_N]
         known_MSB = F.pad((labels_MN >= 0).to(x_NE), (0, -len(x_NE) % self._batch)).unflatten(1, (-1, self._batch))
         known_MSB /= known_MSB.sum(2, keepdim=True).clamp(min=1)
         weights_M1N.copy_(known_MSB.flatten(1)[:, None, : len(x_NE)])
-        torch.mul(self._number_C1 == labels_MN[:, None], weights_M1N, out=of_labels_MCN)
+        torch.mul(self._number_C1 == labels_MN[:, None], weights_M1N, out=minus_labels_MCN).neg_()
 
     def __call__(self) -> None:
-        for batch in self._batches:
-            self._descend(self._network.gradient(*batch))
+        for gradient in self._steps:
+            gradient()
+            self._taken += self._one
+            torch._fused_adam_(*self._adam, **self._settings)
 
 
 @torch.no_grad()

@@ -17,10 +17,10 @@ def kmeans(x_ND: Tensor, k: int, generator: torch.Generator, iterations: int = 2
     all the same where there are fewer than k distinct rows.
     """
     centres_KD = plus_plus(x_ND, k, generator)
-    cluster_N, _ = nearest_centre(x_ND, centres_KD)
+    cluster_N = nearest_centre(x_ND, centres_KD)
     for _ in range(iterations):
         centres_KD = _refill(*_means(x_ND, cluster_N, k), generator)
-        before_N, (cluster_N, _) = cluster_N, nearest_centre(x_ND, centres_KD)
+        before_N, cluster_N = cluster_N, nearest_centre(x_ND, centres_KD)
         if torch.equal(before_N, cluster_N):
             break
     return cluster_N, centres_KD
@@ -38,10 +38,11 @@ def plus_plus(x_ND: Tensor, k: int, generator: torch.Generator) -> Tensor:
     return torch.cat(centres)
 
 
-def nearest_centre(x_ND: Tensor, centres_KD: Tensor) -> tuple[Tensor, Tensor]:
-    """The index (N,) of the nearest centre of each row, and its squared distance (N,)."""
-    found = [torch.cdist(x_BD, centres_KD).min(1) for x_BD in x_ND.split(BLOCK)]
-    return torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]).square()
+def nearest_centre(x_ND: Tensor, centres_KD: Tensor) -> Tensor:
+    """The index (N,) of the nearest centre of each row: that of the least |c|^2 - 2 c x."""
+    square_K1 = centres_KD.square().sum(1, keepdim=True)
+    blocks = (torch.addmm(square_K1, centres_KD, x_BD.T, alpha=-2) for x_BD in x_ND.split(BLOCK))
+    return torch.cat([scores_KB.min(0).indices for scores_KB in blocks])
 
 
 def _means(x_ND: Tensor, cluster_N: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simssl.blocks import classifiers
-from simssl.blocks.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.classifiers import Gradient, ParallelClassifiers, accuracies, train_classifiers
 from simssl.blocks.probes import train_epochs
 from simssl.testing.recording import Recorder
 
@@ -47,11 +47,14 @@ def test_the_gradient_is_autograds(hidden: tuple[int, ...]) -> None:
     mean_cross_entropies(net(x_ND), labels_MN).backward()
     known_M1N = (labels_MN >= 0)[:, None]
     weights_M1N = known_M1N / known_M1N.sum(2, keepdim=True)
-    of_labels_MCN = (torch.arange(3)[:, None] == labels_MN[:, None]) * weights_M1N
+    minus_labels_MCN = (torch.arange(3)[:, None] == labels_MN[:, None]) * -weights_M1N
+    x_MNE = F.pad(x_ND, (0, 1), value=1).expand(2, -1, -1)
     assert net.flat.grad is not None
+    found = torch.full_like(net.flat.grad, 9)
+    gradient = Gradient(net, found, len(x_ND))
     for _ in range(2):
-        gradient = net.gradient(F.pad(x_ND, (0, 1), value=1).T, weights_M1N, of_labels_MCN)
-        torch.testing.assert_close(gradient, net.flat.grad)
+        gradient(x_MNE.mT, x_MNE, weights_M1N, minus_labels_MCN)
+        torch.testing.assert_close(found, net.flat.grad)
 
 
 def test_it_starts_as_linear_layers_do() -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from pydantic import Field
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
+from simssl.blocks.mixture import fit_mixture
 from simssl.blocks.targets import class_targets, labelled_targets
-
-REGULARISATION = 1e-6
-"""Added to the diagonal of the covariances, in units of the mean variance of the features. scikit-learn's number."""
 
 
 class Gmm(Evaluator):
@@ -57,13 +53,15 @@ class Gmm(Evaluator):
         assert subject.data.test is not None
         targets = subject.data.test.targets
         names = class_targets(targets, self.params.targets)
-        train_ND, test_ND = (self._features(subject, split) for split in ("train", "test"))
+        train_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
         classes = {name: len(targets[name].classes or ()) for name in names}
-        mixtures = {C: self._mixture(train_ND, C, subject.generator) for C in dict.fromkeys(classes.values())}
-        components = {C: mixture.predict(test_ND) for C, mixture in mixtures.items()}
+        mixtures = {
+            C: fit_mixture(train_ND, C, self.params.starts, subject.generator) for C in dict.fromkeys(classes.values())
+        }
+        components = {C: mixture.predict(test_ND).cpu().numpy() for C, mixture in mixtures.items()}
         metrics = {}
         for name, C in classes.items():
-            found = {"iterations": int(mixtures[C].n_iter_), "converged": bool(mixtures[C].converged_)}
+            found = {"iterations": mixtures[C].iterations, "converged": mixtures[C].converged}
             for score, value in _scores(components[C], targets[name].values.numpy(), C).items():
                 metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", {"found": found})
         return Result(metrics, protocol=self._protocol())
@@ -78,36 +76,6 @@ class Gmm(Evaluator):
             "assignment": "one, of components to classes, that is best on the labels of test (Hungarian method)",
             "selected_on": "nothing",
         }
-
-    def _features(self, subject: Subject, split: str) -> np.ndarray:
-        features_ND: np.ndarray = subject.features(split, self.params.layer).double().cpu().numpy()
-        return features_ND
-
-    def _mixture(self, x_ND: np.ndarray, components: int, generator: torch.Generator) -> Any:
-        """The likeliest of all starts. Constant features have a mixture too, of one component that takes them all."""
-        from joblib import Parallel, delayed
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-        from threadpoolctl import threadpool_limits
-
-        seeds = torch.randint(2**31, (self.params.starts,), generator=generator, device=generator.device).tolist()
-        regularisation = REGULARISATION * (x_ND.var(0).mean() or 1)
-        starts = [
-            GaussianMixture(components, covariance_type="full", reg_covar=regularisation, random_state=seed)
-            for seed in seeds
-        ]
-        # outside of the threads, which would undo each other's
-        with warnings.catch_warnings(), threadpool_limits(1, "blas"):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol says whether it did
-            fits = Parallel(torch.get_num_threads(), prefer="threads")(delayed(_fit)(start, x_ND) for start in starts)
-        return max(fits, key=lambda mixture: mixture.lower_bound_)
-
-
-def _fit(mixture: Any, x_ND: np.ndarray) -> Any:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "openmp"):
-        return mixture.fit(x_ND)
 
 
 def _scores(component_N: np.ndarray, label_N: np.ndarray, classes: int) -> dict[str, float]:
