@@ -127,15 +127,15 @@ class _Epoch:
         self._shuffled = self._x_NE.clone(), x_ND.new_empty(M, 1, N), x_ND.new_empty(M, C, N)
         weights = network.flat.data
         gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
-        self._taken, self._one = weights.new_zeros(()), weights.new_ones(())
-        self._adam: Any = ([weights], [gradient], [mean], [square], [], [self._taken])
-        self._settings: Any = {"lr": lr, **ADAM}
+        self._adam: Any = partial(torch._fused_adam_, [weights], [gradient], [mean], [square], [], lr=lr, **ADAM)
         parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
         gradients = {B: Gradient(network, gradient, B) for B in {min(batch, N), N % batch or batch}}
-        self._steps = [
+        differentiate = [
             partial(gradients[len(x_BE)], x_BE.T.expand(M, -1, -1), x_BE.expand(M, -1, -1), *others)
             for x_BE, *others in zip(*parts, strict=True)
         ]
+        self._number_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
+        self._steps = list(zip(differentiate, ([number] for number in self._number_S), strict=True))
 
     def shuffle(self, order_N: Tensor) -> None:
         x_NE, weights_M1N, minus_labels_MCN = self._shuffled
@@ -147,10 +147,10 @@ class _Epoch:
         torch.mul(self._number_C1 == labels_MN[:, None], weights_M1N, out=minus_labels_MCN).neg_()
 
     def __call__(self) -> None:
-        for gradient in self._steps:
-            gradient()
-            self._taken += self._one
-            torch._fused_adam_(*self._adam, **self._settings)
+        for differentiate, number in self._steps:
+            differentiate()
+            self._adam(number)
+        self._number_S += len(self._steps)
 
 
 @torch.no_grad()
