@@ -57,7 +57,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["experiment.md", "parameters.md", "api.md"])
+@pytest.mark.parametrize("name", ["experiment.md", "parameters.md", "api.md", "blocks.md"])
 def test_what_is_made_from_the_code_is_up_to_date(name: str, reference: ModuleType) -> None:
     assert (DOCS / name).read_text() == reference.pages()[DOCS / name], "run: python docs/reference.py"
 

@@ -23,7 +23,7 @@ ADAM: dict[str, Any] = {
     "amsgrad": False,
     "maximize": False,
 }
-"""torch.optim's defaults. The step is its kernel, called without what it does around it, ten times as long."""
+"""torch.optim's defaults. The step is its kernel alone: what `torch.optim` does around it takes longer."""
 
 
 class ParallelClassifiers(nn.Module):
@@ -47,12 +47,13 @@ class ParallelClassifiers(nn.Module):
         self.flat = nn.Parameter(torch.cat([layer.detach().flatten() for layer in layers]))
 
     def layers_in(self, flat: Tensor) -> list[Tensor]:
-        """The views (M, O, I + 1) that are a layer each, in a vector as long as `flat`."""
+        """Each layer (M, O, I + 1), a view of `flat` or of a vector laid out as it is."""
         parts = flat.split([shape.numel() for shape in self._shapes])
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     @property
     def layers(self) -> list[Tensor]:
+        """Each (M, O, I + 1), a view of `flat`."""
         return self.layers_in(self.flat)
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -63,11 +64,12 @@ class ParallelClassifiers(nn.Module):
 
 
 class _Hidden(NamedTuple):
-    """A hidden layer, and the tensors of B images that it is written into; with the views of them that a step needs."""
+    """A hidden layer, the tensors of B images that it is written into, and the views of them that a step needs."""
 
     layer_MOI: Tensor
     after_MOP: Tensor
     """The weights of the layer that comes after it, transposed."""
+    linear_MOB: Tensor
     output_MOB: Tensor
     output_and_ones: Tensor
     """(M, O + 1, B)."""
@@ -80,44 +82,46 @@ class _Hidden(NamedTuple):
     def of(cls, layer: Tensor, after: Tensor, B: int) -> _Hidden:
         M, width, _ = layer.shape
         output = layer.new_ones(M, width + 1, B)
-        slope_MOB, gradient_MOB = layer.new_empty(2, M, width, B)
-        return cls(layer, after[:, :, :-1].mT, output[:, :-1], output, output.mT, slope_MOB, gradient_MOB)
+        linear_MOB, slope_MOB, gradient_MOB = layer.new_empty(3, M, width, B)
+        return cls(layer, after[:, :, :-1].mT, linear_MOB, output[:, :-1], output, output.mT, slope_MOB, gradient_MOB)
 
 
-class Gradient:
-    """That of the weighted sum of the cross entropies over problems and images, written into a vector like `flat`.
+class _Gradient:
+    """The gradient of the weighted sum of the cross entropies over problems and images, written into a vector.
 
     Written out, since autograd takes most of the time of a step of so small a network; on views that are made once,
     for batches of B images, since a view takes as long as a product; and with the images last, since a softmax over a
-    short last axis is slow.
+    short last axis is slow. Products are written into tensors without gaps, since those
+    of all problems are one product only then.
     """
 
-    def __init__(self, network: ParallelClassifiers, gradient: Tensor, B: int) -> None:
-        layers, self._of_layers = network.layers_in(network.flat.data), network.layers_in(gradient)
+    def __init__(self, network: ParallelClassifiers, into: Tensor, B: int) -> None:
+        layers, self._of_layers = network.layers_in(network.flat.data), network.layers_in(into)
         self._hidden = [_Hidden.of(layer, after, B) for layer, after in itertools.pairwise(layers)]
-        self._last = layers[-1]
+        self._last, self._zero = layers[-1], into.new_zeros(())
         M, C, _ = self._last.shape
-        self._logits_MCB, self._softmax_MCB, self._gradient_MCB = gradient.new_empty(3, M, C, B)
+        self._logits_MCB, self._softmax_MCB, self._of_logits_MCB = into.new_empty(3, M, C, B)
 
     def __call__(self, x_MEB: Tensor, x_MBE: Tensor, weights_M1B: Tensor, minus_labels_MCB: Tensor) -> None:
         """The inputs come with their row of ones (E = D + 1), and transposed once more; the labels as minus the
         weights at the classes' places, and zeros elsewhere."""
-        x = x_MEB
+        input_MIB = x_MEB
         for hidden in self._hidden:
-            torch.bmm(hidden.layer_MOI, x, out=hidden.output_MOB).relu_()
-            x = hidden.output_and_ones
-        torch.bmm(self._last, x, out=self._logits_MCB)
+            torch.bmm(hidden.layer_MOI, input_MIB, out=hidden.linear_MOB)
+            torch.maximum(hidden.linear_MOB, self._zero, out=hidden.output_MOB)
+            input_MIB = hidden.output_and_ones
+        torch.bmm(self._last, input_MIB, out=self._logits_MCB)
         torch.softmax(self._logits_MCB, 1, out=self._softmax_MCB)
-        gradient = torch.addcmul(minus_labels_MCB, self._softmax_MCB, weights_M1B, out=self._gradient_MCB)
+        gradient_MOB = torch.addcmul(minus_labels_MCB, self._softmax_MCB, weights_M1B, out=self._of_logits_MCB)
         for hidden, of_layer in zip(reversed(self._hidden), reversed(self._of_layers), strict=False):
-            torch.bmm(gradient, hidden.transposed, out=of_layer)
+            torch.bmm(gradient_MOB, hidden.transposed, out=of_layer)
             slope_MOB = torch.sign(hidden.output_MOB, out=hidden.slope_MOB)
-            gradient = torch.bmm(hidden.after_MOP, gradient, out=hidden.gradient_MOB).mul_(slope_MOB)
-        torch.bmm(gradient, x_MBE, out=self._of_layers[0])
+            gradient_MOB = torch.bmm(hidden.after_MOP, gradient_MOB, out=hidden.gradient_MOB).mul_(slope_MOB)
+        torch.bmm(gradient_MOB, x_MBE, out=self._of_layers[0])
 
 
 class _Epoch:
-    """The steps of an epoch, on tensors that stay where they are; only the order of the images is another each time."""
+    """The steps of an epoch, on tensors that stay where they are; their number and the order of the images go on."""
 
     def __init__(self, network: ParallelClassifiers, x_ND: Tensor, labels_MN: Tensor, batch: int, lr: float) -> None:
         self._labels_MN, self._batch = labels_MN, batch
@@ -129,13 +133,13 @@ class _Epoch:
         gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
         self._adam: Any = partial(torch._fused_adam_, [weights], [gradient], [mean], [square], [], lr=lr, **ADAM)
         parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
-        gradients = {B: Gradient(network, gradient, B) for B in {min(batch, N), N % batch or batch}}
+        gradients = {B: _Gradient(network, gradient, B) for B in {min(batch, N), N % batch or batch}}
         differentiate = [
             partial(gradients[len(x_BE)], x_BE.T.expand(M, -1, -1), x_BE.expand(M, -1, -1), *others)
             for x_BE, *others in zip(*parts, strict=True)
         ]
-        self._number_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
-        self._steps = list(zip(differentiate, ([number] for number in self._number_S), strict=True))
+        self._step_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
+        self._steps = list(zip(differentiate, ([number] for number in self._step_S), strict=True))
 
     def shuffle(self, order_N: Tensor) -> None:
         x_NE, weights_M1N, minus_labels_MCN = self._shuffled
@@ -150,7 +154,7 @@ class _Epoch:
         for differentiate, number in self._steps:
             differentiate()
             self._adam(number)
-        self._number_S += len(self._steps)
+        self._step_S += len(self._steps)
 
 
 @torch.no_grad()

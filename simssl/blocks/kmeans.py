@@ -40,21 +40,31 @@ def plus_plus(x_ND: Tensor, k: int, generator: torch.Generator) -> Tensor:
 
 def nearest_centre(x_ND: Tensor, centres_KD: Tensor) -> Tensor:
     """The index (N,) of the nearest centre of each row: that of the least |c|^2 - 2 c x."""
-    square_K1 = centres_KD.square().sum(1, keepdim=True)
-    blocks = (torch.addmm(square_K1, centres_KD, x_BD.T, alpha=-2) for x_BD in x_ND.split(BLOCK))
-    return torch.cat([scores_KB.min(0).indices for scores_KB in blocks])
+    with torch.autocast(x_ND.device.type, enabled=False):
+        square_K1 = centres_KD.square().sum(1, keepdim=True)
+        blocks = (torch.addmm(square_K1, centres_KD, x_BD.T, alpha=-2) for x_BD in x_ND.split(BLOCK))
+        return torch.cat([scores_KB.min(0).indices for scores_KB in blocks])
 
 
 def _means(x_ND: Tensor, cluster_N: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The mean (k, D) of the rows of each cluster (0 if it has none), and their number (k,)."""
-    sum_KD, count_K = x_ND.new_zeros(k, x_ND.shape[1]), x_ND.new_zeros(k)
-    sum_KD.index_add_(0, cluster_N, x_ND)
-    count_K.index_add_(0, cluster_N, torch.ones_like(x_ND[:, 0]))
+    """The mean (k, D) of the rows of each cluster (0 if it has none), and their number (k,).
+
+    By products, since what adds rows to where an index says is slow on a CPU, and in another order each time on a GPU.
+    """
+    number_K1, sum_KD = torch.arange(k, device=x_ND.device)[:, None], x_ND.new_zeros(k, x_ND.shape[1])
+    count_K = torch.zeros_like(number_K1[:, 0])
+    with torch.autocast(x_ND.device.type, enabled=False):
+        for x_BD, cluster_B in zip(x_ND.split(BLOCK), cluster_N.split(BLOCK), strict=True):
+            belongs_KB = cluster_B == number_K1
+            sum_KD.addmm_(belongs_KB.to(x_BD), x_BD)
+            count_K += belongs_KB.sum(1)
     return sum_KD / count_K.clamp(min=1)[:, None], count_K
 
 
 def _refill(centres_KD: Tensor, count_K: Tensor, generator: torch.Generator) -> Tensor:
     """Centres without rows become neighbours of others'."""
-    donor_K = torch.multinomial(count_K, len(count_K), replacement=True, generator=generator)
+    end_K, device = count_K.cumsum(0), count_K.device
+    row_K = torch.randint(int(end_K[-1]), count_K.shape, generator=generator, device=device)
+    donor_K = torch.searchsorted(end_K, row_K, right=True)
     noise_KD = torch.empty_like(centres_KD).normal_(generator=generator)
     return torch.where((count_K > 0)[:, None], centres_KD, centres_KD[donor_K] + 1e-4 * noise_KD)

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simssl.blocks import classifiers
-from simssl.blocks.classifiers import Gradient, ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.classifiers import ParallelClassifiers, accuracies, train_classifiers
 from simssl.blocks.probes import train_epochs
 from simssl.testing.recording import Recorder
 
@@ -51,7 +51,7 @@ def test_the_gradient_is_autograds(hidden: tuple[int, ...]) -> None:
     x_MNE = F.pad(x_ND, (0, 1), value=1).expand(2, -1, -1)
     assert net.flat.grad is not None
     found = torch.full_like(net.flat.grad, 9)
-    gradient = Gradient(net, found, len(x_ND))
+    gradient = classifiers._Gradient(net, found, len(x_ND))
     for _ in range(2):
         gradient(x_MNE.mT, x_MNE, weights_M1N, minus_labels_MCN)
         torch.testing.assert_close(found, net.flat.grad)
@@ -100,12 +100,14 @@ def test_epochs_that_are_replayed_are_those_that_are_done(monkeypatch: pytest.Mo
         assert torch.equal(one, two)
 
 
-@pytest.mark.parametrize("hidden", [(), (5,)])
-def test_training_is_train_epochs_on_the_cross_entropies(hidden: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("batch", [16, 60, 100])
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 6)])
+def test_training_is_train_epochs_on_the_cross_entropies(hidden: tuple[int, ...], batch: int) -> None:
+    """Of 60 images: in steps of which the last is smaller, and in one."""
     x_ND, labels_MN, classes = problems()
     nets = network(hidden, classes), network(hidden, classes)
     loss = lambda logits, index: mean_cross_entropies(logits, labels_MN[:, index])
-    settings = [{"epochs": 4, "batch": 16, "lr": 1e-2, "generator": torch.Generator().manual_seed(5)} for _ in nets]
+    settings = [{"epochs": 4, "batch": batch, "lr": 1e-2, "generator": torch.Generator().manual_seed(5)} for _ in nets]
     assert list(train_classifiers(nets[0], x_ND, labels_MN, **settings[0])) == [1, 2, 3, 4]
     list(train_epochs(nets[1], x_ND, loss, **settings[1]))
     torch.testing.assert_close(nets[0](x_ND), nets[1](x_ND))

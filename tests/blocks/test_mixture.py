@@ -9,17 +9,34 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from simssl.blocks import mixture as module
+from simssl.blocks.kmeans import kmeans
 from simssl.blocks.mixture import REGULARISATION, Mixture, fit_mixture
 
 K = 4
 
 
 def clouds(N: int = 700, D: int = 3) -> Tensor:
-    """Far from the origin, they overlap, and each has a shape of its own."""
+    """They overlap, and each has a shape of its own."""
     generator = torch.Generator().manual_seed(0)
     centres, shapes = 3 * torch.randn(K, D, generator=generator), torch.randn(K, D, D, generator=generator)
     label_N = torch.randint(K, (N,), generator=generator)
-    return 50 + centres[label_N] + (torch.randn(N, 1, D, generator=generator) @ shapes[label_N])[:, 0]
+    return (centres[label_N] + (torch.randn(N, 1, D, generator=generator) @ shapes[label_N])[:, 0]).double()
+
+
+def outlier(x_ND: Tensor) -> Tensor:
+    x_ND[0] = 1e4
+    return x_ND
+
+
+HARD = {
+    "far away": lambda: 1e5 + clouds(),
+    "many columns": lambda: clouds(400, 24),
+    "more columns than rows": lambda: clouds(30, 40),
+    "columns of zeros": lambda: torch.cat((clouds(), torch.zeros(700, 3)), 1),
+    "columns that follow from others": lambda: clouds() @ torch.randn(3, 8).double(),
+    "scales": lambda: clouds() * torch.tensor([1e-6, 1, 1e3]).double(),
+    "an outlier": lambda: outlier(clouds()),
+}
 
 
 def clusterings(x_ND: Tensor, starts: int) -> list[Tensor]:
@@ -36,7 +53,7 @@ def fit_from(clusters: list[Tensor], x_ND: Tensor, monkeypatch: pytest.MonkeyPat
 
 def reference(cluster_N: Tensor, x_ND: Tensor) -> GaussianMixture:
     """scikit-learn's, from the weights, means and covariances of these clusters."""
-    x, cluster = x_ND.double().numpy(), cluster_N.numpy()
+    x, cluster = x_ND.numpy(), cluster_N.numpy()
     regularisation = REGULARISATION * x.var(0).mean()
     parts = [x[cluster == k] for k in range(K)]
     covariances = [np.cov(part.T, bias=True) + regularisation * np.eye(x.shape[1]) for part in parts]
@@ -52,7 +69,7 @@ def reference(cluster_N: Tensor, x_ND: Tensor) -> GaussianMixture:
 @pytest.mark.parametrize("rows", [1, 100, 10_000])
 def test_em_is_scikit_learns(rows: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one clustering, and from the best of several, in blocks of rows and all at once."""
-    monkeypatch.setattr(module, "BLOCK", 1)
+    monkeypatch.setattr(module, "CACHED", 1)
     monkeypatch.setattr(module, "LEAST", rows)
     monkeypatch.setattr(module, "TOGETHER", together)
     x_ND = clouds(300 if rows == 1 else 700)
@@ -61,10 +78,20 @@ def test_em_is_scikit_learns(rows: int, together: int, monkeypatch: pytest.Monke
     assert len({round(fitted.lower_bound_, 3) for fitted in references}) > 1, "the starts end alike"
     best = max(references, key=lambda fitted: fitted.lower_bound_)
     for expected, given in ((references[0], clusters[:1]), (best, clusters)):
-        found = fit_from(given, x_ND, monkeypatch)
-        assert found.log_likelihood == pytest.approx(expected.lower_bound_, abs=1e-6)
-        assert (found.iterations, found.converged) == (expected.n_iter_, expected.converged_)
-        assert found.predict(x_ND).tolist() == expected.predict(x_ND.double().numpy()).tolist()
+        same(fit_from(given, x_ND, monkeypatch), expected, x_ND)
+
+
+@pytest.mark.parametrize("rows", HARD)
+def test_it_is_scikit_learns_on_rows_that_are_hard(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x_ND = HARD[rows]()
+    (cluster_N,) = clusterings(x_ND, 1)
+    same(fit_from([cluster_N], x_ND, monkeypatch), reference(cluster_N, x_ND), x_ND)
+
+
+def same(found: Mixture, expected: GaussianMixture, x_ND: Tensor) -> None:
+    assert found.log_likelihood == pytest.approx(expected.lower_bound_, abs=1e-6)
+    assert (found.iterations, found.converged) == (expected.n_iter_, expected.converged_)
+    assert found.predict(x_ND).tolist() == expected.predict(x_ND.numpy()).tolist()
 
 
 def test_it_says_when_it_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,15 +100,27 @@ def test_it_says_when_it_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> N
     assert (found.iterations, found.converged) == (2, False)
 
 
-def test_the_starts_are_k_means_and_all_chance_is_the_generators() -> None:
+def test_it_starts_from_k_means(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one iteration its likelihood is that of the Gaussians of the clusters, which are of the best of starts."""
+    monkeypatch.setattr(module, "ITERATIONS", 1)
+    x_ND = clouds()
+    standard_ND = (x_ND - x_ND.mean(0)) / (x_ND - x_ND.mean(0)).square().mean().sqrt()
+    generator = torch.Generator().manual_seed(0)
+    clusters = [kmeans(standard_ND.float(), K, generator)[0] for _ in range(3)]
+    expected = [fit_from([cluster_N], x_ND, monkeypatch).log_likelihood for cluster_N in clusters]
+    monkeypatch.setattr(module, "kmeans", kmeans)
+    found = fit_mixture(x_ND, K, 3, torch.Generator().manual_seed(0))
+    assert found.log_likelihood == pytest.approx(max(expected), abs=1e-9)
+    assert found.log_likelihood > fit_from(clusterings(x_ND, 1), x_ND, monkeypatch).log_likelihood
+
+
+def test_all_chance_is_the_generators() -> None:
     x_ND = clouds()
     before = torch.get_rng_state()
     found = [fit_mixture(x_ND, K, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(before, torch.get_rng_state())
     assert torch.equal(found[0].coefficients_KQ, found[1].coefficients_KQ)
     assert not torch.equal(found[0].coefficients_KQ, found[2].coefficients_KQ)
-    expected = GaussianMixture(K, n_init=5, random_state=0).fit(x_ND.double().numpy())
-    assert found[0].log_likelihood == pytest.approx(expected.lower_bound_, abs=0.01)
 
 
 def test_fewer_distinct_rows_than_components() -> None:

@@ -347,7 +347,7 @@ def test_cuda_trains_and_measures_the_same_twice(
     objective: str, simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:
     evaluators = [{"name": n} for n in ("knn", "style_probe", "reconstruction")]
-    evaluators += [{"name": n, "epochs": 3} for n in ("mlp_probe", "linear_probe")]
+    evaluators += [{"name": n, "epochs": 3} for n in ("mlp_probe", "linear_probe")] + [{"name": "gmm", "starts": 3}]
     training = {"views": 3000, "batch_views": 60, "deterministic": True}
     file = small(objective={"name": objective}, evaluators=evaluators, training=training)
     texts = []
