@@ -21,7 +21,7 @@ REGULARISATION = 1e-6
 ITERATIONS, TOLERANCE = 100, 1e-3
 """At most so many, until the mean log likelihood changes by less (in nats). scikit-learn's numbers."""
 
-CACHED, LAUNCHED, LEAST = 2**19, 2**26, 32
+CACHED, LAUNCHED, LEAST = 2**19, 2**26, 256
 """Numbers in the statistics or the densities of a block of rows, on a CPU and elsewhere; and the rows that it has in
 any case."""
 
