@@ -7,8 +7,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 import torch
 from click.testing import Result
 from PIL import Image
+from processes import Process
 
 from simssl.api import Data, Split
 from simssl.registry import Registry
@@ -757,14 +756,13 @@ def test_a_signal_while_images_are_decoded_leaves_nothing(
     Image.fromarray(noise).save(tmp_path / "noise.png", compress_level=1)
     for i in range(400):
         os.link(tmp_path / "noise.png", tmp_path / f"data/photos/{i}.png")
-    command = [sys.executable, "-m", "simssl", "run", small(**PHOTO_RUN)]
-    started = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    started = Process(tmp_path, "run", small(**PHOTO_RUN))
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("data/simssl-cache/*.part")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    started.send_signal(signum)
-    _, error = started.communicate(timeout=60)
-    assert started.returncode == code, error
+    os.kill(started.pid, signum)
+    returned, error = started.finish()
+    assert returned == code, error
     assert "interrupted" in error
     assert not list(tmp_path.glob("data/simssl-cache/*"))
 

@@ -71,7 +71,7 @@ def test_a_narrow_terminal_shows_bar_share_and_eta(small: Callable[..., Path]) -
     import sys
     import termios
 
-    training = {"views": 60_000, "batch_views": 60, "log_every": 20}
+    training = {"views": 12_000, "batch_views": 60, "log_every": 20}
     file = small(trackers=[{"name": "console"}], training=training)
     main, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))

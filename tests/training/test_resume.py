@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import Result
+from processes import Process
 
 KILLER = """
     import os, signal
@@ -52,21 +50,10 @@ LONG = {"views": 4800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 
 
 
 @pytest.fixture
-def process(tmp_path: Path, package: Callable[..., Path]) -> Callable[..., subprocess.Popen[str]]:
+def process(tmp_path: Path, package: Callable[..., Path]) -> Callable[..., Process]:
     """Starts `simssl run` as a process of its own, with the killer installed."""
-    site = package("killer-dist", "killer_tracker", KILLER, tracker="killer")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
-
-    def start(*words: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "simssl", "run", *map(str, words)]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-
-    return start
-
-
-def finish(started: subprocess.Popen[str]) -> tuple[int, str]:
-    _, error = started.communicate(timeout=120)
-    return started.returncode, error
+    package("killer-dist", "killer_tracker", KILLER, tracker="killer")
+    return lambda *words: Process(tmp_path, "run", *words)
 
 
 def the_run(folder: Path) -> Path:
@@ -90,11 +77,11 @@ def uninterrupted(simssl: Callable[..., Result], small: Callable[..., Path], tmp
     return the_run(tmp_path / "whole")
 
 
-EVALUATORS = [{"name": "knn"}, {"name": "style_probe"}, {"name": "reconstruction"}]
+EVALUATORS = [{"name": "knn"}, {"name": "style_probe", "images": 100}, {"name": "reconstruction"}]
 
 
 def test_killed_at_several_moments(
-    uninterrupted: Path, process: Callable[..., subprocess.Popen[str]], small: Callable[..., Path], tmp_path: Path
+    uninterrupted: Path, process: Callable[..., Process], small: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Before the first checkpoint, inside the first epoch and the second, after training, between evaluators."""
     moments: list[dict[str, object]] = [
@@ -107,15 +94,15 @@ def test_killed_at_several_moments(
     ]
     for moment in moments:
         killer = [{"name": "killer", **moment}]
-        code, _ = finish(process(small(training=LONG, evaluators=EVALUATORS, trackers=killer), "--runs", "killed"))
+        code, _ = process(small(training=LONG, evaluators=EVALUATORS, trackers=killer), "--runs", "killed").finish()
         assert code == -signal.SIGKILL, moment
-    code, error = finish(process(small(training=LONG, evaluators=EVALUATORS), "--runs", "killed"))
+    code, error = process(small(training=LONG, evaluators=EVALUATORS), "--runs", "killed").finish()
     assert code == 0, error
     assert_same_run(the_run(tmp_path / "killed"), uninterrupted)
 
 
 def test_killed_from_outside_at_any_moment(
-    uninterrupted: Path, process: Callable[..., subprocess.Popen[str]], small: Callable[..., Path], tmp_path: Path
+    uninterrupted: Path, process: Callable[..., Process], small: Callable[..., Path], tmp_path: Path
 ) -> None:
     file = small(training=LONG, evaluators=EVALUATORS)
     for wait in (0.0, 0.02, 0.1):
@@ -125,8 +112,8 @@ def test_killed_from_outside_at_any_moment(
             time.sleep(0.005)
         time.sleep(wait)
         started.kill()
-        finish(started)
-    code, error = finish(process(file, "--runs", "killed"))
+        started.finish()
+    code, error = process(file, "--runs", "killed").finish()
     assert code == 0, error
     assert_same_run(the_run(tmp_path / "killed"), uninterrupted)
 
@@ -136,7 +123,7 @@ def test_a_signal_saves_the_state_first(
     signum: signal.Signals,
     code: int,
     uninterrupted: Path,
-    process: Callable[..., subprocess.Popen[str]],
+    process: Callable[..., Process],
     small: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
@@ -144,26 +131,26 @@ def test_a_signal_saves_the_state_first(
     file = small(
         training=training, evaluators=EVALUATORS, trackers=[{"name": "killer", "step": 40, "signum": int(signum)}]
     )
-    returned, error = finish(process(file, "--runs", "stopped"))
+    returned, error = process(file, "--runs", "stopped").finish()
     assert returned == code, error
     assert "is saved after step 40" in error
     assert "the same command (without --fresh) goes on" in error
-    code, error = finish(process(small(training=training, evaluators=EVALUATORS), "--runs", "stopped"))
+    code, error = process(small(training=training, evaluators=EVALUATORS), "--runs", "stopped").finish()
     assert code == 0, error
     assert_same_run(the_run(tmp_path / "stopped"), uninterrupted)
 
 
 def test_a_second_process_is_told_who_holds_the_run(
-    process: Callable[..., subprocess.Popen[str]], small: Callable[..., Path], tmp_path: Path
+    process: Callable[..., Process], small: Callable[..., Path], tmp_path: Path
 ) -> None:
     file = small(training={**LONG, "views": 6_000_000})
     first = process(file, "--runs", "held")
     deadline = time.monotonic() + 60
     while not list((tmp_path / "held").rglob("checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    code, error = finish(process(file, "--runs", "held"))
+    code, error = process(file, "--runs", "held").finish()
     first.kill()
-    finish(first)
+    first.finish()
     assert code == 1
     assert f"is held by process {first.pid} on " in error
 
