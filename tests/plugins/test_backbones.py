@@ -242,7 +242,8 @@ def test_a_run_of_it_is_resumed_and_measured(
     before = (run / "metrics.json").read_text()
     for features in (run / "features").iterdir():
         features.unlink()
-    result = simssl("evaluate", run)
+    result = simssl("evaluate", run, "-e", "{name: style_probe, images: 20, views: 2}", "-e", "reconstruction")
     assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("is measured again") == 2
     assert (run / "metrics.json").read_text() == before
     assert math.isfinite(float(before.split('"reconstruction/mse": {')[1].split('"value": ')[1].split(",")[0]))
