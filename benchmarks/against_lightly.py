@@ -34,7 +34,7 @@ from simssl.training.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}
-SIDES, PRECISIONS = ("lightly", "simssl"), ("float32", "tf32", "bfloat16")
+SIDES = ("lightly", "simssl")
 SGD = {"lr": 0.06, "momentum": 0.9, "weight_decay": 5e-4}
 
 Steps = Callable[[int], int]
@@ -103,7 +103,9 @@ def in_a_process(*arguments: str) -> dict[str, float]:
 @click.command()
 @click.option("--method", "methods", multiple=True, type=click.Choice(tuple(HEADS)), help="One or more; else all.")
 @click.option("--batch", default=128, show_default=True, help="Images in a step.")
-@click.option("--precision", default="float32", show_default=True, type=click.Choice(PRECISIONS), help="Of both sides.")
+@click.option(
+    "--precision", default="float32", show_default=True, type=click.Choice(machine.PRECISIONS), help="Of both sides."
+)
 @click.option("--steps", default=100 if torch.cuda.is_available() else 4, show_default=True, help="Timed at once.")
 @click.option("--rounds", default=3, show_default=True, help="Measurements of each side.")
 @click.option("--only", type=click.Choice(SIDES), hidden=True)

@@ -7,16 +7,21 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from simssl.experiment.settings import Training
 from simssl.training.assemble import choose_device
 from simssl.training.precision import computed_in, multiplies_bfloat16
 
+PRECISIONS: tuple[str, ...] = get_args(Training.model_fields["precision"].annotation)
+"""That a training step can have."""
+
 
 def precisions() -> list[str]:
-    """Those of a training step that the GPU has, or the CPU if there is none."""
-    return [p for p in ("float32", "tf32", "bfloat16") if computed_in(p, choose_device("auto")) == p]
+    """Those that the GPU has, or the CPU if there is none."""
+    return [p for p in PRECISIONS if computed_in(p, choose_device("auto")) == p]
 
 
 def about(*packages: str) -> str:

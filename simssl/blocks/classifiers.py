@@ -91,8 +91,8 @@ class _Gradient:
 
     Written out, since autograd takes most of the time of a step of so small a network; on views that are made once,
     for batches of B images, since a view takes as long as a product; and with the images last, since a softmax over a
-    short last axis is slow. Products are written into tensors without gaps, since those
-    of all problems are one product only then.
+    short last axis is slow. Products are written into tensors without gaps, since those of all problems are one product
+    only then.
     """
 
     def __init__(self, network: ParallelClassifiers, into: Tensor, B: int) -> None:
@@ -132,11 +132,12 @@ class _Epoch:
         weights = network.flat.data
         gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
         self._adam: Any = partial(torch._fused_adam_, [weights], [gradient], [mean], [square], [], lr=lr, **ADAM)
-        parts = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
-        gradients = {B: _Gradient(network, gradient, B) for B in {min(batch, N), N % batch or batch}}
+        split = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
+        batches = list(zip(*split, strict=True))
+        gradients = {B: _Gradient(network, gradient, B) for B in {len(x_BE) for x_BE, *_ in batches}}
         differentiate = [
             partial(gradients[len(x_BE)], x_BE.T.expand(M, -1, -1), x_BE.expand(M, -1, -1), *others)
-            for x_BE, *others in zip(*parts, strict=True)
+            for x_BE, *others in batches
         ]
         self._step_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
         self._steps = list(zip(differentiate, ([number] for number in self._step_S), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -242,7 +243,7 @@ def test_a_run_of_it_is_resumed_and_measured(
     before = (run / "metrics.json").read_text()
     for features in (run / "features").iterdir():
         features.unlink()
-    result = simssl("evaluate", run, "-e", "{name: style_probe, images: 20, views: 2}", "-e", "reconstruction")
+    result = simssl("evaluate", run, "-e", json.dumps(FEW[0]), "-e", "reconstruction")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("is measured again") == 2
     assert (run / "metrics.json").read_text() == before
