@@ -26,10 +26,10 @@ from pathlib import Path
 import click
 import machine
 import torch
-from random_images import assembly_of, steps_of
+from random_images import run_of, steps_of
 
-from simssl.registry import Registry
-from simssl.training.assemble import choose_device
+from simssl.plugin.registry import Registry
+from simssl.training.build import choose_device
 from simssl.training.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
@@ -49,7 +49,7 @@ def simssl_side(method: str, batch: int, precision: str, device: torch.device) -
         f"training.batch_views={2 * batch}",
         f"training.precision={precision}",
     )
-    return steps_of(assembly_of("cifar10_content.yaml", (IMAGES, *SHAPE), settings, device))
+    return steps_of(run_of("cifar10_content.yaml", (IMAGES, *SHAPE), settings, device))
 
 
 def lightly_side(method: str, batch: int, precision: str, device: torch.device) -> Steps:

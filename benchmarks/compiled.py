@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import machine
 import torch
-from random_images import assembly_of
+from random_images import run_of
 
-from simssl.training.assemble import Assembly, choose_device
+from simssl.training.build import BuiltRun, choose_device
 from simssl.training.precision import networks_in, step_in
 
 ROUNDS, STEPS = 5, 10
@@ -25,18 +25,18 @@ CASES = (
 )
 
 
-def way(assembly: Assembly, compiled: bool) -> Callable[[], object]:
+def way(built: BuiltRun, compiled: bool) -> Callable[[], object]:
     """Forwards and backwards, always of the same views."""
-    objective, precision = assembly.objective.train(), assembly.experiment.training.precision
-    images = assembly.data.train.images[: assembly.images_per_step].to(assembly.device)
-    x_BJCHW = assembly.views.batch(images, objective.views, assembly.generator)
-    index_B = torch.arange(len(images), device=assembly.device)
+    objective, precision = built.objective.train(), built.experiment.training.precision
+    images = built.data.train.images[: built.images_per_step].to(built.device)
+    x_BJCHW = built.views.batch(images, objective.views, built.generator)
+    index_B = torch.arange(len(images), device=built.device)
     forward = torch.compile(objective) if compiled else objective
 
     def step() -> None:
         with step_in(precision):
-            with networks_in(precision, assembly.device):
-                terms = forward(x_BJCHW, index_B, assembly.generator)
+            with networks_in(precision, built.device):
+                terms = forward(x_BJCHW, index_B, built.generator)
             torch.stack(list(terms.loss.values())).sum().backward()
         objective.zero_grad(set_to_none=True)
 
@@ -62,7 +62,7 @@ def main() -> None:
                 f"training.batch_views={views}",
                 f"training.precision={precision}",
             )
-            ways = {c: way(assembly_of(file, shape, settings, device), c) for c in (False, True)}
+            ways = {c: way(run_of(file, shape, settings, device), c) for c in (False, True)}
             compiling = [seconds(call, 1) for call in ways.values()][1]
             rounds = [{c: seconds(call, STEPS) for c, call in ways.items()} for _ in range(ROUNDS)]
             eager, compiled = (statistics.median(times[c] for times in rounds) for c in ways)

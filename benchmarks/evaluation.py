@@ -20,11 +20,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 from simssl.api import Data, Split, Target
-from simssl.blocks.class_probes import ProbeParams, probe
-from simssl.blocks.mixture import fit_mixture
-from simssl.blocks.splits import selection
-from simssl.registry import Registry
-from simssl.training.assemble import choose_device
+from simssl.blocks.probes.class_probes import ProbeParams, probe
+from simssl.blocks.probes.splits import selection
+from simssl.blocks.statistics.mixture import fit_mixture
+from simssl.plugin.registry import Registry
+from simssl.training.build import choose_device
 
 ROUNDS, TRAIN, TEST, D, CLASSES, EPOCHS, STARTS = 3, 60_000, 10_000, 64, 10, 5, 4
 

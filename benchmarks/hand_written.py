@@ -13,7 +13,7 @@ from torchvision import transforms
 
 from simssl.api import Objective
 from simssl.experiment.settings import Adam, ViewSettings
-from simssl.training.assemble import Assembly
+from simssl.training.build import BuiltRun
 
 
 class Views(Dataset[tuple[Tensor, int]]):
@@ -46,11 +46,11 @@ def transform_of(views: ViewSettings, side: int) -> transforms.Compose:
     return transforms.Compose([*steps, transforms.ToTensor()])
 
 
-def hand_written(assembly: Assembly, workers: int) -> Callable[[int], int]:
-    """What trains the assembly's objective for a number of steps, and returns it; ValueError for what the loop has not:
+def hand_written(built: BuiltRun, workers: int) -> Callable[[int], int]:
+    """What trains the built's objective for a number of steps, and returns it; ValueError for what the loop has not:
     another optimiser than Adam, a teacher, a queue, clusters."""
-    objective, device, generator = assembly.objective.train(), assembly.device, assembly.generator
-    settings = assembly.experiment.training.optimizer
+    objective, device, generator = built.objective.train(), built.device, built.generator
+    settings = built.experiment.training.optimizer
     for name in ("before_epoch", "after_step", "parameter_groups"):
         if getattr(type(objective), name) is not getattr(Objective, name):
             raise ValueError(f"the hand-written loop does nothing of {type(objective).__name__}.{name}")
@@ -58,8 +58,8 @@ def hand_written(assembly: Assembly, workers: int) -> Callable[[int], int]:
         raise ValueError(f"the hand-written loop has Adam, not {settings.name}")
     optimizer = torch.optim.Adam(objective.parameters(), **settings.model_dump(exclude={"name"}))
     loader = DataLoader(
-        Views(assembly.data.train.images, len(objective.views), assembly.experiment.views),
-        assembly.images_per_step,
+        Views(built.data.train.images, len(objective.views), built.experiment.views),
+        built.images_per_step,
         shuffle=True,
         drop_last=True,
         num_workers=workers,

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from simssl.api import Data, Split
-from simssl.experiment.config import load
-from simssl.registry import Registry
-from simssl.training.assemble import Assembly, assemble
-from simssl.training.folder import RunFolder
+from simssl.experiment.config import load_experiments
+from simssl.plugin.registry import Registry
+from simssl.store.folder import RunFolder
+from simssl.training.build import BuiltRun, build_run
 from simssl.training.train import Trainer
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -20,20 +20,20 @@ ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]"
 """Of a run that is timed: nothing but its steps."""
 
 
-def assembly_of(file: str, shape: Sequence[int], settings: Sequence[str], device: torch.device) -> Assembly:
+def run_of(file: str, shape: Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:
     """The run of experiments/FILE with these settings, on images of the shape (N, C, H, W)."""
-    (cell,) = load(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
+    (cell,) = load_experiments(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
     data = Data.of(Split(torch.randint(0, 256, tuple(shape), dtype=torch.uint8)))
-    return assemble(cell, Registry(), data, device)
+    return build_run(cell, Registry(), data, device)
 
 
-def trainer_of(assembly: Assembly) -> Trainer:
-    return Trainer(assembly, RunFolder(Path(tempfile.mkdtemp())))
+def trainer_of(built: BuiltRun) -> Trainer:
+    return Trainer(built, RunFolder(Path(tempfile.mkdtemp())))
 
 
-def steps_of(assembly: Assembly) -> Callable[[int], int]:
+def steps_of(built: BuiltRun) -> Callable[[int], int]:
     """Takes at least so many training steps, and returns how many: a captured launch takes several."""
-    trainer = trainer_of(assembly)
+    trainer = trainer_of(built)
 
     def steps(count: int) -> int:
         begun = trainer.step

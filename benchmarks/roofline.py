@@ -15,10 +15,10 @@ from collections.abc import Callable
 
 import machine
 import torch
-from random_images import assembly_of, trainer_of
+from random_images import run_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from simssl.training.assemble import Assembly, choose_device
+from simssl.training.build import BuiltRun, choose_device
 from simssl.training.precision import step_in
 from simssl.training.train import Trainer
 
@@ -60,10 +60,10 @@ def bytes_a_second(device: torch.device) -> float:
     return 3 * a.nbytes / seconds(lambda: torch.add(a, b, out=a), device)
 
 
-def assembly_in(case: tuple[str, tuple[int, ...], int], precision: str, device: torch.device) -> Assembly:
+def run_in(case: tuple[str, tuple[int, ...], int], precision: str, device: torch.device) -> BuiltRun:
     file, shape, views = case
     settings = (f"training.batch_views={views}", f"training.precision={precision}")
-    return assembly_of(file, (6_000, *shape), settings, device)
+    return run_of(file, (6_000, *shape), settings, device)
 
 
 def seconds_a_step(trainer: Trainer, device: torch.device) -> float:
@@ -96,13 +96,13 @@ def main() -> None:
         done = operations_a_second(precision, device)
         print(f"{precision}: {done / 1e9:.0f} billion operations a second")
         for case in CASES:
-            needed = operations(trainer_of(assembly_in(case, precision, device)))
-            trainer = trainer_of(assembly_in(case, precision, device))
+            needed = operations(trainer_of(run_in(case, precision, device)))
+            trainer = trainer_of(run_in(case, precision, device))
             trainer.train_step()
             parameters = sum(p.numel() for p in trainer.objective.parameters())
             least = max(needed / done, BYTES * parameters / moved)
             median = seconds_a_step(trainer, device)
-            objective = trainer.assembly.experiment.objective.name
+            objective = trainer.built.experiment.objective.name
             print(
                 f"  {case[0]} {objective:8} {case[2]:5} views  {needed / 1e9:7.2f} billion operations "
                 f"{BYTES * parameters / 1e6:6.0f} MB   at least {1000 * least:8.2f} ms   "

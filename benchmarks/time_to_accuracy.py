@@ -20,13 +20,13 @@ import machine
 import torch
 from hand_written import hand_written
 
-from simssl.experiment.config import load
+from simssl.evaluation.evaluate import evaluate
+from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
-from simssl.measurement.evaluate import evaluate
-from simssl.measurement.metrics import read_metrics
-from simssl.registry import Registry
-from simssl.training.assemble import assemble, choose_device, load_data
-from simssl.training.folder import RunFolder
+from simssl.plugin.registry import Registry
+from simssl.store.folder import RunFolder
+from simssl.store.metrics import read_metrics
+from simssl.training.build import build_run, choose_device, load_data
 from simssl.training.trackers import Trackers
 from simssl.training.train import trained_state
 
@@ -43,7 +43,7 @@ def ours(data: Path, changes: tuple[str, ...]) -> tuple[float, float, float]:
         start = time.perf_counter()
         subprocess.run([*command, *(word for s in settings for word in ("-s", s))], check=True)
         seconds = time.perf_counter() - start
-        (cell,) = load(file, Registry(), settings)
+        (cell,) = load_experiments(file, Registry(), settings)
         folder = RunFolder(Path(runs) / cell.folder)
         return seconds, trained_state(folder)["seconds"], accuracy(cell, folder)
 
@@ -51,17 +51,17 @@ def ours(data: Path, changes: tuple[str, ...]) -> tuple[float, float, float]:
 def theirs(data: Path, device: torch.device, workers: int) -> tuple[float, float]:
     """Seconds of training for an epoch, and the accuracy after it."""
     registry = Registry()
-    (cell,) = load(EXPERIMENTS / "mnist_content.yaml", registry, ("grid={}", KNN, "trackers=[]"))
-    assembly = assemble(cell, registry, load_data(cell.dataset, registry, data, _silent), device)
-    train = hand_written(assembly, workers)
+    (cell,) = load_experiments(EXPERIMENTS / "mnist_content.yaml", registry, ("grid={}", KNN, "trackers=[]"))
+    built = build_run(cell, registry, load_data(cell.dataset, registry, data, _silent), device)
+    train = hand_written(built, workers)
     start = time.perf_counter()
-    train(len(assembly.data.train) // assembly.images_per_step)
+    train(len(built.data.train) // built.images_per_step)
     if device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(Path(path))
-        evaluate(assembly, folder, cell.evaluators, registry, Trackers({}, print))
+        evaluate(built, folder, cell.evaluators, registry, Trackers({}, print))
         return seconds, accuracy(cell, folder)
 
 

@@ -20,9 +20,9 @@ import click
 import machine
 import torch
 from hand_written import hand_written
-from random_images import assembly_of, steps_of
+from random_images import run_of, steps_of
 
-from simssl.training.assemble import Assembly, choose_device
+from simssl.training.build import BuiltRun, choose_device
 
 ROUNDS = 5
 LEAST, SECONDS = 2, 2.0
@@ -59,7 +59,7 @@ def ways() -> dict[str, int | str]:
     return by_hand | {f"simssl, {p}": p for p in machine.precisions()}
 
 
-def assembly_in(row: str, precision: str) -> Assembly:
+def run_in(row: str, precision: str) -> BuiltRun:
     of, objective, views = ROWS[row]
     settings = (
         f"objective={{name: {objective}}}",
@@ -67,7 +67,7 @@ def assembly_in(row: str, precision: str) -> Assembly:
         f"training.precision={precision}",
         "training.schedule={name: constant}",
     )
-    return assembly_of(f"{of}_content.yaml", DATA[of], settings, choose_device("auto"))
+    return run_of(f"{of}_content.yaml", DATA[of], settings, choose_device("auto"))
 
 
 class Timed:
@@ -82,9 +82,9 @@ class Timed:
     @staticmethod
     def _build(row: str, way: int | str) -> None:
         if isinstance(way, int):
-            Timed.steps = hand_written(assembly_in(row, "float32"), way)
+            Timed.steps = hand_written(run_in(row, "float32"), way)
         else:
-            Timed.steps = steps_of(assembly_in(row, way))
+            Timed.steps = steps_of(run_in(row, way))
 
     def seconds(self, count: int) -> float:
         """Of a step, when so many are taken."""

@@ -18,7 +18,7 @@ from simssl import api, blocks
 from simssl.experiment.config import ABOUT, DEFAULTS, MANY, ONE
 from simssl.experiment.describe import default_of, type_of
 from simssl.experiment.model import Core
-from simssl.registry import KINDS, Registry
+from simssl.plugin.registry import KINDS, Registry
 from simssl.scaffold import WORDS
 
 DOCS = Path(__file__).parent
@@ -209,7 +209,7 @@ def blocks_page() -> str:
         "# What plugins are built from\n",
         MADE.format("simssl/blocks") + "\n",
         "The functions and classes of `simssl.blocks`, module by module. What a class does beside being built is in "
-        "its docstrings: `python -c 'help(\"simssl.blocks.heads\")'`.\n",
+        "its docstrings: `python -c 'help(\"simssl.blocks.networks.heads\")'`.\n",
     ]
     for file in sorted(Path(blocks.__file__).parent.glob("[a-z]*.py")):
         tree = ast.parse(file.read_text())

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from simssl.compatibility import API_VERSION
+from simssl import API_VERSION
 from simssl.errors import ContractError
-from simssl.experiment.params import Params as BaseParams
+from simssl.params import Params as BaseParams
 
 VERSION = API_VERSION
 """Of this module, of the hooks and of `simssl.blocks`: raised by each change that breaks plugins."""

@@ -13,9 +13,10 @@ from simssl.errors import Interrupted, SimsslError, one_line
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
-    from simssl.registry import Registry
+    from simssl.launch.run import Outcome
+    from simssl.launch.workspace import Workspace
+    from simssl.plugin.registry import Registry
     from simssl.report.runs import Run
-    from simssl.run import Outcome, Workplace
 
 
 class _Commands(click.Group):
@@ -55,7 +56,7 @@ def _echo(text: str) -> None:
 
 def _print_versions(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from simssl.versions import versions
+        from simssl.plugin.versions import versions
 
         click.echo(versions())
         ctx.exit()
@@ -79,7 +80,7 @@ def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
     An experiment file names a data set, a backbone, objectives and evaluators; `simssl run` trains each run of
     it, freezes it, measures content and style, and prints one table.
     """
-    from simssl.registry import Registry
+    from simssl.plugin.registry import Registry
 
     ctx.obj = Registry(builtins_only=no_plugins)
 
@@ -156,25 +157,25 @@ def run(
 
     The same command goes on with what is unfinished and skips what is done.
     """
-    cells = _load(ctx.obj, experiment, settings, seed)
-    from simssl.run import run as run_cells
+    experiments = _load_experiments(ctx.obj, experiment, settings, seed)
+    from simssl.launch.grid import run_all
 
-    place = _workplace(ctx.obj, device, data, runs)
-    outcomes = run_cells(cells, place, fresh, jobs)
+    workspace = _workspace(ctx.obj, device, data, runs)
+    outcomes = run_all(experiments, workspace, fresh, jobs)
     _summarise(ctx, outcomes)
 
 
-def _load(registry: Registry, path: Path, settings: tuple[str, ...], seed: int | None) -> list[Experiment]:
-    from simssl.experiment.config import load
+def _load_experiments(registry: Registry, path: Path, settings: tuple[str, ...], seed: int | None) -> list[Experiment]:
+    from simssl.experiment.config import load_experiments
 
-    return load(path, registry, settings, seed)
+    return load_experiments(path, registry, settings, seed)
 
 
-def _workplace(registry: Registry, device: str, data: Path, runs: Path) -> Workplace:
-    from simssl.run import Workplace
+def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Workspace:
+    from simssl.launch.workspace import Workspace
 
     _echo_what_is_logged()
-    return Workplace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
+    return Workspace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
 
 
 def _echo_what_is_logged() -> None:
@@ -198,9 +199,9 @@ def _echo_what_is_logged() -> None:
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     """The table of what is measured, then what is not."""
-    from simssl.report.runs import load_all
+    from simssl.report.runs import load_runs
 
-    unreadable = _print_table(*load_all(o.folder for o in outcomes if o.status in ("done", "already done")))
+    unreadable = _print_table(*load_runs(o.folder for o in outcomes if o.status in ("done", "already done")))
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
         if ctx.find_root().params["debug"]:
@@ -246,8 +247,8 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 
     Everything that is wrong is said at once, with file, line and column.
     """
-    cells = _load(ctx.obj, experiment, settings, seed)
-    click.echo(f"{experiment} is right: {len(cells)} run{'s' if len(cells) > 1 else ''}")
+    experiments = _load_experiments(ctx.obj, experiment, settings, seed)
+    click.echo(f"{experiment} is right: {len(experiments)} run{'s' if len(experiments) > 1 else ''}")
 
 
 @cli.command()
@@ -267,12 +268,12 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
     from simssl.experiment.config import choice
-    from simssl.report.runs import load_all
-    from simssl.run import evaluate_run
+    from simssl.launch.evaluate import evaluate_run
+    from simssl.report.runs import load_runs
 
     chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
-    evaluate_run(run_dir, _workplace(ctx.obj, device, data, run_dir.parent), chosen)
-    _print_table(*load_all([run_dir]))
+    evaluate_run(run_dir, _workspace(ctx.obj, device, data, run_dir.parent), chosen)
+    _print_table(*load_runs([run_dir]))
 
 
 @cli.command()
@@ -291,13 +292,13 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 
     IMAGES is a folder of image files, one such file, or a data set: a name, or '{name: celeba, crop: 140}'.
     """
-    from simssl.measurement import encode as encoding
-    from simssl.measurement.trained import load
+    from simssl.evaluation import encode as encoding
+    from simssl.evaluation.trained import load_trained
 
     encoding.check_output(out, force)
-    place = _workplace(ctx.obj, device, data, run_dir.parent)
-    model = load(run_dir, device, ctx.obj)
-    arrays = encoding.encode(model, images, ctx.obj, place.data_of, place.progress())
+    workspace = _workspace(ctx.obj, device, data, run_dir.parent)
+    model = load_trained(run_dir, device, ctx.obj)
+    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, workspace.progress())
     click.echo(encoding.write(out, arrays))
 
 
@@ -374,7 +375,7 @@ def plugins(ctx: click.Context, names: tuple[str, ...], check_: bool, json_: boo
 
     NAME is that of a plugin, or of a distribution for all of its plugins.
     """
-    from simssl import listing
+    from simssl.plugin import listing
 
     rows = listing.rows(ctx.obj, check_, names)
     click.echo(listing.as_json(rows) if json_ else listing.as_text(rows))

@@ -1,7 +1,12 @@
 """The errors that reach a user, each with the exit code of the command that ends in it."""
 
+from __future__ import annotations
+
+import inspect
+import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 
 class SimsslError(Exception):
@@ -33,7 +38,7 @@ def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = ""
     around files, if it passed one of them, else `otherwise`, if that is given."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    return f"{summary(error)}{place_of(error, near, otherwise)}"
+    return f"{summary(error)}{location_of(error, near, otherwise)}"
 
 
 def summary(error: BaseException) -> str:
@@ -55,7 +60,7 @@ def said(value: object, most: int = 60) -> str:
     return "None" if value is None else f"{shown(value, most)} of type {type(value).__name__}"
 
 
-def place_of(error: BaseException, near: Sequence[str], otherwise: str = "") -> str:
+def location_of(error: BaseException, near: Sequence[str], otherwise: str = "") -> str:
     """Where an error passed last in a file, " (file:line)", as `one_line` has it."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     within = [f for f in frames if any(f.filename == path or f.filename.startswith(f"{path}/") for path in near)]
@@ -63,6 +68,23 @@ def place_of(error: BaseException, near: Sequence[str], otherwise: str = "") -> 
         return otherwise
     innermost = (within or frames)[-1:]
     return "".join(f" ({frame.filename}:{frame.lineno})" for frame in innermost)
+
+
+def line_of(thing: Any) -> str:
+    """Where a function, a method or a class is defined, " (file:line)"; nothing where that is not known."""
+    try:
+        return f" ({inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1] or 1})"
+    except (OSError, TypeError):
+        return ""
+
+
+def code_of(*plugins: type[Any]) -> list[str]:
+    """The code of these plugins' packages: files, and folders around files."""
+    code: list[str] = []
+    for plugin in plugins:
+        module = sys.modules.get(plugin.__module__.partition(".")[0])
+        code += getattr(module, "__path__", None) or filter(None, [getattr(module, "__file__", None)])
+    return code
 
 
 class Interrupted(BaseException):

@@ -168,7 +168,7 @@ def test_every_command_has_help(words: list[str], simssl: Command) -> None:
 def test_the_data_folder_comes_from_the_environment(
     simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from simssl.registry import Registry
+    from simssl.plugin.registry import Registry
 
     Registry().load("dataset", "mnist").example(tmp_path / "elsewhere")
     monkeypatch.setenv("SIMSSL_DATA", str(tmp_path / "elsewhere"))

@@ -15,8 +15,8 @@ import pytest
 from hooks import example
 from pages import PAGES, ROOT, anchors, blocks
 
-from simssl import hookspecs
-from simssl.registry import KINDS
+from simssl.plugin import hooks
+from simssl.plugin.registry import KINDS
 
 DOCS = ROOT / "docs"
 
@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 @pytest.mark.parametrize("kind", KINDS)
 def test_writing_a_plugin_begins_with_its_hook(kind: str) -> None:
     (page,) = DOCS.glob(f"writing-a*-{kind}.md")
-    hook = getattr(hookspecs, f"simssl_{kind}")
+    hook = getattr(hooks, f"simssl_{kind}")
     signature = f"{hook.__name__}{inspect.signature(hook)}".replace("'", "")
     assert f"Hook: `{signature}`, in the group `simssl.{kind}s`." in page.read_text()
     assert example(kind) in page.read_text() or kind == "objective", "the objective's page builds up another one"

@@ -27,10 +27,10 @@ from PIL import Image
 from small_run import SMALL
 
 from simssl.cli import cli
-from simssl.experiment.config import load
+from simssl.experiment.config import load_experiments
 from simssl.experiment.yaml12 import dump, read
-from simssl.plugin import group
-from simssl.registry import KINDS, Registry
+from simssl.plugin.plugin import group
+from simssl.plugin.registry import KINDS, Registry
 from simssl.testing import outcomes
 
 DOCS = ROOT / "docs"
@@ -187,7 +187,7 @@ def test_experiments_in_the_pages_are_right(block: Block, registry: Registry, tm
     part = read(file).tree
     if "name" not in part:
         file.write_text(dump({**SMALL, **part}))
-    assert load(file, registry)
+    assert load_experiments(file, registry)
 
 
 @pytest.mark.parametrize("block", [block for block in EVERY if block.language == "toml"], ids=str)

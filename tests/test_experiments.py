@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from simssl.experiment.config import load
+from simssl.experiment.config import load_experiments
 from simssl.experiment.schema import MODELINE
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_experiment_is_right(file: Path) -> None:
-    cells = load(file, Registry(builtins_only=True))
+    cells = load_experiments(file, Registry(builtins_only=True))
     assert cells
     schema, about, *_ = file.read_text().splitlines()
     assert schema == MODELINE.format("simssl.schema.json")
@@ -25,6 +25,6 @@ def test_experiment_is_right(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_methods_of_an_experiment_are_compared_at_equal_work(file: Path) -> None:
-    cells = load(file, Registry(builtins_only=True))
+    cells = load_experiments(file, Registry(builtins_only=True))
     assert len({(cell.training.views, cell.training.epochs, cell.training.batch_views) for cell in cells}) == 1
     assert len({(str(cell.backbone.resolved), cell.latent_dim, str(cell.views)) for cell in cells}) == 1

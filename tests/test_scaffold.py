@@ -15,7 +15,7 @@ from click.testing import Result
 from hooks import example
 
 from simssl.experiment.schema import MODELINE
-from simssl.registry import KINDS
+from simssl.plugin.registry import KINDS
 from simssl.scaffold import _requirement, _template
 
 Command = Callable[..., Result]

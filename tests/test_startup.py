@@ -58,10 +58,10 @@ def test_a_wrong_file_is_told_without_torch(tmp_path: object) -> None:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from simssl.experiment.config import load\n"
-        "from simssl.registry import Registry\n"
+        "from simssl.experiment.config import load_experiments\n"
+        "from simssl.plugin.registry import Registry\n"
         f"file = Path({str(tmp_path)!r}) / 'e.yaml'; file.write_text('nme: x')\n"
-        "try: load(file, Registry())\n"
+        "try: load_experiments(file, Registry())\n"
         "except Exception as error: print(error)\n"
         "print('torch' in sys.modules)\n"
     )
@@ -75,7 +75,7 @@ def test_numerics_without_determinism_do_not_import_torchs_compiler() -> None:
     code = (
         "import sys\n"
         "from simssl.testing.fixtures import tiny_experiment\n"
-        "from simssl.training.assemble import prepare_numerics\n"
+        "from simssl.training.build import prepare_numerics\n"
         "prepare_numerics(tiny_experiment())\n"
         "print('torch' in sys.modules, 'torch._dynamo' in sys.modules)\n"
     )

@@ -1,4 +1,4 @@
-"""A document and the plugins' Params become checked Experiments: all errors at once, each with its place."""
+"""A document and the plugins' Params become checked Experiments: all errors at once, each with its position."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simssl.errors import ContractError, UserError, one_line
+from simssl.errors import ContractError, UserError, code_of, line_of, one_line
 from simssl.experiment import grid
-from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
-from simssl.loading import line_of, places_of
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 T = TypeVar("T")
 
@@ -42,7 +41,9 @@ DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
 SECTIONS = (*ONE, *MANY, *Core.model_fields)
 
 
-def load(path: Path, registry: Registry, overrides: Sequence[str] = (), seed: int | None = None) -> list[Experiment]:
+def load_experiments(
+    path: Path, registry: Registry, overrides: Sequence[str] = (), seed: int | None = None
+) -> list[Experiment]:
     """The runs of an experiment file, one a cell of its grid; ExperimentError lists everything that is wrong."""
     document = read(path)
     problems: list[Problem] = []
@@ -67,7 +68,7 @@ def load(path: Path, registry: Registry, overrides: Sequence[str] = (), seed: in
 def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: Registry) -> Experiment:
     """The Experiment of which this is `resolved` and `written`, in another process; ExperimentError if it cannot be."""
     problems: list[Problem] = []
-    document = Document(dict(resolved), values={(): Place("the resolved experiment")})
+    document = Document(dict(resolved), values={(): Position("the resolved experiment")})
     experiment = _experiment(document, registry, problems)
     if experiment is None or problems:
         raise ExperimentError(problems)
@@ -97,14 +98,14 @@ def _refuse_twins(cells: list[Experiment], document: Document) -> None:
                 f"cells {same} and {number} of the grid are the same run: they differ in nothing that determines "
                 "the weights"
             )
-            raise ExperimentError([Problem(document.place(("grid",), of_key=True), message)])
+            raise ExperimentError([Problem(document.position(("grid",), of_key=True), message)])
 
 
 def _experiment(document: Document, registry: Registry, problems: list[Problem]) -> Experiment | None:
     """The checked cell, or None with its problems appended."""
     before, tree = len(problems), document.tree
     problems += [
-        Problem(document.place((key,), of_key=True), unknown_key(key, (*SECTIONS, "grid")))
+        Problem(document.position((key,), of_key=True), unknown_key(key, (*SECTIONS, "grid")))
         for key in tree
         if key not in SECTIONS
     ]
@@ -127,7 +128,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     from simssl.api import views_of
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.place(keys), message)])
+        return ExperimentError([Problem(document.position(keys), message)])
 
     chosen, training = experiment.objective, experiment.training
     objective = registry.load("objective", chosen.name)
@@ -136,7 +137,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     except ContractError as error:
         raise wrong(f"{error}{line_of(objective)}", "objective", "name") from error
     except Exception as error:
-        reason = one_line(error, places_of(objective), line_of(objective))
+        reason = one_line(error, code_of(objective), line_of(objective))
         message = f"objective '{chosen.name}' cannot tell its views from its parameters: {reason}"
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
@@ -152,7 +153,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
 def _section(document: Document, key: str, registry: Registry) -> Choice:
     if key not in document.tree:
         message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(key)[0]}}}"
-        raise ExperimentError([Problem(document.place(()), message)])
+        raise ExperimentError([Problem(document.position(()), message)])
     return _choice(document, (key,), key, registry)
 
 
@@ -160,14 +161,14 @@ def _list(document: Document, key: str, registry: Registry, problems: list[Probl
     entries = document.tree[key]
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
-        problems.append(Problem(document.place((key,)), message))
+        problems.append(Problem(document.position((key,)), message))
         return ()
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
         found = _collect(problems, partial(_choice, document, (key, i), MANY[key], registry))
         if found and found.label in choices:
             message = f"'{found.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
-            problems.append(Problem(document.place((key, i)), message))
+            problems.append(Problem(document.position((key, i)), message))
         elif found:
             choices[found.label] = found
     return tuple(choices.values())
@@ -178,7 +179,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     node = document.sub(path).tree
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.place((*path, *keys)), message)])
+        return ExperimentError([Problem(document.position((*path, *keys)), message)])
 
     if not isinstance(node, dict):
         example = node if isinstance(node, str) else "..."

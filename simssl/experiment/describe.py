@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import Any
 
-from simssl.registry import Plugin
+from simssl.plugin.registry import Plugin
 
 _LIMITS = {
     "minimum": "≥ {}",

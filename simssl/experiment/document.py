@@ -13,7 +13,7 @@ Keys = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where something stands: a file's name with line and column (from 1), or an option."""
 
     source: str
@@ -28,11 +28,11 @@ class Place:
 class Problem:
     """One thing that is wrong, and where."""
 
-    place: Place
+    position: Position
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.position}: {self.message}"
 
 
 class ExperimentError(UserError):
@@ -40,7 +40,7 @@ class ExperimentError(UserError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         def reading_order(problem: Problem) -> tuple[int, int, str]:
-            return problem.place.line or 0, problem.place.column or 0, str(problem)
+            return problem.position.line or 0, problem.position.column or 0, str(problem)
 
         self.problems = sorted(set(problems), key=reading_order)
         super().__init__("\n".join(map(str, self.problems)))
@@ -48,14 +48,14 @@ class ExperimentError(UserError):
 
 @dataclass
 class Document:
-    """A tree of plain values (mappings, lists, strings, numbers, booleans, None) and their places."""
+    """A tree of plain values (mappings, lists, strings, numbers, booleans, None) and their positions."""
 
     tree: Any
-    keys: dict[Keys, Place] = field(default_factory=dict)
-    values: dict[Keys, Place] = field(default_factory=dict)
+    keys: dict[Keys, Position] = field(default_factory=dict)
+    values: dict[Keys, Position] = field(default_factory=dict)
 
-    def place(self, path: Keys, of_key: bool = False) -> Place:
-        """The place of the value at `path` (or of its key), or of the nearest thing around it."""
+    def position(self, path: Keys, of_key: bool = False) -> Position:
+        """The position of the value at `path` (or of its key), or of the nearest thing around it."""
         if of_key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
@@ -68,45 +68,47 @@ class Document:
         for key in path:
             tree = tree[key]
         n = len(path)
-        keys = {p[n:]: place for p, place in self.keys.items() if p[:n] == path}
-        return Document(tree, keys, {p[n:]: place for p, place in self.values.items() if p[:n] == path})
+        keys = {p[n:]: position for p, position in self.keys.items() if p[:n] == path}
+        return Document(tree, keys, {p[n:]: position for p, position in self.values.items() if p[:n] == path})
 
     def without(self, key: str) -> Document:
         """This document without a key at the top."""
         tree = {k: v for k, v in self.tree.items() if k != key}
-        keys = {p: place for p, place in self.keys.items() if p[:1] != (key,)}
-        return Document(tree, keys, {p: place for p, place in self.values.items() if p[:1] != (key,)})
+        keys = {p: position for p, position in self.keys.items() if p[:1] != (key,)}
+        return Document(tree, keys, {p: position for p, position in self.values.items() if p[:1] != (key,)})
 
     def replace(self, dotted: str, new: Document) -> Document:
         """This document with the subtree at a dotted key replaced by `new`; ExperimentError on a bad path."""
         path = self._path(dotted, new.values[()])
         n = len(path)
-        keys = {p: place for p, place in self.keys.items() if p[:n] != path}
-        values = {p: place for p, place in self.values.items() if p[:n] != path}
+        keys = {p: position for p, position in self.keys.items() if p[:n] != path}
+        values = {p: position for p, position in self.values.items() if p[:n] != path}
         for i in range(1, n + 1):
             keys.setdefault(path[:i], new.values[()])
             values.setdefault(path[:i], new.values[()])
-        keys |= {path + p: place for p, place in new.keys.items()}
-        values |= {path + p: place for p, place in new.values.items()}
+        keys |= {path + p: position for p, position in new.keys.items()}
+        values |= {path + p: position for p, position in new.values.items()}
         return Document(_replaced(self.tree, path, new.tree), keys, values)
 
-    def _path(self, dotted: str, place: Place) -> Keys:
+    def _path(self, dotted: str, position: Position) -> Keys:
         """The keys of a dotted key: list indices as numbers, checked against the tree."""
         node, path = self.tree, list[str | int]()
         for part in dotted.split("."):
             so_far = ".".join(map(str, path))
             if not part:
-                raise ExperimentError([Problem(place, f"'{dotted}' is not a dotted key")])
+                raise ExperimentError([Problem(position, f"'{dotted}' is not a dotted key")])
             if isinstance(node, list):
                 if not (part.isdecimal() and int(part) < len(node)):
-                    raise ExperimentError([Problem(place, f"'{so_far}' is a list of {len(node)}, without a '{part}'")])
+                    raise ExperimentError(
+                        [Problem(position, f"'{so_far}' is a list of {len(node)}, without a '{part}'")]
+                    )
                 path.append(int(part))
                 node = node[int(part)]
             elif isinstance(node, dict) or node is None:
                 path.append(part)
                 node = (node or {}).get(part)
             else:
-                raise ExperimentError([Problem(place, f"'{so_far}' is {describe(node)}, without a key '{part}'")])
+                raise ExperimentError([Problem(position, f"'{so_far}' is {describe(node)}, without a key '{part}'")])
         return tuple(path)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 
-from simssl.experiment.document import Document, ExperimentError, Place, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Position, Problem, describe
 from simssl.experiment.validation import suggestion
 
 Setting = dict[str, Document]
@@ -30,7 +30,7 @@ def cells(
     if not grid and not isinstance(grid, list):
         return [base]
     if not isinstance(grid, dict):
-        problems.append(Problem(document.place(("grid",)), f"'grid' is a mapping of axes, not {describe(grid)}"))
+        problems.append(Problem(document.position(("grid",)), f"'grid' is a mapping of axes, not {describe(grid)}"))
         return [base]
     axes = [_axis(document, name, sections, problems) for name in grid]
     settings = [_merged(combination) for combination in itertools.product(*axes)]
@@ -48,7 +48,7 @@ def _shadowed(document: Document, override: str, settings: list[Setting]) -> Pro
     if not (covers and all(any(k == override or override.startswith(f"{k}.") for k in s) for s in settings)):
         return None
     message = f"the grid sets '{covers[0]}' in every run; leave it out with -s 'grid={{}}', or change the grid"
-    return Problem(document.place(tuple(override.split("."))), message)
+    return Problem(document.position(tuple(override.split("."))), message)
 
 
 def _cell(base: Document, setting: Setting, problems: list[Problem]) -> Document:
@@ -65,7 +65,7 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
     values = document.tree["grid"][name]
     if not isinstance(values, list) or not values:
         message = f"the axis '{name}' is a list of values, not {'empty' if values == [] else describe(values)}"
-        problems.append(Problem(document.place(("grid", name)), message))
+        problems.append(Problem(document.position(("grid", name)), message))
         return [{}]
     hint = suggestion(name.split(".")[0], [section for section in sections if section not in FIXED])
     settings: list[Setting] = []
@@ -75,10 +75,10 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
             settings.append({name: here})
         elif not isinstance(value, dict):
             message = f"the axis '{name}' is no key that a grid can set, so its values are mappings of keys{hint}"
-            problems.append(Problem(here.place(()), message))
+            problems.append(Problem(here.position(()), message))
         elif fixed := [key for key in value if key in FIXED]:
             message = f"'{fixed[0]}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
-            problems.append(Problem(here.place((fixed[0],), of_key=True), message))
+            problems.append(Problem(here.position((fixed[0],), of_key=True), message))
         else:
             settings.append({dotted: document.sub(("grid", name, i, dotted)) for dotted in value})
     return settings or [{}]
@@ -90,4 +90,4 @@ def with_seed(document: Document, seed: int) -> Document:
     if isinstance(grid, dict) and "seed" in grid:
         rest = document.sub(("grid",)).without("seed")
         document = document.replace("grid", rest)
-    return document.replace("seed", Document(seed, values={(): Place(f"--seed {seed}")}))
+    return document.replace("seed", Document(seed, values={(): Position(f"--seed {seed}")}))

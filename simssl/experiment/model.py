@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from simssl.experiment.params import Params
 from simssl.experiment.settings import Training, ViewSettings
+from simssl.params import Params
 
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from simssl.experiment.numbers import Decay, NotNegative, Positive
-from simssl.experiment.params import Params
+from simssl.params import Params
 
 
 class Adam(Params):

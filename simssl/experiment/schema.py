@@ -17,7 +17,7 @@ from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
 from simssl.experiment.model import NAME, Core
 from simssl.experiment.yaml12 import DIGITS, NUMBER
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 TITLE = "simssl experiment"
 MODELINE = "# yaml-language-server: $schema={}"

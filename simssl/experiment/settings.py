@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from simssl.experiment.numbers import Count, Positive
 from simssl.experiment.optimizers import LARS, SGD, Adam, AdamW, Optimizer
-from simssl.experiment.params import Params
 from simssl.experiment.views import Blur, Crop, Finish, Jitter, ViewSettings
+from simssl.params import Params
 
 __all__ = [
     "LARS",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from simssl.experiment.document import Document, ExperimentError, Keys, Problem, describe
-from simssl.experiment.params import Params
+from simssl.params import Params
 
 P = TypeVar("P", bound=Params)
 
@@ -53,14 +53,14 @@ def validate(model: type[P], tree: Mapping[str, Any], document: Document, path: 
 def _problems(
     error: ValidationError, model: type[Params], tree: Mapping[str, Any], document: Document, path: Keys
 ) -> list[Problem]:
-    """One problem for each place; where a value may be of several types, those nearest to fitting are told."""
+    """One problem for each position; where a value may be of several types, those nearest to fitting are told."""
     by_keys: dict[Keys, list[Any]] = {}
     for details in error.errors(include_url=False):
         by_keys.setdefault(_keys(details, tree), []).append(details)
     deepest = [keys for keys in by_keys if not any(other[: len(keys)] == keys != other for other in by_keys if keys)]
     return [
         Problem(
-            document.place((*path, *keys), of_key=by_keys[keys][0]["type"] == "extra_forbidden"),
+            document.position((*path, *keys), of_key=by_keys[keys][0]["type"] == "extra_forbidden"),
             _message(by_keys[keys], keys, model, tree),
         )
         for keys in deepest
@@ -80,7 +80,7 @@ def _keys(details: Any, tree: Any) -> Keys:
 
 
 def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> str:
-    """What is wrong at one place, in one sentence."""
+    """What is wrong at one position, in one sentence."""
     first, name = errors[0], ".".join(str(part) for part in keys)
     if first["type"] == "extra_forbidden":
         return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1], tree))

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from simssl.experiment.numbers import Fraction, NotNegative, Positive, Probability
-from simssl.experiment.params import Params
+from simssl.params import Params
 
 
 def _check_order(params: Params, *names: str) -> None:

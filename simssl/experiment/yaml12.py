@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from simssl.errors import UserError
-from simssl.experiment.document import Document, ExperimentError, Keys, Place, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, describe
 
 
 def read(path: Path) -> Document:
@@ -22,12 +22,12 @@ def read(path: Path) -> Document:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ExperimentError([Problem(Place(str(path), 1, 1), f"not a text file ({error.reason})")]) from None
+        raise ExperimentError([Problem(Position(str(path), 1, 1), f"not a text file ({error.reason})")]) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     document = parse(text, str(path))
     if document is None:
-        raise ExperimentError([Problem(Place(str(path), 1, 1), "the file is empty")])
+        raise ExperimentError([Problem(Position(str(path), 1, 1), "the file is empty")])
     if not isinstance(document.tree, dict):
         message = f"an experiment is a mapping of keys, not {describe(document.tree)}"
         raise ExperimentError([Problem(document.values[()], message)])
@@ -39,13 +39,13 @@ def parse_override(text: str) -> tuple[str, Document]:
     source = f"-s '{text}'"
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ExperimentError([Problem(Place(source), "an override is KEY=VALUE, such as seed=1")])
+        raise ExperimentError([Problem(Position(source), "an override is KEY=VALUE, such as seed=1")])
     return key.strip(), parse_value(value, source)
 
 
 def parse_value(text: str, source: str) -> Document:
-    """The YAML value of an option, every place of which is the option itself."""
-    here = Place(source)
+    """The YAML value of an option, every position of which is the option itself."""
+    here = Position(source)
     try:
         document = parse(text, source)
     except ExperimentError as error:
@@ -65,15 +65,15 @@ def parse(text: str, source: str) -> Document | None:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
+        position = Position(source, mark.line + 1, mark.column + 1) if mark else Position(source)
         what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ExperimentError([Problem(place, f"not YAML: {what}")]) from None
+        raise ExperimentError([Problem(position, f"not YAML: {what}")]) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise ExperimentError([Problem(place, f"not YAML: {error.reason}")]) from None
+        position = Position(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise ExperimentError([Problem(position, f"not YAML: {error.reason}")]) from None
     except RecursionError:
-        raise ExperimentError([Problem(Place(source, 1, 1), "nested too deeply")]) from None
+        raise ExperimentError([Problem(Position(source, 1, 1), "nested too deeply")]) from None
     if root is None:
         return None
     builder = _Builder(source)
@@ -111,17 +111,17 @@ for _tag, _pattern in {"null": _NULL, "bool": _BOOL, "int": _INT, "float": _FLOA
 
 
 class _Builder:
-    """Turns YAML's nodes into plain values, noting places and problems."""
+    """Turns YAML's nodes into plain values, noting positions and problems."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.keys: dict[Keys, Place] = {}
-        self.values: dict[Keys, Place] = {}
+        self.keys: dict[Keys, Position] = {}
+        self.values: dict[Keys, Position] = {}
         self.problems: list[Problem] = []
         self.open: list[yaml.Node] = []
 
     def build(self, node: yaml.Node, path: Keys) -> Any:
-        self.values[path] = self._place(node)
+        self.values[path] = self._position(node)
         if len(path) > DEPTH:
             return self._problem(node, f"nested more than {DEPTH} levels deep")
         if any(node is parent for parent in self.open):
@@ -148,7 +148,7 @@ class _Builder:
             if here in self.keys:
                 self._problem(key_node, f"duplicate key '{key}' (first at line {self.keys[here].line})")
                 continue
-            self.keys[here] = self._place(key_node)
+            self.keys[here] = self._position(key_node)
             yield key, self.build(value_node, here)
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
@@ -171,11 +171,11 @@ class _Builder:
             return self._problem(node, f"'{text[:40]}' is not {kind}")
         return self._problem(node, f"the tag {_short(node.tag)} is not supported")
 
-    def _place(self, node: yaml.Node) -> Place:
-        return Place(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
+    def _position(self, node: yaml.Node) -> Position:
+        return Position(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
 
     def _problem(self, node: yaml.Node, message: str) -> None:
-        self.problems.append(Problem(self._place(node), message))
+        self.problems.append(Problem(self._position(node), message))
 
 
 def _short(tag: str) -> str:

@@ -1,1 +1,1 @@
-"""Cells are worked on in other processes than the one that the user started."""
+"""Runs are started: one, all of a grid, several at once; and evaluators on a run that is trained."""

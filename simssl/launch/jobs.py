@@ -1,4 +1,4 @@
-"""Cells side by side: worker processes on this machine, each with its share of the threads, and what they say."""
+"""Runs side by side: worker processes on this machine, each with its share of the threads, and what they say."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
-from simssl.cell import Outcome, Say, Turn, Workplace, announce, plugins_of
 from simssl.errors import Interrupted
 from simssl.launch import worker
+from simssl.launch.run import Outcome, PlannedRun, announce, plugins_of
 from simssl.launch.worker import SIGNALS, Setup, Task, Told
-from simssl.registry import Registry
+from simssl.launch.workspace import Say, Workspace
+from simssl.plugin.registry import Registry
 from simssl.training.stop import Stop
 
 SECONDS = 0.2
@@ -29,29 +30,29 @@ PATIENCE = 10.0
 """Seconds in which a worker that is let go has to end."""
 
 
-def side_by_side(turns: Sequence[Turn], place: Workplace, jobs: int, stop: Stop) -> list[Outcome]:
-    """Work on the cells that are not done, this many at a time. One that fails, or whose process is killed, does not
+def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, stop: Stop) -> list[Outcome]:
+    """Work on the runs that are not done, this many at a time. One that fails, or whose process is killed, does not
     stop the others.
 
     Interrupted on a signal, when what is under way is saved; on a second one at once.
     """
-    setup = share(place, jobs)
-    if not all(turn.done for turn in turns):
-        place.say(f"{jobs} runs at a time, with {setup.threads} thread{'s' * (setup.threads > 1)} each")
-    place.forget_data()  # each worker has its own
-    for turn in turns:
-        if turn.done:
-            announce(turn, place)
-    outcomes = [Outcome(turn.folder.path, "already done") if turn.done else None for turn in turns]
-    waiting = deque(number for number, turn in enumerate(turns) if not turn.done)
+    setup = share(workspace, jobs)
+    if not all(run.done for run in runs):
+        workspace.say(f"{jobs} runs at a time, with {setup.threads} thread{'s' * (setup.threads > 1)} each")
+    workspace.forget_data()  # each worker has its own
+    for run in runs:
+        if run.done:
+            announce(run, workspace)
+    outcomes = [Outcome(run.folder.path, "already done") if run.done else None for run in runs]
+    waiting = deque(number for number, run in enumerate(runs) if not run.done)
     team: list[Job] = []
     try:
         with stop.deferred():
             while True:
-                while waiting and stop.signum is None and (job := _free(team, jobs, setup, place.say)):
+                while waiting and stop.signum is None and (job := _free(team, jobs, setup, workspace.say)):
                     number = waiting.popleft()
-                    announce(turns[number], place)
-                    job.begin(number, turns[number], place.registry)
+                    announce(runs[number], workspace)
+                    job.begin(number, runs[number], workspace.registry)
                 busy = [job for job in team if job.busy]
                 if not busy:
                     break
@@ -67,16 +68,16 @@ def side_by_side(turns: Sequence[Turn], place: Workplace, jobs: int, stop: Stop)
         for job in team:
             job.end()
     found = [outcome for outcome in outcomes if outcome]
-    assert len(found) == len(turns), "a run has no outcome"
+    assert len(found) == len(runs), "a run has no outcome"
     return found
 
 
-def share(place: Workplace, jobs: int) -> Setup:
+def share(workspace: Workspace, jobs: int) -> Setup:
     """What each of so many workers is to use."""
-    registry = place.registry
+    registry = workspace.registry
     files = tuple(path.resolve() for path in registry.files)
-    threads = max(1, place.threads // jobs)
-    return Setup(registry.builtins_only, files, place.runs, place.data, place.device, threads)
+    threads = max(1, workspace.threads // jobs)
+    return Setup(registry.builtins_only, files, workspace.runs, workspace.data, workspace.device, threads)
 
 
 def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
@@ -117,7 +118,7 @@ class Job:
         self._say, self._line = say, b""
         self.busy = self._signalled = False
         self.number = 0
-        """Of its cell, the last one if it has none."""
+        """Of its run, the last one if it has none."""
 
     @property
     def alive(self) -> bool:
@@ -128,16 +129,16 @@ class Job:
         """What can be waited for."""
         return self._channel, self._output
 
-    def begin(self, number: int, turn: Turn, registry: Registry) -> None:
-        """Hand it a cell."""
-        self.busy, self.number, self._turn = True, number, turn
-        cell, plugins = turn.cell, frozenset(plugins_of(turn.cell, registry))
-        task = Task(turn.label, turn.folder.path, cell.resolved, dict(cell.written), plugins, turn.fresh)
+    def begin(self, number: int, run: PlannedRun, registry: Registry) -> None:
+        """Hand it a experiment."""
+        self.busy, self.number, self._run = True, number, run
+        experiment, plugins = run.experiment, frozenset(plugins_of(run.experiment, registry))
+        task = Task(run.label, run.folder.path, experiment.resolved, dict(experiment.written), plugins, run.fresh)
         with suppress(OSError):  # it has ended already, which is told as that of any worker
             self._channel.send(task)
 
     def outcome(self) -> Outcome | None:
-        """Pass on what it says; what became of the cell, as soon as that is known."""
+        """Pass on what it says; what became of the run, as soon as that is known."""
         alive, found = self.alive, None
         with suppress(EOFError, OSError):
             while found is None and self._channel.poll():
@@ -145,7 +146,7 @@ class Job:
         self._pass_on_lines(at_end=found is not None or not alive)
         if found is None and not alive:
             reason = f"its process {_end(self._process.exitcode)}; the same command (without --fresh) goes on with it"
-            found = Outcome(self._turn.folder.path, "failed", reason)
+            found = Outcome(self._run.folder.path, "failed", reason)
             if not (self._signalled and self._process.exitcode in SAVED):
                 self._tell(f"failed: {reason}")
         self.busy = found is None
@@ -170,10 +171,10 @@ class Job:
                 self._tell(last.decode(errors="replace").removeprefix("  "))
 
     def _tell(self, text: str) -> None:
-        self._say(f"{self._turn.label}: {text}")
+        self._say(f"{self._run.label}: {text}")
 
     def signal(self, signum: int) -> None:
-        """Pass a signal on; the cell's state is saved, and the worker ends."""
+        """Pass a signal on; the run's state is saved, and the worker ends."""
         self._signalled = True
         assert self._process.pid
         with suppress(ProcessLookupError):
@@ -183,7 +184,7 @@ class Job:
         self._process.kill()
 
     def leave(self) -> None:
-        """Let it go: a worker ends when nobody is left at the other end, and saves its cell before."""
+        """Let it go: a worker ends when nobody is left at the other end, and saves its run before."""
         self._channel.close()
         self._output.close()
 

@@ -1,6 +1,6 @@
-"""A worker: a process that is handed cells, one after the other, and says what became of each.
+"""A worker: a process that is handed runs, one after the other, and says what became of each.
 
-What it prints goes to the process above it, which puts the cell's label before each line. Importing this module loads
+What it prints goes to the process above it, which puts the run's label before each line. Importing this module loads
 nothing heavy: the number of OpenMP's threads has to be set before torch is loaded.
 """
 
@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simssl.errors import Interrupted, RunError, SimsslError, one_line
-from simssl.plugin import Plugin
-from simssl.registry import Registry
+from simssl.plugin.plugin import Plugin
+from simssl.plugin.registry import Registry
 from simssl.training.stop import Stop, StopOnce
 
 if TYPE_CHECKING:
-    from simssl.cell import Outcome, Turn, Workplace
+    from simssl.launch.run import Outcome, PlannedRun
+    from simssl.launch.workspace import Workspace
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -44,7 +45,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Task:
-    """A cell in plain values, which do not need its plugins to travel."""
+    """A run in plain values, which do not need its plugins to travel."""
 
     label: str
     folder: Path
@@ -69,7 +70,7 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
     """
     _print_to(output)
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-    if setup.threads == 1:  # what more threads a cell began with are not to spin for the cores of others
+    if setup.threads == 1:  # what more threads a run began with are not to spin for the cores of others
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     try:
@@ -77,9 +78,9 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             threading.Thread(target=_listen, args=(channel, tasks), daemon=True).start()
             _report_what_is_logged(channel)
-            place = _workplace(setup)
+            workspace = _workspace(setup)
             while True:
-                channel.send(_outcome(tasks.get(), place, stop))
+                channel.send(_outcome(tasks.get(), workspace, stop))
     except Interrupted as error:
         sys.exit(error.exit_code)
 
@@ -113,11 +114,11 @@ def _report_what_is_logged(channel: Connection) -> None:
     logger.addHandler(Report())
 
 
-def _workplace(setup: Setup) -> Workplace:
-    from simssl.cell import Workplace
+def _workspace(setup: Setup) -> Workspace:
+    from simssl.launch.workspace import Workspace
 
     registry = Registry(setup.builtins_only, setup.files)
-    return Workplace(
+    return Workspace(
         registry, setup.runs, setup.data, setup.device, _say, lambda text: _say(f"  {text}"), setup.threads
     )
 
@@ -127,26 +128,26 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _outcome(task: Task, place: Workplace, stop: Stop) -> Outcome:
-    from simssl.cell import Outcome, trace, work_on
-    from simssl.training.assemble import choose_device
+def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
+    from simssl.launch.run import Outcome, start, trace
+    from simssl.training.build import choose_device
 
     try:
-        return work_on(_turn(task, place), place, choose_device(place.device), stop)
+        return start(_planned(task, workspace), workspace, choose_device(workspace.device), stop)
     except Interrupted as error:
-        place.warn(str(error))
+        workspace.warn(str(error))
         raise
-    except Exception as error:  # the cell is not to be had here as it was above
+    except Exception as error:  # the run is not to be had here as it was above
         message = str(error) if isinstance(error, SimsslError) else one_line(error)
-        place.warn(f"failed: {message}")
+        workspace.warn(f"failed: {message}")
         return Outcome(task.folder, "failed", message, trace(error))
 
 
-def _turn(task: Task, place: Workplace) -> Turn:
-    from simssl.cell import Turn, plugins_of
+def _planned(task: Task, workspace: Workspace) -> PlannedRun:
     from simssl.experiment.config import restored
+    from simssl.launch.run import PlannedRun, plugins_of
 
-    cell = restored(task.resolved, task.written, place.registry)
-    for plugin in plugins_of(cell, place.registry) - task.plugins:
+    experiment = restored(task.resolved, task.written, workspace.registry)
+    for plugin in plugins_of(experiment, workspace.registry) - task.plugins:
         raise RunError(f"{plugin.kind} '{plugin.name}' has changed since the command was given: now {plugin.source}")
-    return Turn(task.label, cell, place.folder(cell), task.fresh, done=False)
+    return PlannedRun(task.label, experiment, workspace.folder(experiment), task.fresh, done=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from simssl.measurement.metrics import ROLES, label_of
 from simssl.report import words
 from simssl.report.runs import Run, flatten
+from simssl.store.metrics import ROLES, label_of
 
 CAME_OUT = ("selected", "found")
 """What a protocol says of a run, not of all: what was selected, and what was found on the way."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
-from simssl.registry import Registry
-from simssl.report.runs import Run, by_family, find, load, load_all
+from simssl.plugin.registry import Registry
+from simssl.report.runs import Run, by_family, find, load_run, load_runs
 
 
 def gather(
@@ -44,12 +44,12 @@ def _is_experiment(path: Path) -> bool:
 
 
 def _folder(path: Path) -> tuple[list[Run], list[str]]:
-    runs, unreadable = load_all(find(path))
+    runs, unreadable = load_runs(find(path))
     return by_family(runs), unreadable
 
 
 def _cells(file: Path, below: Path, registry: Registry, settings: Sequence[str]) -> tuple[list[Run], list[str]]:
-    from simssl.experiment.config import load as load_experiments
+    from simssl.experiment.config import load_experiments
 
     runs, unreadable = [], []
     cells = load_experiments(file, registry, settings)
@@ -69,7 +69,7 @@ def _cell(cell: Experiment, folder: Path) -> Run:
     begun = (folder / "experiment.yaml").exists() or (folder / "metrics.json").exists()
     if not begun:
         return Run(cell.resolved, path=folder, status="not run")
-    return replace(load(folder), settings=cell.resolved, unmeasured="not run")
+    return replace(load_run(folder), settings=cell.resolved, unmeasured="not run")
 
 
 def _nothing_found(file: Path, folder: Path, expected: set[Path | None]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simssl.errors import UserError
-from simssl.registry import published_table
+from simssl.plugin.registry import published_table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
-from simssl.measurement.metrics import FAMILIES, label_of, read_facts, read_metrics
-from simssl.training.folder import RunFolder
+from simssl.store.folder import RunFolder
+from simssl.store.metrics import FAMILIES, label_of, read_facts, read_metrics
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
 """What the runs of one row have in common, besides the experiment's name."""
@@ -68,7 +68,7 @@ def find(path: Path) -> list[Path]:
     ]
 
 
-def load(path: Path) -> Run:
+def load_run(path: Path) -> Run:
     """The run in a folder; RunError says what is wrong with it."""
     folder = RunFolder(path)
     metrics = read_metrics(folder)
@@ -121,12 +121,12 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 """What a run's experiment.yaml must hold to be shown."""
 
 
-def load_all(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """The runs in these folders, and a sentence for each that cannot be read."""
     runs, unreadable = [], []
     for path in paths:
         try:
-            runs.append(load(path))
+            runs.append(load_run(path))
         except SimsslError as error:
             unreadable.append(f"left out: {error}")
     return runs, unreadable

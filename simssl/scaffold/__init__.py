@@ -17,7 +17,7 @@ from string import Template
 import simssl
 from simssl.errors import UserError
 from simssl.experiment.yaml12 import parse_value
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 WORDS = {
     "dataset": "data set",

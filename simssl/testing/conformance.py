@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import place_of, summary
-from simssl.loading import line_of, places_of
-from simssl.registry import Plugin, Registry
+from simssl.errors import code_of, line_of, location_of, summary
+from simssl.plugin.registry import Plugin, Registry
 from simssl.testing.checks import CHECKS
 from simssl.testing.outcomes import DoesNotApply, FailsAsDeclared, Outcome
 
@@ -88,8 +87,8 @@ def _outcome(kind: str, check: str, plugin: type[Any]) -> Outcome:
 
 def _told(error: Exception, plugin: type[Any]) -> str:
     """What failed, with the line of the plugin's own code that the error passed last, or that of its class."""
-    said, near = " ".join(str(error).split()), places_of(plugin)
+    said, near = " ".join(str(error).split()), code_of(plugin)
     if re.search(r"\.py:\d+\)", said):
         return said  # with a line already
     what = said if said and isinstance(error, AssertionError) else summary(error)
-    return what + place_of(error, near, line_of(plugin))
+    return what + location_of(error, near, line_of(plugin))

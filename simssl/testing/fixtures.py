@@ -24,13 +24,13 @@ from simssl.api import (
     Target,
     Terms,
 )
-from simssl.blocks.autoencoder import GaussianAutoencoder
-from simssl.blocks.likelihood import Gaussian
+from simssl.blocks.losses.likelihood import Gaussian
+from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
-from simssl.experiment.params import Params
 from simssl.experiment.settings import Crop, Finish, Training, ViewSettings
-from simssl.training.assemble import Assembly, assemble
+from simssl.params import Params
+from simssl.training.build import BuiltRun, build_run
 
 SHAPE: Shape = (1, 8, 8)
 LATENT_DIM = 4
@@ -179,25 +179,25 @@ def _J(objective: type[Objective], params: Params) -> int:
     return len(views_of(objective, params))
 
 
-def tiny_assembly(
+def tiny_run(
     objective: type[Objective] = TinyObjective,
     steps: int = 10,
     seed: int = 0,
     data: Data | None = None,
     device: str = "cpu",
     **changes: Any,
-) -> Assembly:
-    """The small experiment, assembled; `changes` are those that `tiny_experiment` takes."""
+) -> BuiltRun:
+    """The small experiment, built; `changes` are those that `tiny_experiment` takes."""
     experiment, registry = tiny_experiment(objective, steps, seed, **changes), StubRegistry(objective=objective)
-    return assemble(experiment, registry, data or tiny_data(), torch.device(device))  # type: ignore[arg-type]
+    return build_run(experiment, registry, data or tiny_data(), torch.device(device))  # type: ignore[arg-type]
 
 
-def batches(assembly: Assembly, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(built: BuiltRun, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
     """Views (B, J, C, H, W) and indices (B,) of training batches, without end."""
-    pool = assembly.data.train.images
+    pool = built.data.train.images
     while True:
-        index_B = torch.randperm(len(pool), generator=assembly.generator)[:images]
-        yield assembly.views.batch(pool[index_B], assembly.objective.views, assembly.generator), index_B
+        index_B = torch.randperm(len(pool), generator=built.generator)[:images]
+        yield built.views.batch(pool[index_B], built.objective.views, built.generator), index_B
 
 
 def load_example(dataset: type[Dataset], root: Path) -> Data:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from simssl.api import Context, Objective, Oracle, Posterior
-from simssl.blocks.likelihood import Gaussian
+from simssl.blocks.losses.likelihood import Gaussian
 from simssl.experiment.settings import Crop, ViewSettings
-from simssl.testing.fixtures import tiny_assembly, tiny_data
-from simssl.training.assemble import Assembly
+from simssl.testing.fixtures import tiny_data, tiny_run
+from simssl.training.build import BuiltRun
 
 
 def oracle_method(oracle: Oracle) -> type[Objective]:
@@ -49,9 +49,9 @@ def noise_method(oracle: Oracle) -> type[Objective]:
     return Noise
 
 
-def oracle_assembly(oracle: Oracle, method: type[Objective]) -> Assembly:
+def oracle_run(oracle: Oracle, method: type[Objective]) -> BuiltRun:
     """The method on the oracle's data (the suite's small data if it has none): views are cropped and mirrored."""
     data = tiny_data() if oracle.data is None else oracle.data
     latent_dim = oracle.representation(torch.zeros(1, *data.train.images.shape[1:])).shape[1]
     views = ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5)
-    return tiny_assembly(method, data=data, views=views, latent_dim=latent_dim)
+    return tiny_run(method, data=data, views=views, latent_dim=latent_dim)

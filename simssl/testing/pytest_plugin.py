@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from simssl.api import Backbone, Context, Data, Objective, Subject
-from simssl.experiment.params import Params
-from simssl.measurement.subject import FrozenSubject
-from simssl.testing.fixtures import TinyBackbone, TinyObjective, tiny_assembly, tiny_context, tiny_data
-from simssl.training.folder import RunFolder
+from simssl.evaluation.subject import FrozenSubject
+from simssl.params import Params
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import TinyBackbone, TinyObjective, tiny_context, tiny_data, tiny_run
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def small_batch() -> Callable[[int], tuple[Tensor, Tensor, torch.Generator]]:
     generator; what `forward` takes."""
 
     def draw(J: int) -> tuple[Tensor, Tensor, torch.Generator]:
-        assembly = tiny_assembly()
-        index_B = torch.randperm(len(assembly.data.train), generator=assembly.generator)[:6]
-        images_BCHW = assembly.data.train.images[index_B]
-        return assembly.views.random_views(images_BCHW, J, assembly.generator)[0], index_B, assembly.generator
+        built = tiny_run()
+        index_B = torch.randperm(len(built.data.train), generator=built.generator)[:6]
+        images_BCHW = built.data.train.images[index_B]
+        return built.views.random_views(images_BCHW, J, built.generator)[0], index_B, built.generator
 
     return draw
 
@@ -58,6 +58,6 @@ def small_subject(tmp_path: Path) -> Callable[..., Subject]:
     `small_subject(MyObjective)`: that method instead, at the defaults of its parameters."""
 
     def freeze(objective: type[Objective] = TinyObjective) -> Subject:
-        return FrozenSubject(tiny_assembly(objective), RunFolder(tmp_path / objective.__qualname__), "evaluator")
+        return FrozenSubject(tiny_run(objective), RunFolder(tmp_path / objective.__qualname__), "evaluator")
 
     return freeze

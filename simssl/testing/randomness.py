@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simssl.training.assemble import seed_everything
+from simssl.training.build import seed_everything
 
 
 @contextmanager

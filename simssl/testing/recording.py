@@ -38,7 +38,7 @@ class Recording(TorchDispatchMode):
 
 
 class Recorder:
-    """Captures steps as `simssl.training.capture.Graphs` asks for, by recording them; counts its replays."""
+    """Captures steps as `simssl.training.capture.launcher.Graphs` asks for, by recording them; counts its replays."""
 
     def __init__(self, seconds: float = 1e-9) -> None:
         self._seconds = seconds

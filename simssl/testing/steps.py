@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Objective, Terms
+from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import SHAPE
 from simssl.testing.outcomes import DoesNotApply
-from simssl.training.assemble import Assembly
-from simssl.training.capture import Graphs
-from simssl.training.folder import RunFolder
+from simssl.training.build import BuiltRun
+from simssl.training.capture.launcher import Graphs
 from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 
@@ -29,19 +29,19 @@ class _Log(Trackers):
 
 
 def train_steps(
-    assembly: Assembly, folder: Path, steps: int, save: bool = False, graphs: Graphs | None = None
+    built: BuiltRun, folder: Path, steps: int, save: bool = False, graphs: Graphs | None = None
 ) -> list[dict[str, float]]:
     """Train up to this step, from where the folder's checkpoint stands; what is not trained is fitted.
 
     Returns the records of the terms, one of every five steps.
     """
     folder.mkdir(exist_ok=True)
-    trainer, log = Trainer(assembly, RunFolder(folder), graphs), _Log()
+    trainer, log = Trainer(built, RunFolder(folder), graphs), _Log()
     trainer.restore()
-    if not assembly.steps:
-        batches = assembly.views.plain_batches(assembly.data.train.images, assembly.device)
-        assembly.objective.fit(batches, assembly.generator)
-    while assembly.steps and trainer.step < steps:
+    if not built.steps:
+        batches = built.views.plain_batches(built.data.train.images, built.device)
+        built.objective.fit(batches, built.generator)
+    while built.steps and trainer.step < steps:
         trainer.train_step()
         trainer.log_and_save(log)
     if save:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Data, Evaluator, Metric, Objective, Posterior, Result, Terms
-from simssl.errors import ContractError, said, summary
-from simssl.loading import line_of
+from simssl.errors import ContractError, line_of, said, summary
 
 Method = Callable[..., Any]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Terms
-from simssl.training.assemble import Assembly
+from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.pool import Pool
@@ -24,13 +24,13 @@ class Step:
     next step.
     """
 
-    def __init__(self, assembly: Assembly, pool: Pool) -> None:
-        self.settings = assembly.experiment.training
-        self.objective, self.views, self.generator = assembly.objective, assembly.views, assembly.generator
-        self.device, self.pool = assembly.device, pool
+    def __init__(self, built: BuiltRun, pool: Pool) -> None:
+        self.settings = built.experiment.training
+        self.objective, self.views, self.generator = built.objective, built.views, built.generator
+        self.device, self.pool = built.device, pool
         self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
-        self.rates = LearningRates(self.optimizer, self.settings.schedule, assembly.steps, self.device)
+        self.rates = LearningRates(self.optimizer, self.settings.schedule, built.steps, self.device)
         self.window = TermWindow()
         self.order_N = torch.arange(len(pool.images_NCHW), device=self.device)
         """The images of the epoch, in the order in which they are shown."""
@@ -38,8 +38,8 @@ class Step:
         """Steps that are done."""
         self.position = torch.zeros((), dtype=torch.long, device=self.device)
         """Where in the order the next batch begins."""
-        self._steps = torch.full((), assembly.steps, device=self.device)
-        self._offset_B = torch.arange(assembly.images_per_step, device=self.device)
+        self._steps = torch.full((), built.steps, device=self.device)
+        self._offset_B = torch.arange(built.images_per_step, device=self.device)
 
     def place(self, taken: int, position: int) -> None:
         """Set the counters."""

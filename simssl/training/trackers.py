@@ -6,24 +6,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from simssl.api import Result, RunInfo, Subject, Tracker
-from simssl.errors import one_line
-from simssl.loading import places_of
-from simssl.training.assemble import Assembly
-from simssl.training.folder import RunFolder
+from simssl.errors import code_of, one_line
+from simssl.store.folder import RunFolder
+from simssl.training.build import BuiltRun
 
 
-def run_info(assembly: Assembly, folder: RunFolder, step: int) -> RunInfo:
+def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
     """What trackers are told of a run that starts after `step` steps."""
-    experiment = assembly.experiment
+    experiment = built.experiment
     return RunInfo(
         directory=folder.path,
         experiment=experiment.name,
         objective=experiment.objective.name,
         seed=experiment.seed,
-        device=str(assembly.device),
+        device=str(built.device),
         start_step=step,
-        steps=assembly.steps,
-        views_per_step=assembly.views_per_step,
+        steps=built.steps,
+        views_per_step=built.views_per_step,
         settings=experiment.resolved,
     )
 
@@ -62,4 +61,4 @@ class Trackers:
         except Exception as error:
             tracker = self._trackers.pop(name, None)
             found = [type(tracker)] if tracker else []
-            self._warn(f"the tracker '{name}' failed and is detached: {one_line(error, places_of(*found))}")
+            self._warn(f"the tracker '{name}' failed and is detached: {one_line(error, code_of(*found))}")

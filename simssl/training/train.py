@@ -1,4 +1,4 @@
-"""The training loop: from an assembled run to its last checkpoint, exact to resume at any step."""
+"""The training loop: from a run that is built to its last checkpoint, exact to resume at any step."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 import torch
 from torch import Tensor
 
-from simssl.blocks.gaussian import moments
+from simssl.blocks.losses.gaussian import moments
 from simssl.errors import Interrupted, RunError, UserError
-from simssl.training import checkpoint
-from simssl.training.assemble import Assembly
-from simssl.training.capture import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
-from simssl.training.checkpoint import State
+from simssl.store import checkpoint
+from simssl.store.checkpoint import State
+from simssl.store.folder import RunFolder
+from simssl.training.build import BuiltRun
+from simssl.training.capture.cuda_graph import CudaGraphs
+from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
+from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights, frozen
-from simssl.training.cuda_graph import CudaGraphs
-from simssl.training.folder import RunFolder
 from simssl.training.host_memory import HostMemory
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
-from simssl.training.snapshot import held, same
 from simssl.training.step import Step
 from simssl.training.stop import Stop
 from simssl.training.terms import TermWindow
@@ -32,10 +32,10 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
     Raises RunError if a loss or a weight is not finite (the last good checkpoint stays), and Interrupted on a
     signal, after the state is saved.
     """
-    assembly = trainer.assembly
+    built = trainer.built
     try:
         with stop.deferred():
-            while trainer.step < assembly.steps:
+            while trainer.step < built.steps:
                 trainer.train_step()
                 trainer.log_and_save(trackers)
                 if stop.signum is not None:
@@ -43,16 +43,16 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
                     raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
     finally:
         trainer.release()
-    if not assembly.objective.trained:
-        batches = assembly.views.plain_batches(trainer.images_NCHW, assembly.device)
-        assembly.objective.fit(batches, assembly.generator)
+    if not built.objective.trained:
+        batches = built.views.plain_batches(trainer.images_NCHW, built.device)
+        built.objective.fit(batches, built.generator)
     trainer.done = True
     trainer.save()
 
 
 def trained_state(folder: RunFolder) -> State:
     """The state of a finished run; UserError if it is not finished."""
-    state = checkpoint.load(folder.checkpoint)
+    state = checkpoint.load_state(folder.checkpoint)
     if state is None:
         raise UserError(f"{folder.path} has no checkpoint.pt; `simssl run` trains it anew")
     if not state["done"]:
@@ -60,22 +60,22 @@ def trained_state(folder: RunFolder) -> State:
     return state
 
 
-def restore_trained(assembly: Assembly, folder: RunFolder) -> None:
+def restore_trained(built: BuiltRun, folder: RunFolder) -> None:
     """Give the objective the weights of a finished run; UserError if it is not finished."""
-    _restore_weights(assembly, folder, trained_state(folder))
-    assembly.objective.eval()
+    _restore_weights(built, folder, trained_state(folder))
+    built.objective.eval()
 
 
-def _restore_weights(assembly: Assembly, folder: RunFolder, state: State) -> None:
+def _restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
     """Weights and number of threads; RunError if they were made from other data or for other networks."""
-    if state["data"] != assembly.data.fingerprint:
+    if state["data"] != built.data.fingerprint:
         raise RunError(
-            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {assembly.data.fingerprint}); "
+            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
             "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
         )
     torch.set_num_threads(state["threads"])
     with checkpoint.fitting(folder.checkpoint):
-        assembly.objective.load_state_dict(state["objective"])
+        built.objective.load_state_dict(state["objective"])
 
 
 class Trainer:
@@ -84,13 +84,13 @@ class Trainer:
     `graphs` captures steps and replays them; on CUDA it is there by itself.
     """
 
-    def __init__(self, assembly: Assembly, folder: RunFolder, graphs: Graphs | None = None) -> None:
-        self.assembly, self.folder, self.settings = assembly, folder, assembly.experiment.training
-        self.objective, self.generator, self.device = assembly.objective, assembly.generator, assembly.device
-        images_NCHW, self._batch = assembly.data.train.images, assembly.images_per_step
+    def __init__(self, built: BuiltRun, folder: RunFolder, graphs: Graphs | None = None) -> None:
+        self.built, self.folder, self.settings = built, folder, built.experiment.training
+        self.objective, self.generator, self.device = built.objective, built.generator, built.device
+        images_NCHW, self._batch = built.data.train.images, built.images_per_step
         self.pool = pool_of(images_NCHW, self.device, LONGEST * self._batch)
         self.images_NCHW = self.pool.images_NCHW
-        self.unit = Step(assembly, self.pool) if assembly.steps else None
+        self.unit = Step(built, self.pool) if built.steps else None
         """What a step does; None for what is not trained."""
         self.graphs = CudaGraphs(self.device, self.generator) if self.device.type == "cuda" else graphs
         self._launch: Launcher | None = None
@@ -116,7 +116,7 @@ class Trainer:
             self._begin_epoch()
         self._launch = self._launch or self._launcher(self.unit)
         left = (len(self.images_NCHW) - self.position) // self._batch
-        steps = next_launch(self.step, self.assembly.steps, self.settings.log_every, left, self._launch.longest)
+        steps = next_launch(self.step, self.built.steps, self.settings.log_every, left, self._launch.longest)
         end = self.position + steps * self._batch
         self.pool.ready(end)
         self._launch(steps)
@@ -132,7 +132,7 @@ class Trainer:
         self.pool.ready(self.position + self._batch)
         self.objective.train()
         longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)
-        name = self.assembly.experiment.objective.name
+        name = self.built.experiment.objective.name
         return launcher(unit, self.graphs, name, self.step, self.position, longest)
 
     def _begin_epoch(self) -> None:
@@ -163,7 +163,7 @@ class Trainer:
         self.pool.begin(self.unit.order_N, position)
 
     def _encode_all(self) -> Tensor:
-        batches = self.assembly.views.plain_batches(self.images_NCHW, self.device)
+        batches = self.built.views.plain_batches(self.images_NCHW, self.device)
         with frozen(self.objective):
             return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
 
@@ -181,12 +181,12 @@ class Trainer:
 
     def log_and_save(self, trackers: Trackers) -> None:
         """At every `log_every` steps: read the terms, tell the trackers, and save if it is time."""
-        if self.step % self.settings.log_every and self.step != self.assembly.steps:
+        if self.step % self.settings.log_every and self.step != self.built.steps:
             return
         terms = self.window.read(self._where())
         trackers.logged(self.step, terms)
         due = time.perf_counter() - self._saved_at >= self.settings.checkpoint_seconds
-        if due and self.step != self.assembly.steps:
+        if due and self.step != self.built.steps:
             self.save()
 
     def _where(self) -> str:
@@ -201,12 +201,12 @@ class Trainer:
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = self._saved_at = now
-        checkpoint.save(self.folder.checkpoint, self._state())
+        checkpoint.save_state(self.folder.checkpoint, self._state())
 
     def _state(self) -> State:
         state: State = {
-            "digest": self.assembly.experiment.digest,
-            "data": self.assembly.data.fingerprint,
+            "digest": self.built.experiment.digest,
+            "data": self.built.data.fingerprint,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
             "done": self.done,
@@ -233,10 +233,10 @@ class Trainer:
 
     def restore(self) -> None:
         """Take up the saved state, if there is one, with the number of threads that it was made with."""
-        state = checkpoint.load(self.folder.checkpoint, self.assembly.experiment.digest)
+        state = checkpoint.load_state(self.folder.checkpoint, self.built.experiment.digest)
         if state is None:
             return
-        _restore_weights(self.assembly, self.folder, state)
+        _restore_weights(self.built, self.folder, state)
         self.step, self.done, self.seconds = state["step"], state["done"], state["seconds"]
         if self.done:
             return

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from simssl.experiment.config import load
+from simssl.experiment.config import load_experiments
 from simssl.experiment.document import ExperimentError
 from simssl.experiment.model import Experiment
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
 
 
 def cells(path: Path, *overrides: str, seed: int | None = None) -> list[Experiment]:
-    return load(path, REGISTRY, overrides, seed)
+    return load_experiments(path, REGISTRY, overrides, seed)
 
 
 def problems(path: Path, *overrides: str) -> list[str]:

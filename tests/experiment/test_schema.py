@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from simssl.experiment.schema import schema
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 
 def test_every_plugin_and_field_is_described() -> None:

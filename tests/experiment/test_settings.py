@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from simssl.experiment.config import load
+from simssl.experiment.config import load_experiments
 from simssl.experiment.document import ExperimentError
 from simssl.experiment.model import Experiment
 from simssl.experiment.schema import schema
 from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Blur, Jitter, Training, ViewSettings
 from simssl.experiment.yaml12 import dump
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD, "lars": LARS}
 
 
 def one(path: Path) -> Experiment:
-    (experiment,) = load(path, REGISTRY)
+    (experiment,) = load_experiments(path, REGISTRY)
     return experiment
 
 

@@ -1,4 +1,4 @@
-"""Experiment files are YAML 1.2, and every error has its place."""
+"""Experiment files are YAML 1.2, and every error has its position."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def test_not_a_number() -> None:
 def test_places_are_lines_and_columns_from_one() -> None:
     document = parse("a: 1\nb:\n  - c: {d: 2}\n", "f.yaml")
     assert document is not None
-    assert str(document.place(("a",), of_key=True)) == "f.yaml:1:1"
-    assert str(document.place(("a",))) == "f.yaml:1:4"
-    assert str(document.place(("b", 0, "c", "d"), of_key=True)) == "f.yaml:3:9"
-    assert str(document.place(("b", 0, "c", "d"))) == "f.yaml:3:12"
-    assert str(document.place(("b", 0, "x", "y"))) == "f.yaml:3:5"
+    assert str(document.position(("a",), of_key=True)) == "f.yaml:1:1"
+    assert str(document.position(("a",))) == "f.yaml:1:4"
+    assert str(document.position(("b", 0, "c", "d"), of_key=True)) == "f.yaml:3:9"
+    assert str(document.position(("b", 0, "c", "d"))) == "f.yaml:3:12"
+    assert str(document.position(("b", 0, "x", "y"))) == "f.yaml:3:5"
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "message"),
+    ("text", "position", "message"),
     [
         ("a: 1\na: 2\n", "f.yaml:2:1", "duplicate key 'a' (first at line 1)"),
         ("a: [1\nb: 2", "f.yaml:2:2", "not YAML"),
@@ -80,10 +80,10 @@ def test_places_are_lines_and_columns_from_one() -> None:
         ("a: " + "[" * 60 + "]" * 60, "f.yaml:1:54", "nested more than 50 levels deep"),
     ],
 )
-def test_errors_have_a_place(text: str, place: str, message: str) -> None:
+def test_errors_have_a_position(text: str, position: str, message: str) -> None:
     with pytest.raises(ExperimentError) as error:
         parse(text, "f.yaml")
-    assert str(error.value).startswith(f"{place}: ")
+    assert str(error.value).startswith(f"{position}: ")
     assert message in str(error.value)
 
 

@@ -15,13 +15,13 @@ from fake_runs import metric
 
 from simssl.report import cells, formats
 from simssl.report.published import Published
-from simssl.report.runs import load
+from simssl.report.runs import load_run
 from simssl.report.table import Table
 from simssl.report.tabulate import tabulate
 
 
 def table(*runs: Path, against: str | None = None) -> Table:
-    return tabulate([load(path) for path in runs], against)
+    return tabulate([load_run(path) for path in runs], against)
 
 
 KNN = "knn/class/accuracy"

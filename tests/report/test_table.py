@@ -13,10 +13,10 @@ import pytest
 from click.testing import Result
 from fake_runs import metric, write_run
 
-from simssl.experiment.config import load as load_experiments
-from simssl.registry import Registry
+from simssl.experiment.config import load_experiments
+from simssl.plugin.registry import Registry
 from simssl.report import formats
-from simssl.report.runs import load
+from simssl.report.runs import load_run
 from simssl.report.table import Table
 from simssl.report.tabulate import tabulate
 
@@ -26,7 +26,7 @@ KNN = "knn/class/accuracy"
 
 
 def table(*runs: Path) -> Table:
-    return tabulate([load(path) for path in runs])
+    return tabulate([load_run(path) for path in runs])
 
 
 def best(found: Table) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 FORK = multiprocessing.get_context("forkserver")
 # the last: torch's optimisers import it when they are built
-FORK.set_forkserver_preload(["simssl.cli", "simssl.run", "sklearn.datasets", "torch._dynamo"])
+FORK.set_forkserver_preload(["simssl.cli", "simssl.launch.grid", "sklearn.datasets", "torch._dynamo"])
 
 
 class Process:

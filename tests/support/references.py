@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Context, Objective, Terms
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone
 
 REGISTRY = Registry(builtins_only=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from simssl.api import Data, Evaluator, Split, Target
-from simssl.blocks.splits import selection
-from simssl.registry import Registry
+from simssl.blocks.probes.splits import selection
+from simssl.plugin.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
 CLASSES = 4

@@ -14,7 +14,7 @@ from click.testing import Result
 from hooks import example
 
 from simssl.api import Context, Evaluator, Objective
-from simssl.registry import KINDS, Registry
+from simssl.plugin.registry import KINDS, Registry
 from simssl.testing import CHECKS
 from simssl.testing.checks import parameters
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from simssl.api import Backbone, Context, Data, Subject
-from simssl.registry import Registry
+from simssl.plugin.registry import Registry
 
 pytest_plugins = ["simssl.testing.pytest_plugin"]
 

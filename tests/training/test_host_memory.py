@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from simssl.api import Terms
-from simssl.testing.fixtures import TinyObjective, tiny_assembly
-from simssl.training.folder import RunFolder
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.training.host_memory import HostMemory
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
@@ -98,10 +98,10 @@ def test_a_run_keeps_memory_between_its_steps_and_no_longer(monkeypatch: pytest.
     found: list[str] = []
     monkeypatch.setattr(HostMemory, "keep", lambda memory: found.append("keep"))
     monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
-    assembly = tiny_assembly(Noting, steps=1)
-    assembly.objective.found = found
-    train(Trainer(assembly, RunFolder(tmp_path)), Trackers({}, print), Stop())
-    assert found == ["step", "keep"] * assembly.steps + ["give back"]
+    built = tiny_run(Noting, steps=1)
+    built.objective.found = found
+    train(Trainer(built, RunFolder(tmp_path)), Trackers({}, print), Stop())
+    assert found == ["step", "keep"] * built.steps + ["give back"]
 
 
 class Failing(TinyObjective):
@@ -115,7 +115,7 @@ def test_a_run_that_fails_gives_back_what_it_kept(monkeypatch: pytest.MonkeyPatc
     found: list[str] = []
     monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
     with pytest.raises(ArithmeticError):
-        train(Trainer(tiny_assembly(Failing), RunFolder(tmp_path)), Trackers({}, print), Stop())
+        train(Trainer(tiny_run(Failing), RunFolder(tmp_path)), Trackers({}, print), Stop())
     assert found == ["give back"]
 
 
@@ -123,7 +123,7 @@ def test_a_run_that_is_not_trained_on_changes_nothing(tmp_path: Path, monkeypatc
     """Such as one that is done, and measured anew."""
     changes = []
     monkeypatch.setattr(HostMemory, "_set", lambda self, **sizes: changes.append(sizes))
-    trainer = Trainer(tiny_assembly(TinyObjective), RunFolder(tmp_path))
+    trainer = Trainer(tiny_run(TinyObjective), RunFolder(tmp_path))
     assert not changes
     trainer.train_step()
     trainer.release()

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer, Schedule
-from simssl.testing.fixtures import tiny_assembly
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
-from simssl.training.folder import RunFolder
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient, learning_rate_factor
 from simssl.training.train import Trainer
 
@@ -26,10 +26,10 @@ each = pytest.mark.parametrize("settings", ALL, ids=lambda settings: settings.na
 
 
 def trainer(folder: Path, settings: Optimizer, **more: object) -> Trainer:
-    assembly = tiny_assembly()
-    training = assembly.experiment.training.model_copy(update={"optimizer": settings, **more})
-    object.__setattr__(assembly.experiment, "training", training)
-    return Trainer(assembly, RunFolder(folder))
+    built = tiny_run()
+    training = built.experiment.training.model_copy(update={"optimizer": settings, **more})
+    object.__setattr__(built.experiment, "training", training)
+    return Trainer(built, RunFolder(folder))
 
 
 Matrix = list[list[float]]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from simssl.testing.fixtures import tiny_assembly
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import tiny_run
 from simssl.testing.recording import Recorder
-from simssl.training.capture import LONGEST
-from simssl.training.folder import RunFolder
+from simssl.training.capture.launcher import LONGEST
 from simssl.training.pool import CopyStream, Pool, Resident, Streamed, pool_of, put
 from simssl.training.train import Trainer
 
@@ -83,7 +83,7 @@ def test_a_run_on_streamed_images_is_the_same(tmp_path: Path) -> None:
 
     def go_on(folder: str, streamed: bool, graphs: Recorder | None, steps: int) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = Trainer(tiny_assembly(steps=48), RunFolder(tmp_path / folder), graphs)
+        found = Trainer(tiny_run(steps=48), RunFolder(tmp_path / folder), graphs)
         if streamed:
             ring_RCHW = torch.empty(2 * LONGEST * 6, *found.images_NCHW.shape[1:], dtype=torch.uint8)
             assert found.unit is not None

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from simssl.api import Backbone, Shape, Terms
 from simssl.errors import RunError
-from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_assembly, tiny_experiment
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_experiment, tiny_run
 from simssl.training import precision as precision_module
 from simssl.training import step as step_module
-from simssl.training.assemble import Assembly, assemble
-from simssl.training.folder import RunFolder
+from simssl.training.build import BuiltRun, build_run
 from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall
 from simssl.training.train import Trainer
 
@@ -40,10 +40,10 @@ class Watching(TinyObjective):
 
 
 def trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watching) -> Trainer:
-    assembly = tiny_assembly(objective)
-    training = assembly.experiment.training.model_copy(update={"precision": precision})
-    object.__setattr__(assembly.experiment, "training", training)
-    return Trainer(assembly, RunFolder(folder))
+    built = tiny_run(objective)
+    training = built.experiment.training.model_copy(update={"precision": precision})
+    object.__setattr__(built.experiment, "training", training)
+    return Trainer(built, RunFolder(folder))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_step_that_fails_leaves_no_tf32_behind(tmp_path: Path) -> None:
 
 def test_assembling_forbids_what_was_allowed_before() -> None:
     allow_tf32(True)
-    tiny_assembly()
+    tiny_run()
     assert flags() == (False, False)
 
 
@@ -133,7 +133,7 @@ def test_float32_in_a_program_that_allows_less_in_matrix_products(around: str) -
 @pytest.mark.parametrize("around", ["high", "medium"])
 def test_what_is_assembled_computes_in_float32_where_less_was_allowed(around: str) -> None:
     torch.set_float32_matmul_precision(around)
-    tiny_assembly()
+    tiny_run()
     assert (flags(), set(kinds()) - {"ieee"}) == ((False, False), set())
     assert torch.get_float32_matmul_precision() == "highest"
 
@@ -171,8 +171,8 @@ def test_what_an_older_gpu_lacks_is_float32_and_it_says_so(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     device, precisions = torch.device("cuda"), ("float32", "tf32", "bfloat16")
     assert [computed_in(p, device) for p in precisions] == [p if has else "float32" for p in precisions]
-    assemblies = [trainer(Path(), precision).assembly for precision in precisions]
-    assert list(shortfall((a.experiment for a in assemblies), device)) == (
+    runs = [trainer(Path(), precision).built for precision in precisions]
+    assert list(shortfall((a.experiment for a in runs), device)) == (
         []
         if has
         else [
@@ -237,12 +237,12 @@ class Convolutions(Backbone):
         )
 
 
-def convolutional(channels_last: bool) -> Assembly:
+def convolutional(channels_last: bool) -> BuiltRun:
     experiment = tiny_experiment()
     training = experiment.training.model_copy(update={"channels_last": channels_last})
     object.__setattr__(experiment, "training", training)
     data = TinyDataset(TinyDataset.Params()).load(Path(), lambda label, done, total: None)
-    return assemble(experiment, StubRegistry(backbone=Convolutions), data, torch.device("cpu"))  # type: ignore[arg-type]
+    return build_run(experiment, StubRegistry(backbone=Convolutions), data, torch.device("cpu"))  # type: ignore[arg-type]
 
 
 def test_channels_last_is_a_layout_and_nothing_else(tmp_path: Path) -> None:

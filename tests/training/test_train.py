@@ -12,18 +12,18 @@ from torch import Tensor
 
 from simssl.api import Context, Objective, Posterior, Terms
 from simssl.experiment.settings import Schedule
-from simssl.testing.fixtures import TinyObjective, tiny_assembly
-from simssl.training.folder import RunFolder
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.training.optimize import learning_rate_factor
 from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 
 
 def trainer(folder: Path, objective: type[Objective] = TinyObjective, **training: object) -> Trainer:
-    assembly = tiny_assembly(objective)
-    changed = assembly.experiment.training.model_copy(update=training)
-    object.__setattr__(assembly.experiment, "training", changed)
-    return Trainer(assembly, RunFolder(folder))
+    built = tiny_run(objective)
+    changed = built.experiment.training.model_copy(update=training)
+    object.__setattr__(built.experiment, "training", changed)
+    return Trainer(built, RunFolder(folder))
 
 
 class Showing(TinyObjective):
@@ -44,7 +44,7 @@ def shown(found: Trainer, steps: int) -> Tensor:
 
 def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(tmp_path: Path) -> None:
     found = trainer(tmp_path, Showing)
-    found.assembly.steps = 32
+    found.built.steps = 32
     orders = [shown(found, 16) for _ in range(2)]
     for order in orders:
         assert torch.equal(order.sort().values, torch.arange(96))
@@ -62,7 +62,7 @@ class Weighted(Showing):
 
 def test_sampling_weights_of_an_objective_are_drawn_from(tmp_path: Path) -> None:
     found = trainer(tmp_path, Weighted)
-    found.assembly.steps = 17
+    found.built.steps = 17
     drawn = shown(found, 17)
     assert bool((drawn % 2 == 0).all())
     assert found.objective.epochs == [0, 1]
@@ -76,7 +76,7 @@ class Progressing(TinyObjective):
 
 def test_progress_runs_from_the_first_step_to_one(tmp_path: Path) -> None:
     found = trainer(tmp_path, Progressing)
-    for _ in range(found.assembly.steps):
+    for _ in range(found.built.steps):
         found.train_step()
     assert found.objective.seen == pytest.approx([i / 16 for i in range(1, 17)])
 
@@ -102,14 +102,14 @@ def test_what_is_not_trained_is_fitted_once_and_saved(tmp_path: Path) -> None:
     from simssl.training.train import Trainer, train
 
     for done in (False, True):
-        assembly = tiny_assembly(Mean)
-        trainer = Trainer(assembly, RunFolder(tmp_path))
+        built = tiny_run(Mean)
+        trainer = Trainer(built, RunFolder(tmp_path))
         trainer.restore()
         assert trainer.done is done
         if not done:
             train(trainer, Trackers({}, print), Stop())
-        images = assembly.views.plain(assembly.data.train.images)
-        assert assembly.objective.mean.item() == pytest.approx(images.mean().item())
+        images = built.views.plain(built.data.train.images)
+        assert built.objective.mean.item() == pytest.approx(images.mean().item())
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_logged_terms_are_means_since_the_last_record(tmp_path: Path) -> None:
             self.records.append((step, terms))
 
     recorder, found = Recorder(), trainer(tmp_path)
-    for _ in range(found.assembly.steps):
+    for _ in range(found.built.steps):
         found.train_step()
         found.log_and_save(recorder)  # type: ignore[arg-type]
     assert [step for step, _ in recorder.records] == [5, 10, 15, 16]
@@ -191,17 +191,17 @@ def test_a_budget_below_one_step_is_refused(simssl: Callable[..., Result], small
 
 
 def test_budgets_in_epochs_and_views(small: Callable[..., Path]) -> None:
-    from simssl.experiment.config import load
-    from simssl.registry import Registry
-    from simssl.training.assemble import assemble, load_data
+    from simssl.experiment.config import load_experiments
+    from simssl.plugin.registry import Registry
+    from simssl.training.build import build_run, load_data
 
     registry = Registry(builtins_only=True)
     found = []
     for training in ({"epochs": 2, "batch_views": 60}, {"views": 10_000, "batch_views": 61}):
-        (cell,) = load(small(training=training), registry)
+        (cell,) = load_experiments(small(training=training), registry)
         data = load_data(cell.dataset, registry, Path(), lambda *_: None)
-        assembly = assemble(cell, registry, data, torch.device("cpu"))
-        found.append((assembly.images_per_step, assembly.views_per_step, assembly.steps))
+        built = build_run(cell, registry, data, torch.device("cpu"))
+        found.append((built.images_per_step, built.views_per_step, built.steps))
     assert found == [(20, 60, 2 * (1437 // 20)), (20, 60, 10_000 // 60)]
 
 
@@ -263,7 +263,7 @@ def test_default_generators_threads_and_the_open_window_are_restored(tmp_path: P
 
     def go_on(folder: str, steps: int, recorder: Recorder) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = Trainer(tiny_assembly(Careless, steps=32), RunFolder(tmp_path / folder))
+        found = Trainer(tiny_run(Careless, steps=32), RunFolder(tmp_path / folder))
         found.restore()
         while found.step < steps:
             found.train_step()
@@ -290,7 +290,7 @@ def test_default_generators_threads_and_the_open_window_are_restored(tmp_path: P
 
 def test_the_training_generator_follows_the_seed() -> None:
     def order(seed: int) -> Tensor:
-        return torch.randperm(50, generator=tiny_assembly(seed=seed).generator)
+        return torch.randperm(50, generator=tiny_run(seed=seed).generator)
 
     assert torch.equal(order(0), order(0))
     assert not torch.equal(order(0), order(1))
@@ -316,7 +316,7 @@ def test_float32_is_not_tf32_and_deterministic_is_asked_for() -> None:
     import dataclasses
 
     from simssl.testing.fixtures import tiny_experiment
-    from simssl.training.assemble import prepare_numerics
+    from simssl.training.build import prepare_numerics
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     experiment = tiny_experiment()

@@ -10,7 +10,7 @@ from torch import nn
 
 import simssl
 from simssl.api import Backbone, Shape
-from simssl.blocks.heads import mlp
+from simssl.blocks.networks.heads import mlp
 
 
 class Mlp(Backbone):

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.image_cache import cache_file, pixels
-from simssl.blocks.images import Source
+from simssl.blocks.images.cache import cache_file, pixels
+from simssl.blocks.images.decoding import Source
 from simssl.blocks.messages import listed
 
 WIDTH = 178

@@ -12,7 +12,7 @@ from torchvision.datasets import CIFAR10
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.downloads import without_leftovers
+from simssl.blocks.images.downloads import without_leftovers
 from simssl.blocks.messages import reason
 
 FOLDER = "cifar-10-batches-py"

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.splits import stratified_permutation
+from simssl.blocks.probes.splits import stratified_permutation
 
 TRAIN = 1437
 

@@ -8,7 +8,7 @@ from torchvision.datasets import FashionMNIST
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks import idx
+from simssl.blocks.images import idx
 
 
 class FashionMnist(Dataset):
@@ -21,7 +21,7 @@ class FashionMnist(Dataset):
         return Data.of(*(self._split(root, train) for train in (True, False)))
 
     def _split(self, root: Path, train: bool) -> Split:
-        images_N1HW, labels_N = idx.load(FashionMNIST, root, train)
+        images_N1HW, labels_N = idx.load_idx(FashionMNIST, root, train)
         return Split(images_N1HW, {"class": Target(labels_N, tuple(FashionMNIST.classes), "content")})
 
     @classmethod

@@ -13,11 +13,11 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.image_cache import cache_file, cache_folder, pixels
-from simssl.blocks.image_files import entries, find
-from simssl.blocks.images import Source
+from simssl.blocks.images.cache import cache_file, cache_folder, pixels
+from simssl.blocks.images.decoding import Source
+from simssl.blocks.images.files import entries, find
 from simssl.blocks.messages import listed
-from simssl.blocks.splits import held_out
+from simssl.blocks.probes.splits import held_out
 
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """The splits by the names of their folders, in small letters."""

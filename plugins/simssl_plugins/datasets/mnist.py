@@ -8,7 +8,7 @@ from torchvision.datasets import MNIST
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks import idx
+from simssl.blocks.images import idx
 
 
 class Mnist(Dataset):
@@ -21,7 +21,7 @@ class Mnist(Dataset):
         return Data.of(*(self._split(root, train) for train in (True, False)))
 
     def _split(self, root: Path, train: bool) -> Split:
-        images_N1HW, labels_N = idx.load(MNIST, root, train)
+        images_N1HW, labels_N = idx.load_idx(MNIST, root, train)
         return Split(images_N1HW, {"class": Target(labels_N, tuple("0123456789"), "content")})
 
     @classmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject, Target
-from simssl.blocks.class_probes import Probed, ProbeParams, check_probe, probe, probe_protocol
+from simssl.blocks.probes.class_probes import Probed, ProbeParams, check_probe, probe, probe_protocol
 
 HIDDEN = {"linear": 0, "mlp": 1}
 """Layers of D units."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
-from simssl.blocks.gaussian import kl_standard
-from simssl.blocks.geometry import (
+from simssl.blocks.images.pictures import bars
+from simssl.blocks.losses.gaussian import kl_standard
+from simssl.blocks.statistics.geometry import (
     alignment,
     effective_rank,
     most_ratio,
@@ -20,7 +21,6 @@ from simssl.blocks.geometry import (
     varies,
     within_and_between,
 )
-from simssl.blocks.pictures import bars
 
 ACTIVE = 0.01
 """Least variance of an active unit's posterior mean. Source: Burda et al. 2016, section 5.2."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.likelihood import Gaussian
-from simssl.blocks.probes import Standardizer, train_epochs
-from simssl.blocks.reconstruction import BATCH, errors, mean_image, picture
+from simssl.blocks.losses.likelihood import Gaussian
+from simssl.blocks.probes.regression import Standardizer, train_epochs
+from simssl.blocks.statistics.reconstruction import BATCH, errors, mean_image, picture
 
 logger = logging.getLogger("simssl")
 

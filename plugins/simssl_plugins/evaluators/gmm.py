@@ -10,8 +10,8 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.mixture import fit_mixture
-from simssl.blocks.targets import class_targets, labelled_targets
+from simssl.blocks.probes.targets import class_targets, labelled_targets
+from simssl.blocks.statistics.mixture import fit_mixture
 
 
 class Gmm(Evaluator):

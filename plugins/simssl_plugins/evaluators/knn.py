@@ -11,8 +11,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.neighbours import nearest
-from simssl.blocks.targets import class_targets, labelled_targets
+from simssl.blocks.probes.targets import class_targets, labelled_targets
+from simssl.blocks.statistics.neighbours import nearest
 
 Count = Annotated[int, Field(ge=1)]
 

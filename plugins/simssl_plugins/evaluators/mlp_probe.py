@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.class_probes import ProbeParams, check_probe, probe, probe_protocol
+from simssl.blocks.probes.class_probes import ProbeParams, check_probe, probe, probe_protocol
 
 
 class MlpProbe(Evaluator):

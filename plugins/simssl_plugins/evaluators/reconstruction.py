@@ -8,7 +8,7 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.reconstruction import errors, mean_image, picture
+from simssl.blocks.statistics.reconstruction import errors, mean_image, picture
 
 
 class Reconstruction(Evaluator):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
-from simssl.blocks.probes import ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 """Of the ridge regressions, on standardised columns."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.autoencoder import GaussianAutoencoder
-from simssl.blocks.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 
 
 class BetaVae(Objective):

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.heads import mlp, require_two_images
-from simssl.blocks.teacher import Teacher, cosine_momentum
+from simssl.blocks.networks.heads import mlp, require_two_images
+from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 
 class Byol(Objective):

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
-from simssl.blocks.heads import in_float32
-from simssl.blocks.kmeans import kmeans
-from simssl.blocks.pca import principal_components
+from simssl.blocks.networks.heads import in_float32
+from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.pca import principal_components
 
 
 class DeepCluster(Objective):

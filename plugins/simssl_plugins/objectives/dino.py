@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.heads import mlp
-from simssl.blocks.teacher import Teacher, cosine_momentum
-from simssl.training.distributed import gather
+from simssl.blocks.distributed import gather
+from simssl.blocks.networks.heads import mlp
+from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 
 class Dino(Objective):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.contrast import info_nce
-from simssl.blocks.heads import mlp, require_two_images
-from simssl.training.distributed import gather
+from simssl.blocks.distributed import gather
+from simssl.blocks.losses.contrast import info_nce
+from simssl.blocks.networks.heads import mlp, require_two_images
 
 
 class InfoNce(Objective):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
-from simssl.blocks.contrast import contrast_with_negatives
-from simssl.blocks.heads import in_float32
-from simssl.training.distributed import gather
+from simssl.blocks.distributed import gather
+from simssl.blocks.losses.contrast import contrast_with_negatives
+from simssl.blocks.networks.heads import in_float32
 
 
 class InstanceDiscrimination(Objective):

@@ -17,11 +17,11 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.contrast import contrast_with_negatives
-from simssl.blocks.heads import mlp
-from simssl.blocks.split_batch_norm import has_batch_norm, split_batch_norm
-from simssl.blocks.teacher import Teacher
-from simssl.training.distributed import gather, world_size
+from simssl.blocks.distributed import gather, world_size
+from simssl.blocks.losses.contrast import contrast_with_negatives
+from simssl.blocks.networks.heads import mlp
+from simssl.blocks.networks.split_batch_norm import has_batch_norm, split_batch_norm
+from simssl.blocks.networks.teacher import Teacher
 
 
 class MoCo(Objective):

@@ -4,7 +4,7 @@ Model: z_j ~ N(psi, sigma2 I) for the J views of an image, x_j ~ p(x | z_j). Max
 
     sum_j E_q[log p(x_j | z_j)] + sum_j H[q(z_j | x_j)] + E_q[log p(z_1 .. z_J)],
 
-psi integrated out of the last term (`simssl.blocks.gaussian.log_shared_mean`).
+psi integrated out of the last term (`simssl.blocks.losses.gaussian.log_shared_mean`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.autoencoder import GaussianAutoencoder
-from simssl.blocks.gaussian import entropy, expected_log_shared_mean, log_shared_mean
-from simssl.blocks.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.losses.gaussian import entropy, expected_log_shared_mean, log_shared_mean
+from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 
 
 class SimVae(Objective):

@@ -1,7 +1,7 @@
 """VICReg (Bardes et al. 2022): views agree, every dimension varies, no two are correlated.
 
 Minimise 25 mse(z, z') + 25/2 [v(z) + v(z')] + c(z) + c(z'), with v(z) = mean_d relu(1 - sqrt(var_d + 1e-4)) and
-c(z) the sum of squared covariances of different dimensions over their number (`simssl.blocks.redundancy`). The
+c(z) the sum of squared covariances of different dimensions over their number (`simssl.blocks.losses.redundancy`). The
 authors' code halves the variance term, the paper's eq. 6 does not; this is the code's.
 """
 
@@ -16,9 +16,9 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
-from simssl.blocks.heads import mlp, require_two_images
-from simssl.blocks.redundancy import covariance_penalty, variance_hinge
-from simssl.training.distributed import gather
+from simssl.blocks.distributed import gather
+from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
+from simssl.blocks.networks.heads import mlp, require_two_images
 
 
 class VicReg(Objective):

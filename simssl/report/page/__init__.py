@@ -7,7 +7,7 @@ from pathlib import Path
 from simssl.errors import UserError
 from simssl.report.page.document import GENERATOR, document
 from simssl.report.table import Table
-from simssl.training.folder import write_whole
+from simssl.store.files import write_whole
 
 BEGINNING = 1000
 """Bytes of a page in which it says what made it."""

@@ -12,7 +12,8 @@ from simssl.errors import RunError
 from simssl.report import words
 from simssl.report.page.elements import Html, facts, folded, section, tag
 from simssl.report.runs import Run
-from simssl.training.folder import RunFolder, read_json
+from simssl.store.files import read_json
+from simssl.store.folder import RunFolder
 
 PARTS = ("training", "measurement")
 

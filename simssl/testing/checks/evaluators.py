@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from simssl.api import Evaluator, Objective, Result
-from simssl.measurement.evaluate import why_skipped
-from simssl.measurement.subject import FrozenSubject
-from simssl.testing.fixtures import TinyEncoder, TinyObjective, default_params, tiny_assembly
-from simssl.testing.oracle import noise_method, oracle_assembly, oracle_method
+from simssl.evaluation.evaluate import why_skipped
+from simssl.evaluation.subject import FrozenSubject
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import TinyEncoder, TinyObjective, default_params, tiny_run
+from simssl.testing.oracle import noise_method, oracle_method, oracle_run
 from simssl.testing.outcomes import Check, DoesNotApply
 from simssl.testing.randomness import leaves_global_randomness
-from simssl.training.assemble import Assembly
+from simssl.training.build import BuiltRun
 from simssl.training.contract import check_result
-from simssl.training.folder import RunFolder
 
 
 def result_is_well_formed(evaluator: type[Evaluator], folder: Path) -> None:
@@ -48,10 +48,10 @@ def _assert_json(protocol: dict[str, Any], whose: str) -> None:
 
 def randomness_comes_from_the_subject_alone(evaluator: type[Evaluator], folder: Path) -> None:
     """It measures the same again whatever the global random state, and leaves that as it is."""
-    assembly, results = _applicable(evaluator), []
+    built, results = _applicable(evaluator), []
     for seed in (0, 1):
         with leaves_global_randomness(seed, "subject.generator"):
-            results.append(_evaluate(evaluator, assembly, folder))
+            results.append(_evaluate(evaluator, built, folder))
     first, second = (result.metrics for result in results)
     assert first.keys() == second.keys(), "it measures other things the second time"
     for name in first:
@@ -60,12 +60,12 @@ def randomness_comes_from_the_subject_alone(evaluator: type[Evaluator], folder: 
 
 def model_is_left_alone(evaluator: type[Evaluator], folder: Path) -> None:
     """Weights and statistics of the method are as they were, and none of them has a gradient."""
-    assembly = _applicable(evaluator)
-    before = copy.deepcopy(assembly.objective.state_dict())
-    _evaluate(evaluator, assembly, folder)
-    for name, value in assembly.objective.state_dict().items():
+    built = _applicable(evaluator)
+    before = copy.deepcopy(built.objective.state_dict())
+    _evaluate(evaluator, built, folder)
+    for name, value in built.objective.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} was changed"
-    for name, parameter in assembly.objective.named_parameters():
+    for name, parameter in built.objective.named_parameters():
         assert parameter.grad is None, f"{name} has a gradient"
 
 
@@ -81,33 +81,33 @@ def oracle_reaches_its_values_and_noise_falls_to_chance(evaluator: type[Evaluato
         ("the oracle", oracle_method(oracle), oracle.values),
         ("noise", noise_method(oracle), oracle.noise),
     ):
-        assembly = oracle_assembly(oracle, method)
-        found = _evaluate(evaluator, assembly, folder / what, **oracle.params)
+        built = oracle_run(oracle, method)
+        found = _evaluate(evaluator, built, folder / what, **oracle.params)
         for name, (least, most) in values.items():
             assert name in found.metrics, f"of {what} there is no metric '{name}' but {', '.join(found.metrics)}"
             value = found.metrics[name].value
             assert least <= value <= most, f"'{name}' of {what} is {value:g}, not from {least:g} to {most:g}"
 
 
-def _applicable(evaluator: type[Evaluator]) -> Assembly:
+def _applicable(evaluator: type[Evaluator]) -> BuiltRun:
     """A method that the evaluator applies to: with all that one can have, or an encoder alone."""
-    built = evaluator(default_params(evaluator))
+    instance = evaluator(default_params(evaluator))
     objectives: tuple[type[Objective], ...] = (TinyObjective, TinyEncoder)
-    assemblies = [tiny_assembly(objective) for objective in objectives]
-    reasons = [why_skipped(built, assembly) for assembly in assemblies]
-    for assembly, reason in zip(assemblies, reasons, strict=True):
+    runs = [tiny_run(objective) for objective in objectives]
+    reasons = [why_skipped(instance, built) for built in runs]
+    for built, reason in zip(runs, reasons, strict=True):
         if reason is None:
-            return assembly
+            return built
     raise DoesNotApply(f"no method of the suite has all that it needs: {reasons[0]}")
 
 
-def _evaluate(evaluator: type[Evaluator], assembly: Assembly, folder: Path, **params: Any) -> Result:
-    built = evaluator(default_params(evaluator, **params))
-    reason = why_skipped(built, assembly)
+def _evaluate(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **params: Any) -> Result:
+    instance = evaluator(default_params(evaluator, **params))
+    reason = why_skipped(instance, built)
     assert reason is None, f"it does not apply to its own oracle: {reason}"
-    built.check(assembly.data)
+    instance.check(built.data)
     with torch.no_grad():
-        return built.run(FrozenSubject(assembly, RunFolder(folder), "evaluator"))
+        return instance.run(FrozenSubject(built, RunFolder(folder), "evaluator"))
 
 
 CHECKS: tuple[Check, ...] = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simssl import api
-from simssl.plugin import KINDS
+from simssl.plugin.plugin import KINDS
 from simssl.testing.fixtures import default_params
 from simssl.testing.outcomes import Check
 

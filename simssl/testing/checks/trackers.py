@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 
 from simssl.api import Metric, Result, RunInfo, Subject, Tracker
+from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
-from simssl.measurement.subject import FrozenSubject
-from simssl.testing.fixtures import default_params, tiny_assembly
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import default_params, tiny_run
 from simssl.testing.outcomes import Check
 from simssl.testing.randomness import leaves_global_randomness
-from simssl.training.folder import RunFolder
 
 
 def follows_a_run(tracker: type[Tracker], folder: Path) -> None:
@@ -27,18 +27,18 @@ def follows_a_run_that_goes_on_and_fails(tracker: type[Tracker], folder: Path) -
 
 
 def _follow(tracker: type[Tracker], folder: Path, start_step: int, error: BaseException | None) -> None:
-    built = tracker(default_params(tracker))
-    assembly = tiny_assembly()
-    settings = {"objective": Choice("objective", "tiny", assembly.objective.params).resolved}
-    subject: Subject = FrozenSubject(assembly, RunFolder(folder), "evaluator")
+    instance = tracker(default_params(tracker))
+    built = tiny_run()
+    settings = {"objective": Choice("objective", "tiny", built.objective.params).resolved}
+    subject: Subject = FrozenSubject(built, RunFolder(folder), "evaluator")
     picture = torch.zeros(1, 16, 16, dtype=torch.uint8)
     result = Result({"rank": Metric(2.0, "dimensions")}, {"test": picture}, {}, "effective_rank")
     with leaves_global_randomness(0, "a generator of its own"):
-        built.started(RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings))
+        instance.started(RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings))
         for step in (start_step + 2, 10):
-            built.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
-        built.evaluated(result, subject)
-        built.ended(error)
+            instance.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
+        instance.evaluated(result, subject)
+        instance.ended(error)
 
 
 CHECKS: tuple[Check, ...] = (follows_a_run, follows_a_run_that_goes_on_and_fails)

@@ -10,31 +10,31 @@ from pathlib import Path
 import torch
 
 from simssl.api import Objective
-from simssl.testing.fixtures import batches, tiny_assembly
+from simssl.store import checkpoint
+from simssl.testing.fixtures import batches, tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.testing.outcomes import Check, DoesNotApply
 from simssl.testing.recording import Recorder
 from simssl.testing.steps import encode, require_training, total, train_steps
-from simssl.training import checkpoint
 
 
 def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> None:
     """Loaded from a checkpoint into another run's objective, the state gives the same representation."""
-    assembly, other = tiny_assembly(objective), tiny_assembly(objective, seed=1)
-    train_steps(assembly, folder, 2)
+    built, other = tiny_run(objective), tiny_run(objective, seed=1)
+    train_steps(built, folder, 2)
     file = folder / "state.pt"
-    checkpoint.save(file, dict.fromkeys(checkpoint.ALWAYS, 0) | {"objective": assembly.objective.state_dict()})
-    state = checkpoint.load(file)
+    checkpoint.save_state(file, dict.fromkeys(checkpoint.ALWAYS, 0) | {"objective": built.objective.state_dict()})
+    state = checkpoint.load_state(file)
     assert state is not None
     other.objective.load_state_dict(state["objective"])
-    same = torch.equal(encode(assembly.objective), encode(other.objective))
+    same = torch.equal(encode(built.objective), encode(other.objective))
     assert same, "what the representation depends on is not all in the state: make it a parameter or a buffer"
 
 
 def resumed_run_is_bit_equal(objective: type[Objective], folder: Path) -> None:
     """Stopped before an epoch's end and taken up by another process, a run ends in the same state, bit for bit."""
     require_training(objective)
-    whole, broken, resumed = (tiny_assembly(objective, images=24) for _ in range(3))
+    whole, broken, resumed = (tiny_run(objective, images=24) for _ in range(3))
     train_steps(whole, folder / "whole", 7)
     train_steps(broken, folder / "broken", 3, save=True)
     train_steps(resumed, folder / "broken", 7)
@@ -44,19 +44,19 @@ def resumed_run_is_bit_equal(objective: type[Objective], folder: Path) -> None:
 def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None:
     """`forward`, its gradient and `after_step` read no tensor's value on the host, and index by no boolean mask."""
     require_training(objective)
-    assembly = tiny_assembly(objective)
-    views, index_B = next(batches(assembly))
+    built = tiny_run(objective)
+    views, index_B = next(batches(built))
     half = torch.tensor(0.5)
     with refuse_host_synchronisation():
-        total(assembly.objective(views, index_B, assembly.generator)).backward()
-        assembly.objective.after_step(half)
+        total(built.objective(views, index_B, built.generator)).backward()
+        built.objective.after_step(half)
 
 
 def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) -> None:
     """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps, bit for bit, in
     the epochs that follow as well."""
     _require_capturable(objective)
-    eager, replayed = (tiny_assembly(objective, images=24) for _ in range(2))
+    eager, replayed = (tiny_run(objective, images=24) for _ in range(2))
     recorder = Recorder()
     train_steps(eager, folder / "eager", 10)
     with _captured():
@@ -71,7 +71,7 @@ def step_is_captured_on_cuda(objective: type[Objective], folder: Path) -> None:
     if not torch.cuda.is_available():
         raise DoesNotApply("there is no CUDA device here")
     with _captured():
-        train_steps(tiny_assembly(objective, images=24, device="cuda"), folder, 10)
+        train_steps(tiny_run(objective, images=24, device="cuda"), folder, 10)
 
 
 def _require_capturable(objective: type[Objective]) -> None:

@@ -1,0 +1,1 @@
+"""Image files, data sets of them, and pictures made of images."""

@@ -1,0 +1,64 @@
+"""Data sets in MNIST's file format, by way of torchvision's classes."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simssl.blocks.images.downloads import without_leftovers
+from simssl.blocks.messages import reason
+
+FILES = {
+    True: ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    False: ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+"""Images and labels of the training split, and of the test split."""
+
+
+def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Images (N, 1, H, W) uint8 and labels (N,) int64 of a torchvision class such as MNIST.
+
+    Found below `root`, or downloaded there. FileNotFoundError says what to put where, ValueError which file
+    is damaged.
+    """
+    folder = root / dataset.__name__ / "raw"
+    try:
+        with without_leftovers(folder, folder.parent, root):  # torchvision makes them before it downloads
+            split = dataset(str(root), train=train, download=True)
+    except Exception as error:
+        raise _explained(error, folder, train) from error
+    if len(split.data) != len(split.targets):
+        raise ValueError(f"{folder} has {len(split.data)} images and {len(split.targets)} labels")
+    return split.data[:, None], split.targets.long()
+
+
+def _explained(error: Exception, folder: Path, train: bool) -> Exception:
+    """What is missing, or which of the files cannot be read."""
+    absent = [name for names in FILES.values() for name in names if not (folder / name).is_file()]
+    if absent:
+        return FileNotFoundError(
+            f"{folder} has no {', '.join(absent)}, which could be neither unpacked from there nor downloaded "
+            f"({reason(error)}); put them there, or name the folder above {folder.parent.name} with --data"
+        )
+    if isinstance(error, OSError):
+        return ValueError(f"{folder} cannot be read ({reason(error)})")
+    return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason(error)}); get them again")
+
+
+def write_example(dataset: Any, root: Path, images: int = 40) -> None:
+    """Write a few images in the format of a torchvision class such as MNIST, for tests: squares whose place
+    depends on their label."""
+    folder = root / dataset.__name__ / "raw"
+    folder.mkdir(parents=True, exist_ok=True)
+    for train, names in FILES.items():
+        labels_N = torch.arange(images) % 10
+        pixels_N28 = torch.zeros(images, 28, 28, dtype=torch.uint8)
+        for i, label in enumerate(labels_N.tolist()):
+            pixels_N28[i, 2 * label : 2 * label + 8, 10 - train : 20] = 255
+        for name, values in zip(names, (pixels_N28, labels_N.to(torch.uint8)), strict=True):
+            header = struct.pack(f">I{values.ndim}I", 0x0800 + values.ndim, *values.shape)
+            (folder / name).write_bytes(header + values.numpy().tobytes())

@@ -1,0 +1,1 @@
+"""Losses, likelihoods, and the terms of lower bounds."""

@@ -1,0 +1,69 @@
+"""A variational autoencoder's networks, and the terms of its evidence lower bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from simssl.blocks.losses.gaussian import kl_standard, reparameterize
+
+LogProb = Callable[[Tensor, Tensor], Tensor]
+"""log p(x | z) (B,) in nats of images and logits, each (B, C, H, W): `likelihood.log_prob`."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """q(z | x) of B images, one reparameterised sample of it, and the sample's log likelihood."""
+
+    mean_BD: Tensor
+    log_variance_BD: Tensor
+    z_BD: Tensor
+    log_likelihood_B: Tensor
+
+    @property
+    def reconstruction(self) -> Tensor:
+        """-E_q log p(x | z) by the sample, in nats an image, averaged over the images: a 0-d tensor."""
+        return -self.log_likelihood_B.mean()
+
+    @property
+    def kl(self) -> Tensor:
+        """KL(q(z | x) || N(0, I)), averaged over the images: a 0-d tensor."""
+        return kl_standard(self.mean_BD, self.log_variance_BD).mean()
+
+
+class GaussianAutoencoder(nn.Module):
+    """An encoder that returns mean and log variance of q(z | x), and its mirror, the decoder of p(x | z).
+
+    `encoder(outputs)` and `decoder(inputs)` build the networks, as `Context.encoder` and `.decoder` do.
+    """
+
+    def __init__(
+        self, encoder: Callable[[int], nn.Module], decoder: Callable[[int], nn.Module], latent_dim: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder(2 * latent_dim)
+        self.decoder = decoder(latent_dim)
+
+    def infer(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(z | x), each (B, D), in float32.
+
+        The variance is exp(w) of the network's output w where that is negative, 1 + w above: its KL from the standard
+        normal then grows no faster than w / 2. With exp alone, one outlying image among the first steps of a deep
+        network (w = 20) has a KL of 10^8 nats, and that one gradient slows Adam for the next thousand steps.
+        """
+        mean_BD, w_BD = self.encoder(x_BCHW).float().chunk(2, dim=1)
+        return mean_BD, torch.where(w_BD > 0, w_BD.clamp(min=0).log1p(), w_BD)
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        """Logits (B, C, H, W), in float32."""
+        logits_BCHW: Tensor = self.decoder(z_BD).float()
+        return logits_BCHW
+
+    def sample(self, x_BCHW: Tensor, log_prob: LogProb, generator: torch.Generator) -> Sample:
+        """What every evidence lower bound begins with: infer q(z | x), draw z, decode it."""
+        mean_BD, log_variance_BD = self.infer(x_BCHW)
+        z_BD = reparameterize(mean_BD, log_variance_BD, generator)
+        return Sample(mean_BD, log_variance_BD, z_BD, log_prob(x_BCHW, self.decode(z_BD)))

@@ -1,0 +1,152 @@
+"""Probes of a data set's targets: trained on frozen features, stopped where they are best on other images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.targets import class_targets, labelled_targets
+
+
+class ProbeParams(BaseModel):
+    """What the Params of a probe inherit, before simssl.Params."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    "Targets of the data set to predict; all that have classes if empty."
+    epochs: int = Field(200, ge=1)
+    "Most passes over the training images. Source: the paper, 200."
+    batch: int = Field(64, ge=1)
+    "Images in a step. Source: the paper, 64."
+    lr: float = Field(3e-4, gt=0)
+    "Learning rate of Adam. Source: the paper, 3e-4."
+    layer: str = "representation"
+    "What is measured: the representation, or another layer that the method offers, such as projection."
+    select: Literal["held_out", "test"] = "held_out"
+    "Where the epoch is chosen: on images held out of train, or on test (the release's way, for its tables alone)."
+
+
+class Frozen(Protocol):
+    """What a probe needs of `simssl.api.Subject`."""
+
+    data: Any
+    generator: torch.Generator
+
+    def features(self, split: str, layer: str = ...) -> Tensor: ...
+
+    def selection(self) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features (N, D) with the labels (M, N) of M targets, -1 for none."""
+
+    x_ND: Tensor
+    labels_MN: Tensor
+
+    def __getitem__(self, index_B: Tensor) -> Labelled:
+        return Labelled(self.x_ND[index_B], self.labels_MN[:, index_B])
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What became of a target: the epochs that were chosen, and of the test images that have a label the logits
+    (N, C) and the labels (N,)."""
+
+    target: str
+    epochs: int
+    logits_NC: Tensor
+    labels_N: Tensor
+
+    @property
+    def accuracy(self) -> float:
+        return accuracies(self.logits_NC[None], self.labels_N[None]).item()
+
+
+def check_probe(params: ProbeParams, data: Any) -> None:
+    """ValueError if `data` (as `simssl.api.Data`) lacks a target, or labels to fit, to select or to test it on."""
+    labelled_targets(data, params.targets, held_out=params.select == "held_out")
+
+
+@torch.no_grad()
+def probe(subject: Frozen, params: ProbeParams, hidden: int) -> list[Probed]:
+    """A probe of each target, `hidden` layers of D units with ReLU and one of C, on features as they are.
+
+    All are one batched network, trained by Adam. The epoch of each is the first that is best on the held-out images;
+    then they are trained anew on all of train, and scored on test. With `select: test` the epoch is the best on test.
+    """
+    names = class_targets(subject.data.train.targets, params.targets)
+    classes = [len(subject.data.train.targets[name].classes) for name in names]
+    train, test = (_labelled(subject, split, params.layer, names) for split in ("train", "test"))
+
+    def trained_on(images: Labelled, epochs: int) -> Iterator[ParallelClassifiers]:
+        """The probes after each epoch."""
+        D, generator = images.x_ND.shape[1], subject.generator
+        network = ParallelClassifiers(D, hidden * (D,), classes, generator)
+        pairs = images.x_ND, images.labels_MN
+        for _ in train_classifiers(
+            network, *pairs, epochs=epochs, batch=params.batch, lr=params.lr, generator=generator
+        ):
+            yield network
+
+    if params.select == "held_out":
+        fit_N, held_out_N = subject.selection()
+        epochs_M, _ = _best(trained_on(train[fit_N], params.epochs), train[held_out_N])
+        logits_MNC = _after(epochs_M, trained_on(train, int(epochs_M.max())), test)
+    else:
+        epochs_M, logits_MNC = _best(trained_on(train, params.epochs), test)
+    return [
+        Probed(name, int(epochs_M[m]), logits_MNC[m, known_N, : classes[m]], test.labels_MN[m, known_N])
+        for m, (name, known_N) in enumerate(zip(names, test.labels_MN >= 0, strict=True))
+    ]
+
+
+def _labelled(subject: Frozen, split: str, layer: str, names: Sequence[str]) -> Labelled:
+    targets = getattr(subject.data, split).targets
+    x_ND = subject.features(split, layer)
+    return Labelled(x_ND, torch.stack([targets[name].values for name in names]).to(x_ND.device))
+
+
+def _best(after_each_epoch: Iterable[ParallelClassifiers], images: Labelled) -> tuple[Tensor, Tensor]:
+    """The first epoch (M,) at which each probe is best on these images, and its logits (M, N, C) then."""
+    M = len(images.labels_MN)
+    best_M, epochs_M = images.x_ND.new_full((M,), -1, dtype=torch.float64), images.labels_MN.new_ones(M)
+    logits_MNC = images.x_ND.new_zeros(())
+    for epoch, network in enumerate(after_each_epoch, 1):
+        now_MNC = network(images.x_ND)
+        accuracy_M = accuracies(now_MNC, images.labels_MN)
+        better_M = accuracy_M > best_M
+        best_M = torch.where(better_M, accuracy_M, best_M)
+        epochs_M = torch.where(better_M, epoch, epochs_M)
+        logits_MNC = torch.where(better_M[:, None, None], now_MNC, logits_MNC)
+    return epochs_M, logits_MNC
+
+
+def _after(epochs_M: Tensor, after_each_epoch: Iterable[ParallelClassifiers], images: Labelled) -> Tensor:
+    """The logits (M, N, C) of each probe after its epoch."""
+    logits_MNC = images.x_ND.new_zeros(())
+    for epoch, network in enumerate(after_each_epoch, 1):
+        chosen_M = epochs_M == epoch
+        if chosen_M.any():
+            logits_MNC = torch.where(chosen_M[:, None, None], network(images.x_ND), logits_MNC)
+    return logits_MNC
+
+
+def probe_protocol(params: ProbeParams, data: Any) -> dict[str, str]:
+    """How the numbers of `probe` are made."""
+    held_out = f"epochs on {data.held_out}; then refitted on all of train"
+    test = "epochs on the TEST split, as the paper's release does"
+    return {
+        "split": "test",
+        "layer": params.layer,
+        "features": f"{params.layer}, as it is",
+        "selection": held_out if params.select == "held_out" else test,
+        "selected_on": params.select,
+    }

@@ -1,0 +1,105 @@
+"""Small models fitted on frozen representations: MLPs by Adam, ridge regression in closed form."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from simssl.blocks.statistics.geometry import varying
+
+
+class ParallelMLP(nn.Module):
+    """M independent MLPs with ReLU on the same inputs, as one batched network: (B, D) -> (M, B, O).
+
+    Initialised as `nn.Linear` is. The gradient of a sum of M losses, each of one output, trains each network
+    as if it were alone.
+    """
+
+    def __init__(self, problems: int, widths: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for inputs, outputs in itertools.pairwise(widths):
+            bound = 1 / math.sqrt(inputs)
+            for parameters, rows in ((self.weights, inputs), (self.biases, 1)):
+                value = torch.empty(problems, rows, outputs, device=generator.device)
+                parameters.append(nn.Parameter(value.uniform_(-bound, bound, generator=generator)))
+
+    def forward(self, x_BD: Tensor) -> Tensor:
+        h_MBI = x_BD.expand(len(self.weights[0]), *x_BD.shape)
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            h_MBI = torch.baddbmm(bias, h_MBI, weight)
+            if layer < len(self.weights):
+                h_MBI = h_MBI.relu()
+        return h_MBI
+
+
+def train_epochs(
+    network: nn.Module,
+    x_ND: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    epochs: int,
+    batch: int,
+    lr: float,
+    generator: torch.Generator,
+) -> Iterator[int]:
+    """Train by Adam, yielding the number of each epoch as it ends.
+
+    `loss(network(x), index_B)` is minimised over mini-batches of a new order each epoch. None is dropped; a last one
+    of a single row, which batch norm could not take, joins the one before.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+    for epoch in range(1, epochs + 1):
+        with torch.enable_grad():
+            for index_B in _batches(torch.randperm(len(x_ND), generator=generator, device=x_ND.device), batch):
+                optimizer.zero_grad(set_to_none=True)
+                loss(network(x_ND[index_B]), index_B).backward()
+                optimizer.step()
+        yield epoch
+
+
+def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
+    parts = list(order_N.split(batch))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+class Standardizer:
+    """Shifts and scales columns to mean 0 and variance 1 on the data that it is made from; what is constant but for
+    rounding is not scaled."""
+
+    def __init__(self, x_ND: Tensor) -> None:
+        self.mean_D = x_ND.mean(0)
+        self.scale_D = torch.where(varying(x_ND), x_ND.std(0, correction=0), 1)
+
+    def __call__(self, x_ND: Tensor) -> Tensor:
+        return (x_ND - self.mean_D) / self.scale_D
+
+    def inverse(self, y_ND: Tensor) -> Tensor:
+        return y_ND * self.scale_D + self.mean_D
+
+
+def ridge(x_ND: Tensor, y_NP: Tensor, penalties: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    """Ridge regressions of y on x, one for each penalty: the returned function gives predictions (L, N, P).
+
+    min_w |y - x w|^2 / N + penalty |w|^2, with intercept, x and y standardised; in float64.
+    """
+    scale_x, scale_y = Standardizer(x_ND.double()), Standardizer(y_NP.double())
+    x, y = scale_x(x_ND.double()), scale_y(y_NP.double())
+    values_D, vectors_DD = torch.linalg.eigh(x.T @ x / len(x))
+    projected_DP = vectors_DD.T @ (x.T @ y) / len(x)
+    penalties_L11 = torch.tensor(penalties, dtype=torch.float64, device=x.device)[:, None, None]
+    weights_LDP = vectors_DD @ (projected_DP / (values_D.clamp(min=0)[:, None] + penalties_L11))
+    return lambda new_ND: scale_y.inverse(scale_x(new_ND.double()) @ weights_LDP)
+
+
+def r2(predicted: Tensor, y_NP: Tensor) -> Tensor:
+    """1 - SSE/SST of each column, unclipped, in float64: (..., N, P) -> (..., P)."""
+    y_NP = y_NP.double()
+    sse = (predicted.double() - y_NP).square().sum(-2)
+    return 1 - sse / (y_NP - y_NP.mean(0)).square().sum(0)

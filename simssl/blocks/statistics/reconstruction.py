@@ -1,0 +1,63 @@
+"""How well images are decoded from their representations: errors, and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from simssl.blocks.images.pictures import grid
+
+BATCH = 1000
+"""Images that are decoded at once."""
+
+Images = Callable[[Tensor], Tensor]
+"""The images (B, C, H, W) in [0, 1] at these indices (B,)."""
+
+Decode = Callable[[Tensor], Tensor]
+"""Logits (B, C, H, W) of representations (B, D)."""
+
+
+class Errors(NamedTuple):
+    """Of the decoded images, on average over them.
+
+    `mse` is the squared error a pixel of the expected image; `nll` -log p(x | z) in nats an image; `r2` is
+    1 - mse / (mse of one image that is given for all), None if all images are that one.
+    """
+
+    mse: float
+    nll: float
+    r2: float | None
+
+
+def errors(images: Images, z_ND: Tensor, decode: Decode, likelihood: Any, mean_CHW: Tensor) -> Errors:
+    """The errors of images decoded from representations (N, D), against one image that is given for all.
+
+    `likelihood` as of `simssl.blocks.losses.likelihood`.
+    """
+    nll, mse, mse_of_mean = torch.zeros(3, dtype=torch.float64)
+    for index_B in torch.arange(len(z_ND)).split(BATCH):
+        x_BCHW, logits_BCHW = images(index_B), decode(z_ND[index_B])
+        nll -= likelihood.log_prob(x_BCHW, logits_BCHW).sum().cpu()
+        mse += _squared_errors(likelihood.mean(logits_BCHW), x_BCHW)
+        mse_of_mean += _squared_errors(mean_CHW, x_BCHW)
+    r2 = 1 - (mse / mse_of_mean).item() if mse_of_mean > 0 else None
+    return Errors(mse.item() / len(z_ND), nll.item() / len(z_ND), r2)
+
+
+def mean_image(images: Images, N: int) -> Tensor:
+    """The mean of N images, (C, H, W)."""
+    sums = [images(index_B).double().sum(0) for index_B in torch.arange(N).split(BATCH)]
+    return (torch.stack(sums).sum(0) / N).float()
+
+
+def picture(x_NCHW: Tensor, expected_NCHW: Tensor) -> Tensor:
+    """Originals over what was decoded, as one picture."""
+    return grid([x_NCHW.cpu(), expected_NCHW.cpu()])
+
+
+def _squared_errors(expected: Tensor, x_BCHW: Tensor) -> Tensor:
+    """The mean over each image's pixels, summed over the images: 0-d."""
+    return (expected - x_BCHW).square().flatten(1).mean(1).sum().cpu()

@@ -1,0 +1,141 @@
+"""A trained run's representations of image files, or of a data set, in one .npz file."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from simssl.api import Data, Posterior, Progress
+from simssl.blocks.images.decoding import decoded, fitted, read
+from simssl.blocks.images.files import find
+from simssl.errors import UserError
+from simssl.evaluation.trained import BATCH, TrainedModel, joined
+from simssl.experiment.config import choice
+from simssl.experiment.document import ExperimentError
+from simssl.experiment.model import Choice
+from simssl.plugin.registry import Registry
+from simssl.store.files import write_whole
+
+Arrays = dict[str, np.ndarray]
+
+
+def check_output(out: Path, force: bool) -> None:
+    """UserError, before anything is computed, if this file cannot be written, or is there already."""
+    if out.suffix != ".npz":
+        raise UserError(f"{out} does not end in .npz, which it will be; name it {out}.npz")
+    if not out.parent.is_dir():
+        raise UserError(f"{out.parent} is no folder to write {out.name} to; make it, or name another")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name a file")
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f"{out} cannot be written, for its folder is not yours to write to; name another")
+    if out.exists() and not force:
+        raise UserError(f"{out} is there already; give --force to replace it, or another name")
+
+
+def write(out: Path, arrays: Arrays) -> str:
+    """Write the file whole or not at all, and say what is in it."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_whole(out, buffer.getvalue())
+    N, D = arrays["mean"].shape
+    what = "mean and variance" if "variance" in arrays else "mean"
+    return f"{out}: {N:,} image{'s' if N > 1 else ''}, {what} in {D} dimensions"
+
+
+def encode(
+    model: TrainedModel, images: str, registry: Registry, data_of: Callable[[Choice], Data], progress: Progress
+) -> Arrays:
+    """The arrays of the .npz file, for images in a folder, in one file, or of a data set.
+
+    `mean` (N, D); `variance` (N, D) where the method has one; `files` (N,), names as seen from the folder, or `split`
+    and `index` (N,), places in a data set, with its name `dataset` and fingerprint `data`; and, of the run,
+    `experiment`, `objective`, `seed`, `run` (its folder's name) and `trained_on` (the fingerprint of its data). All
+    but those of N are 0-d. UserError if there are no such images, or one cannot be read.
+    """
+    if os.path.exists(images):
+        posterior, names = _encode_files(model, Path(images), progress)
+    else:
+        chosen = _data_set(model, images, registry)
+        data = data_of(chosen)
+        posterior, names = _encode_data(model, data, progress)
+        names |= {"dataset": np.array(chosen.name), "data": np.array(data.fingerprint)}
+    found = {"mean": posterior.mean.numpy()}
+    if posterior.variance is not None:
+        found["variance"] = posterior.variance.numpy()
+    experiment = model.experiment
+    made_by = {
+        "experiment": experiment.name,
+        "objective": experiment.objective.name,
+        "seed": experiment.seed,
+        "run": model.run,
+        "trained_on": model.trained_on,
+    }
+    return found | names | {key: np.array(value) for key, value in made_by.items()}
+
+
+def _encode_files(model: TrainedModel, place: Path, progress: Progress) -> tuple[Posterior, Arrays]:
+    folder = place if place.is_dir() else place.parent
+    shape = model.source_shape
+
+    def decode(name: str) -> np.ndarray:
+        return fitted(read(folder / name, at_least=max(shape[1:])), shape)
+
+    try:
+        names = find(folder) if place.is_dir() else [place.name]
+        batches = _batches(decoded(folder, names, decode, progress))
+        posterior = joined([model.encode(images_BCHW) for images_BCHW in batches])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return posterior, {"files": np.array(names)}
+
+
+def _batches(images: Iterator[np.ndarray]) -> Iterator[Tensor]:
+    while batch := list(islice(images, BATCH)):
+        yield torch.from_numpy(np.stack(batch))
+
+
+def _data_set(model: TrainedModel, text: str, registry: Registry) -> Choice:
+    """The data set of this name: the run's own as the run has it, another at its defaults or as '{...}' says."""
+    own = model.experiment.dataset
+    if text == own.name:
+        return own
+    try:
+        return choice(text, "dataset", registry)
+    except ExperimentError as error:
+        raise UserError(f"{text} is no file or folder, and no data set either: {error}") from error
+
+
+def _encode_data(model: TrainedModel, data: Data, progress: Progress) -> tuple[Posterior, Arrays]:
+    posteriors, splits, indices = [], [], []
+    for name, split in (("train", data.train), ("test", data.test)):
+        if split is None:
+            continue
+        done, N = 0, len(split)
+        for images_BCHW in split.images.tensor_split(math.ceil(N / BATCH)):
+            posteriors.append(_encode_batch(model, images_BCHW))
+            done += len(images_BCHW)
+            progress(f"encoding {name}", done, N)
+        splits.append(np.full(N, name))
+        indices.append(np.arange(N))
+    return joined(posteriors), {"split": np.concatenate(splits), "index": np.concatenate(indices)}
+
+
+def _encode_batch(model: TrainedModel, images_BCHW: Tensor) -> Posterior:
+    """Images of another shape than the run's are brought to it as pictures are."""
+    shape = tuple(images_BCHW.shape[1:])
+    if shape == model.source_shape:
+        return model.encode(images_BCHW)
+    if not {shape[0], model.source_shape[0]} <= {1, 3}:
+        raise UserError(f"the data set's images are {shape} and the run's {model.source_shape}, of other channels")
+    pixels_BHWC = images_BCHW.permute(0, 2, 3, 1).numpy()
+    return model.encode([Image.fromarray(pixels.squeeze(2) if shape[0] == 1 else pixels) for pixels in pixels_BHWC])

@@ -1,0 +1,112 @@
+"""The frozen model and the data, as evaluators see them; features are computed once and cached."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from simssl.api import Likelihood, Posterior, Skip, Split
+from simssl.blocks.probes.splits import selection
+from simssl.errors import RunError
+from simssl.store.files import write_whole
+from simssl.store.folder import RunFolder
+from simssl.training.build import BuiltRun, derive_seed
+from simssl.training.contract import check_layers, check_logits, check_posterior
+
+
+class FrozenSubject:
+    """The `Subject` of an evaluator (see `simssl.api`): its generator is its own, the rest is the run's."""
+
+    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str) -> None:
+        self._built, self._folder = built, folder
+        self._objective = built.objective.eval()
+        self.data = built.data
+        self.device = built.device
+        self.likelihood: Likelihood | None = built.objective.likelihood
+        self.sigma2 = built.objective.sigma2
+        seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def features(self, split: str, layer: str = "representation") -> Tensor:
+        file = self._folder.features / f"{layer}-{split}.npy"
+        if not file.exists():
+            _write(file, self._encode(split, layer))
+        return torch.from_numpy(_read(file)).to(self.device)
+
+    @torch.no_grad()
+    def _encode(self, split: str, layer: str) -> Tensor:
+        batches = self._built.views.plain_batches(self._split(split).images, self.device)
+        z_ND = torch.cat([self.encode(x_BCHW, layer).float().cpu() for x_BCHW in batches])
+        wrong = int((~z_ND.isfinite().all(1)).sum())
+        if wrong:
+            raise RunError(
+                f"the {layer} of {wrong:,} of the {len(z_ND):,} {split} images is not finite; train "
+                f"{self._folder.path} anew with a smaller learning rate"
+            )
+        return z_ND
+
+    @torch.no_grad()
+    def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
+        if layer == "representation":
+            return self.posterior(x_BCHW).mean
+        layers = self._objective.layers(x_BCHW)
+        check_layers(self._objective, layers, len(x_BCHW))
+        if layer not in layers:
+            has = ", ".join(["representation", *layers])
+            raise Skip(f"{self._built.experiment.objective.name} has no layer '{layer}'; it has {has}")
+        return layers[layer]
+
+    def _split(self, split: str) -> Split:
+        found: Split | None = {"train": self.data.train, "test": self.data.test}[split]
+        assert found is not None, "an evaluator that reads the test split must need it"
+        return found
+
+    def selection(self) -> tuple[Tensor, Tensor]:
+        fit_N, held_out_N = selection(self.data)
+        return fit_N.to(self.device), held_out_N.to(self.device)
+
+    @torch.no_grad()
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        posterior = self._objective.posterior(x_BCHW)
+        check_posterior(self._objective, posterior, len(x_BCHW))
+        return posterior
+
+    @torch.no_grad()
+    def decode(self, z_BD: Tensor) -> Tensor:
+        logits_BCHW = self._objective.decode(z_BD)
+        check_logits(self._objective, logits_BCHW, (len(z_BD), *self._built.views.shape))
+        return logits_BCHW
+
+    def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        index_B = index_B.cpu() if isinstance(index_B, Tensor) else index_B
+        return self._built.views.plain(self._split(split).images[index_B].to(self.device))
+
+    def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
+        views = self._built.views
+        x_BJCHW, draws = views.random_views(images_BCHW.to(self.device), J, self.generator)
+        B = len(images_BCHW)
+        return x_BJCHW, {name: values.view(B, J) for name, values in views.style(draws).items()}
+
+    def new_decoder(self) -> nn.Module:
+        seed = int(torch.randint(2**62, (), generator=self.generator, device=self.device))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return self._built.new_decoder()
+
+
+def _write(file: Path, features_ND: Tensor) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, features_ND.numpy())
+    write_whole(file, buffer.getvalue())
+
+
+def _read(file: Path) -> np.ndarray:
+    try:
+        features: np.ndarray = np.load(file)
+    except (OSError, EOFError, ValueError) as error:
+        raise RunError(f"the cached features {file} are damaged ({error}); delete the file and repeat") from error
+    return features

@@ -1,0 +1,58 @@
+"""Evaluators on a run that is trained already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from simssl.errors import UserError
+from simssl.evaluation.evaluate import build
+from simssl.experiment.config import load_experiments
+from simssl.experiment.model import Choice
+from simssl.launch.run import measure, plugins_of, tracked
+from simssl.launch.workspace import Workspace
+from simssl.store.environment import Record, describe, recalling, tell_of_changes
+from simssl.store.folder import RunFolder
+from simssl.store.metrics import label_of, missing, read_metrics
+from simssl.training.build import build_run, choose_device
+from simssl.training.stop import Stop
+from simssl.training.trackers import run_info
+from simssl.training.train import restore_trained
+
+
+def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = ()) -> None:
+    """Run evaluators on a trained run: these, or those of its file that are missing, or that skipped a part.
+
+    UserError if there is no such run, or it is not trained to the end.
+    """
+    folder = RunFolder.existing(path)
+    registry = recalling(workspace.registry, folder)
+    overrides = ("evaluators=[]",) if choices else ()
+    (experiment,) = load_experiments(folder.experiment, registry, overrides)
+    tell_of_changes(folder, experiment.choices, registry)
+    experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
+    device = choose_device(workspace.device)
+    with Stop(), folder.locked():
+        data = workspace.load_data(experiment.dataset)
+        for choice in choices:
+            build(choice, workspace.registry, data)
+        _say_what_is_replaced(choices, folder, workspace)
+        built = build_run(experiment, workspace.registry, data, device)
+        restore_trained(built, folder)
+        record = Record(folder, describe(device, plugins_of(experiment, registry)), workspace.warn)
+        with tracked(experiment, workspace) as trackers:
+            trackers.started(run_info(built, folder, built.steps))
+            wanted = choices or missing(experiment, folder, in_part=True)
+            measure(built, folder, wanted, workspace, trackers, record)
+
+
+def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, workspace: Workspace) -> None:
+    labels = [choice.label for choice in choices]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise UserError(f"'{twice.pop()}' is asked for twice; tell them apart with 'as: another-name'")
+    measured = set(map(label_of, read_metrics(folder) or {}))
+    for label in labels:
+        if label in measured:
+            workspace.say(f"{label} is measured again, in place of the numbers that are there")

@@ -1,0 +1,76 @@
+"""All runs of an experiment file, one after the other or several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from simssl.evaluation.evaluate import build, why_skipped
+from simssl.experiment.model import Experiment
+from simssl.launch.jobs import side_by_side
+from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
+from simssl.launch.workspace import Workspace
+from simssl.training.build import build_run, choose_device
+from simssl.training.precision import shortfall
+from simssl.training.stop import Stop
+
+
+def run_all(
+    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int = 1
+) -> list[Outcome]:
+    """Train and measure every run that is not done, `jobs` at a time. A failed run does not stop the others.
+
+    UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
+    """
+    device = choose_device(workspace.device)
+    runs = [_plan(number, experiments, workspace, fresh) for number in range(len(experiments))]
+    unfinished = [run.experiment for run in runs if not run.done]
+    jobs = min(jobs, len(runs))
+    with Stop() as stop:
+        _check_all(unfinished, workspace)
+        for sentence in shortfall(unfinished, device):
+            workspace.say(sentence)
+        if jobs > 1:
+            outcomes = side_by_side(runs, workspace, jobs, stop)
+        else:
+            outcomes = [_start_or_skip(run, workspace, device, stop) for run in runs]
+    return [_looked_at_again(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
+
+
+def _plan(number: int, experiments: Sequence[Experiment], workspace: Workspace, fresh: bool) -> PlannedRun:
+    experiment = experiments[number]
+    folder = workspace.folder(experiment)
+    label = f"[{number + 1}/{len(experiments)}] {experiment.objective.name}, seed {experiment.seed}"
+    done = not fresh and is_done(experiment, folder)
+    return PlannedRun(label, experiment, folder, fresh, done)
+
+
+def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Stop) -> Outcome:
+    announce(run, workspace)
+    if run.done:
+        return Outcome(run.folder.path, "already done")
+    return start(run, workspace, device, stop)
+
+
+def _looked_at_again(run: PlannedRun, outcome: Outcome) -> Outcome:
+    """The outcome, in which a run that another process held may be done by now."""
+    if outcome.status == "held" and is_done(run.experiment, run.folder):
+        return Outcome(outcome.folder, "already done")
+    return outcome
+
+
+def _check_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
+    """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained."""
+    skipped: dict[str, None] = {}
+    for experiment in experiments:
+        data = workspace.load_data(experiment.dataset)
+        built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
+        for choice in experiment.evaluators:
+            reason = why_skipped(build(choice, workspace.registry, data), built)
+            if reason:
+                skipped[f"{choice.label} will be skipped: {reason}"] = None
+    for experiment in experiments:
+        workspace.folder(experiment).create()
+    for sentence in skipped:
+        workspace.say(sentence)

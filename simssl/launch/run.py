@@ -1,0 +1,192 @@
+"""One run of an experiment: trained from where it stands, then measured."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from simssl.api import Tracker
+from simssl.errors import RunHeld, SimsslError, code_of, line_of, one_line
+from simssl.evaluation.evaluate import evaluate
+from simssl.experiment.model import Choice, Experiment
+from simssl.experiment.yaml12 import dump, read
+from simssl.launch.workspace import Workspace
+from simssl.plugin.plugin import Plugin
+from simssl.plugin.registry import Registry
+from simssl.store.environment import Record, describe, now, tell_of_changes
+from simssl.store.files import write_whole
+from simssl.store.folder import RunFolder
+from simssl.store.metrics import missing, read_metrics
+from simssl.training.build import BuiltRun, build_run
+from simssl.training.precision import computed_in
+from simssl.training.stop import Stop
+from simssl.training.trackers import Trackers, run_info
+from simssl.training.train import Trainer, train
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    folder: Path
+    status: Literal["done", "already done", "failed", "held"]
+    message: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that a command is about to start, or to skip."""
+
+    label: str
+    """Which one it is, such as "[3/12] simclr, seed 0"."""
+    experiment: Experiment
+    folder: RunFolder
+    fresh: bool
+    """Whether it starts again, whatever is there."""
+    done: bool
+    """Whether there is nothing to do."""
+
+
+def is_done(experiment: Experiment, folder: RunFolder) -> bool:
+    """Whether the run is trained, every evaluator of the file has measured it, and a table can show it.
+
+    Needs neither its checkpoint nor its data.
+    """
+    try:
+        read(folder.experiment)
+        return folder.metrics.exists() and not missing(experiment, folder)
+    except (SimsslError, OSError):  # told when the run is started
+        return False
+
+
+def announce(run: PlannedRun, workspace: Workspace) -> None:
+    """Say which run it is, and which of its plugins are not what it was made with."""
+    title = f"{run.label}: {run.folder.path}"
+    workspace.say(f"{title} is done already" if run.done else title)
+    if not run.fresh:
+        tell_of_changes(run.folder, run.experiment.choices, workspace.registry)
+
+
+def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Stop) -> Outcome:
+    """Train and measure a run. An error becomes its outcome, a signal goes on up."""
+    experiment, folder = run.experiment, run.folder
+    try:
+        with folder.locked():
+            old = _make_room(run)
+        if old:
+            workspace.say(f"  {old}")
+        with folder.locked():
+            _train_and_measure(experiment, workspace, folder, device, stop)
+        return Outcome(folder.path, "done")
+    except RunHeld as error:
+        outcome = Outcome(folder.path, "held", str(error), trace(error))
+    except SimsslError as error:
+        outcome = Outcome(folder.path, "failed", str(error), trace(error))
+    except Exception as error:  # a plugin's, or ours
+        message = _plugins_fault(error, experiment, workspace.registry)
+        outcome = Outcome(folder.path, "failed", message, trace(error))
+    workspace.warn(f"{outcome.status}: {outcome.message}")
+    return outcome
+
+
+def _plugins_fault(error: Exception, experiment: Experiment, registry: Registry) -> str:
+    """An unexpected error in one line, with the line of the plugin that it passed."""
+    plugins = [registry.load(choice.kind, choice.name) for choice in experiment.choices]
+    line = ""
+    if isinstance(error, TypeError):  # of a method that takes other arguments
+        line = line_of(registry.load("objective", experiment.objective.name))
+    return one_line(error, code_of(*plugins), line)
+
+
+def trace(error: BaseException) -> str:
+    """The traceback, for --debug."""
+    return "".join(traceback.format_exception(error))
+
+
+def _make_room(run: PlannedRun) -> str | None:
+    """Move an old run aside: with --fresh, or if its checkpoint is gone, so that its numbers meet no new weights."""
+    folder = run.folder
+    if run.fresh and not folder.empty:
+        return f"the old run is moved to {folder.move_aside()}"
+    measured = bool(read_metrics(folder)) or folder.features.exists()
+    if measured and not folder.checkpoint.exists():
+        return f"its checkpoint is gone, so what was measured with it is moved to {folder.move_aside()}"
+    missing(run.experiment, folder)  # says so before the training if metrics.json is damaged
+    return None
+
+
+def _train_and_measure(
+    experiment: Experiment, workspace: Workspace, folder: RunFolder, device: torch.device, stop: Stop
+) -> None:
+    """Train the run from where it stands, then run the evaluators that are missing."""
+    torch.set_num_threads(workspace.threads)
+    built = build_run(experiment, workspace.registry, workspace.load_data(experiment.dataset), device)
+    trainer = Trainer(built, folder)
+    trainer.restore()
+    _tell_of_threads(workspace)
+    write_whole(folder.experiment, dump(experiment.resolved).encode())
+    made_with = describe(device, plugins_of(experiment, workspace.registry))
+    record = Record(folder, made_with, workspace.warn)
+    with tracked(experiment, workspace) as trackers:
+        trackers.started(run_info(built, folder, trainer.step))
+        if not trainer.done:
+            precision = computed_in(experiment.training.precision, device)
+            record.add("training", precision, started=now())
+            train(trainer, trackers, stop)
+            record.add("training", precision, ended=now(), seconds=round(trainer.seconds, 3))
+        measure(built, folder, missing(experiment, folder), workspace, trackers, record)
+
+
+def _tell_of_threads(workspace: Workspace) -> None:
+    """Say so where a run goes on with another number of threads than the command gives it."""
+    threads = torch.get_num_threads()
+    if threads != workspace.threads:
+        plural = "s" if threads > 1 else ""
+        workspace.say(f"  computes with {threads} thread{plural}, as it began, and not with {workspace.threads}")
+
+
+def measure(
+    built: BuiltRun,
+    folder: RunFolder,
+    choices: Sequence[Choice],
+    workspace: Workspace,
+    trackers: Trackers,
+    record: Record,
+) -> None:
+    """Run these evaluators, and write down when."""
+    if choices:
+        record.add("measurement", started=now())
+    evaluate(built, folder, choices, workspace.registry, trackers)
+    if choices:
+        record.add("measurement", ended=now())
+
+
+def plugins_of(experiment: Experiment, registry: Registry) -> set[Plugin]:
+    """The plugins that the experiment names."""
+    return {registry.find(choice.kind, choice.name) for choice in experiment.choices}
+
+
+@contextmanager
+def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
+    """The run's trackers, told at the end what ended it."""
+    builders = {choice.label: partial(_build_tracker, choice, workspace.registry) for choice in experiment.trackers}
+    trackers = Trackers(builders, workspace.warn)
+    try:
+        yield trackers
+    except BaseException as error:
+        trackers.ended(error)
+        raise
+    trackers.ended(None)
+
+
+def _build_tracker(choice: Choice, registry: Registry) -> Tracker:
+    tracker: Tracker = registry.load(choice.kind, choice.name)(choice.params)
+    return tracker

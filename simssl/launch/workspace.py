@@ -1,0 +1,60 @@
+"""What all runs of a command share: plugins, folders, a device, loaded data, and whom to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from simssl.api import Data
+from simssl.experiment.model import Choice, Experiment
+from simssl.plugin.registry import Registry
+from simssl.store.folder import RunFolder
+from simssl.training.build import load_data
+
+Say = Callable[[str], None]
+"""Tells the user a sentence."""
+
+
+@dataclass
+class Workspace:
+    """Where runs lie, where data is, and on which device. Data sets that are loaded stay loaded."""
+
+    registry: Registry
+    runs: Path
+    data: Path
+    device: str = "auto"
+    say: Say = print
+    warn: Say = print
+    threads: int = field(default_factory=torch.get_num_threads)
+    """What a run begins with; one that has begun keeps its own."""
+    _loaded: dict[str, Data] = field(default_factory=dict)
+
+    def folder(self, experiment: Experiment) -> RunFolder:
+        """The folder of the experiment's run."""
+        return RunFolder(self.runs / experiment.folder)
+
+    def load_data(self, choice: Choice) -> Data:
+        """The data set that is chosen, loaded once; UserError says what to put where if it cannot be had."""
+        key = repr(choice.resolved)
+        if key not in self._loaded:
+            self._loaded[key] = load_data(choice, self.registry, self.data, self.progress())
+        return self._loaded[key]
+
+    def forget_data(self) -> None:
+        """Give back the memory of the data sets that are loaded."""
+        self._loaded.clear()
+
+    def progress(self) -> Callable[[str, int, int], None]:
+        """A function that a slow step reports to: it tells a line at each tenth of the step."""
+        told: set[tuple[str, int]] = set()
+
+        def progress(label: str, done: int, total: int) -> None:
+            tenth = (label, 10 * done // max(1, total))
+            if tenth not in told:
+                told.add(tenth)
+                self.say(f"{label}: {done:,}/{total:,}")
+
+        return progress

@@ -1,0 +1,1 @@
+"""Plugins: the hooks, what is installed, and how one is loaded."""

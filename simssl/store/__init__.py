@@ -1,0 +1,1 @@
+"""A run's folder: what training, evaluation and report share."""

@@ -1,0 +1,119 @@
+"""A run's state on disk: written atomically, exact to resume, and loaded without unpickling code."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from simssl.errors import RunError
+from simssl.store.files import write_whole
+
+State = dict[str, Any]
+"""Tensors, numbers, strings, lists and plain dicts, so that `torch.load(weights_only=True)` reads them."""
+
+ALWAYS = {"digest", "data", "device", "threads", "done", "seconds", "step", "objective"}
+"""What every state holds; what only an unfinished run needs stands beside it."""
+
+REMEDY = "move it away, or start again with --fresh; nothing was changed"
+
+
+def save_state(path: Path, state: State) -> None:
+    """Replace the checkpoint by this state, or leave it as it was and raise RunError."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def load_state(path: Path, digest: str | None = None) -> State | None:
+    """The saved state; None if there is none, RunError if it is damaged, or not of the run with this digest."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"the checkpoint {path} cannot be read ({error.strerror})") from error
+    try:
+        state = _parse(content)
+    except Exception as error:  # torch raises what it likes on a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
+    if digest not in (None, state["digest"]):
+        raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
+    return state
+
+
+def _parse(content: bytes) -> State:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare the checksums
+        if archive.testzip() is not None:
+            raise ValueError("its checksums do not match its content")
+    state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    if absent := ALWAYS - set(state):
+        raise ValueError(f"it has no {', '.join(sorted(absent))}")
+    return state
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """RunError if the state does not fit what it is given to, such as a plugin's networks of another version."""
+    try:
+        yield
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"the checkpoint {path} does not fit the run; perhaps another version of a plugin made it ({reason}). "
+            f"To go on, {REMEDY}"
+        ) from error
+
+
+def require_device(state: State, run: Path, device: torch.device) -> None:
+    """RunError if the run was begun on another kind of device."""
+    if (begun := state["device"]) != device.type:
+        raise RunError(
+            f"{run} was begun on {begun} and cannot go on exactly on {device.type}; give --device {begun}, or start "
+            "again with --fresh"
+        )
+
+
+def require_precision(state: State, run: Path, precision: str, asked: str) -> None:
+    """RunError if the run's steps were in another precision so far, though the same was asked for."""
+    if (begun := state["precision"]) != precision:
+        raise RunError(
+            f"{run} was begun in {begun} and cannot go on exactly in {precision}, which is what {asked} is on this "
+            "machine; go on with it where it was begun, or start again with --fresh"
+        )
+
+
+def random_states(device: torch.device) -> State:
+    """The states of the default generators of Python, NumPy and torch, for code that ignores ours."""
+    version, internal, gauss = random.getstate()
+    numpy_state = np.random.get_state(legacy=False)
+    assert isinstance(numpy_state, dict)
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [
+            numpy_state["state"]["key"].tolist(),
+            int(numpy_state["state"]["pos"]),
+            int(numpy_state["has_gauss"]),
+            float(numpy_state["gauss"]),
+        ],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+    }
+
+
+def restore_random_states(state: State, device: torch.device) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,87 @@
+"""A run's folder: the files in it, and the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simssl.errors import RunError, RunHeld, UserError
+
+
+class RunFolder:
+    """`<runs>/<experiment>/<objective>-seed<N>-<hash>/` and what lies in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.experiment = path / "experiment.yaml"
+        self.environment = path / "environment.json"
+        self.checkpoint = path / "checkpoint.pt"
+        self.metrics = path / "metrics.json"
+        self.features = path / "features"
+        self.images = path / "images"
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A run's folder; UserError if this is none."""
+        folder = cls(path)
+        if not folder.experiment.exists():
+            raise UserError(f"{path} is not a run's folder: it has no experiment.yaml")
+        return folder
+
+    def create(self) -> None:
+        """Make the folder; UserError if it cannot be written."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with (self.path / ".lock").open("a"):
+                pass
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}"
+            raise UserError(
+                f"the run folder {self.path} cannot be written ({reason}); name a folder that can with --runs"
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder; RunHeld says which process has it already. The lock dies with the process."""
+        self.create()
+        with (self.path / ".lock").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = file.read().strip() or "another process"
+                raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it") from None
+            except OSError as error:
+                raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
+            if not self._is_lock(file.fileno()):
+                raise RunHeld(f"{self.path} was moved away by another process just now; try again")
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            file.flush()
+            yield
+
+    def _is_lock(self, descriptor: int) -> bool:
+        """Whether the locked file still lies in the folder, which another process may have moved."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), (self.path / ".lock").stat())
+        except OSError:
+            return False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but the lock lies in it."""
+        return not any(path.name != ".lock" for path in self.path.iterdir())
+
+    def move_aside(self) -> Path:
+        """Move the folder to `.old/` beside it, under a free number."""
+        old = self.path.parent / ".old"
+        old.mkdir(exist_ok=True)
+        number = 1
+        while (target := old / f"{self.path.name}-{number}").exists():
+            number += 1
+        self.path.rename(target)
+        return target

@@ -1,0 +1,210 @@
+"""The only place where an experiment's objects are built."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
+from simssl.errors import ContractError, RunError, SimsslError, UserError, code_of, line_of, location_of, one_line
+from simssl.experiment.model import Choice, Experiment
+from simssl.plugin.registry import Registry
+from simssl.training.contract import check_data, check_network, check_posterior, frozen
+from simssl.training.precision import allow_tf32
+from simssl.training.views import Views
+
+NewNetwork = Callable[[int], nn.Module]
+
+
+def derive_seed(seed: int, *names: str) -> int:
+    """A seed of its own for each use of a run's seed, the same on every machine."""
+    digest = hashlib.sha256(":".join((str(seed), *names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def seed_everything(seed: int) -> None:
+    """The default generators, which initialise weights; all else has generators of its own."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu or cuda; UserError if it cannot be had, or is none of these."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"there is no device '{name}'; there are auto, cpu and cuda")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("no CUDA device was found; give --device cpu, or install a driver and a CUDA build of torch")
+    return torch.device(name)
+
+
+def prepare_numerics(experiment: Experiment) -> None:
+    """float32 means float32 on CUDA too; `deterministic` asks for repeatable kernels."""
+    allow_tf32(False)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, for later runs, too
+    deterministic = experiment.training.deterministic
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # to set it imports torch's compiler: two seconds
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@contextmanager
+def building(choice: Choice, registry: Registry) -> Iterator[None]:
+    """UserError, naming the plugin, if it cannot be built."""
+    try:
+        yield
+    except SimsslError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
+    except Exception as error:
+        found = registry.load(*_names(choice))
+        reason = one_line(error, code_of(found), line_of(found))
+        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {reason}") from error
+
+
+def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
+    """The data set; UserError says what to put where if it cannot be had."""
+    found = registry.load(*_names(choice))
+    try:
+        dataset = found(choice.params)
+        data: Data = dataset.load(root, progress)
+    except ContractError as error:
+        raise UserError(f"dataset '{choice.name}': {error}{location_of(error, code_of(found))}") from error
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"dataset '{choice.name}': {error}") from error
+    except SimsslError:
+        raise
+    except Exception as error:
+        reason = one_line(error, code_of(found), line_of(found))
+        raise RunError(f"dataset '{choice.name}' cannot be loaded: {reason}") from error
+    check_data(dataset.load, data)
+    return data
+
+
+def _names(choice: Choice) -> tuple[str, str]:
+    return choice.kind, choice.name
+
+
+def _work(experiment: Experiment, objective: type[Objective], num_images: int) -> tuple[int, int]:
+    """Images a step, and steps in all; (0, 0) for what is not trained."""
+    if not objective.trained:
+        return 0, 0
+    training, J = experiment.training, len(views_of(objective, experiment.objective.params))
+    images = training.batch_views // J
+    if images > num_images:
+        raise UserError(
+            f"a step takes {images} images (batch_views {training.batch_views}, {J} views each) and there are "
+            f"{num_images} training images; make training.batch_views smaller"
+        )
+    if training.epochs is not None:
+        return images, training.epochs * (num_images // images)
+    steps = (training.views or 0) // (images * J)
+    if not steps:
+        raise UserError(f"training.views is {training.views}, less than the {images * J} views of one step")
+    return images, steps
+
+
+@dataclass
+class Model:
+    """An experiment's objects but for its data: views, the objective on its device, and the size of the work."""
+
+    experiment: Experiment
+    device: torch.device
+    views: Views
+    objective: Objective
+    images_per_step: int
+    steps: int
+    generator: torch.Generator
+    """Of views, order and noise; on the device."""
+    new_decoder: Callable[[], nn.Module]
+
+    @property
+    def views_per_step(self) -> int:
+        return self.images_per_step * len(self.objective.views) if self.steps else 0
+
+
+@dataclass
+class BuiltRun(Model):
+    """All of an experiment's objects."""
+
+    data: Data
+
+
+def build_run(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> BuiltRun:
+    """Build everything for a run; UserError if the parts do not fit together."""
+    prepare_numerics(experiment)
+    num_images, channels, height, width = data.train.images.shape
+    model = build_model(experiment, registry, (channels, height, width), num_images, device)
+    return BuiltRun(**vars(model), data=data)
+
+
+def build_model(
+    experiment: Experiment, registry: Registry, image_shape: Shape, num_images: int, device: torch.device
+) -> Model:
+    """Build everything but the data, of which the training images' shape and number are enough."""
+    seed_everything(derive_seed(experiment.seed, "weights"))
+    views = Views(experiment.views, image_shape)
+    shape = views.shape
+    encoder, decoder = _networks(experiment.backbone, registry, shape)
+    objective_class = registry.load(*_names(experiment.objective))
+    images_per_step, steps = _work(experiment, objective_class, num_images)
+    context = Context(
+        image_shape=shape,
+        latent_dim=experiment.latent_dim,
+        num_images=num_images,
+        images_per_step=images_per_step,
+        steps=steps,
+        binary=experiment.views.finish.threshold is not None,
+        encoder=encoder,
+        decoder=decoder,
+    )
+    with building(experiment.objective, registry):
+        objective = objective_class(experiment.objective.params, context)
+        if objective.trained:
+            with frozen(objective):
+                check_posterior(objective, objective.posterior(torch.zeros(2, *shape)), 2)
+        objective = objective.to(device)
+    if experiment.training.channels_last:
+        objective = objective.to(memory_format=torch.channels_last)
+    generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
+    return Model(
+        experiment,
+        device,
+        views,
+        objective,
+        images_per_step,
+        steps,
+        generator,
+        lambda: decoder(experiment.latent_dim).to(device),
+    )
+
+
+def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:
+    """What makes new encoders, by their outputs, and new decoders, by their inputs."""
+    with building(choice, registry):
+        backbone: Backbone = registry.load(*_names(choice))(choice.params)
+
+    def encoder(outputs: int) -> nn.Module:
+        with building(choice, registry):
+            network = backbone.encoder(shape, outputs)
+            check_network(backbone.encoder, network, shape, (outputs,))
+        return network
+
+    def decoder(inputs: int) -> nn.Module:
+        with building(choice, registry):
+            network = backbone.decoder(shape, inputs)
+            check_network(backbone.decoder, network, (inputs,), shape)
+        return network
+
+    return encoder, decoder

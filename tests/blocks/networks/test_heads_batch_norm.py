@@ -1,0 +1,30 @@
+"""Heads with batch norm: normalised before each ReLU, and nothing that batch norm would undo."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from simssl.blocks.networks.heads import mlp
+
+
+def test_every_layer_but_the_last_is_normalised() -> None:
+    head = mlp((3, 4, 5, 2), batch_norm=True)
+    hidden = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
+    assert [type(module) for module in head] == [*hidden, *hidden, nn.Linear]
+    assert [module.bias is not None for module in head if isinstance(module, nn.Linear)] == [False, False, True]
+    assert [type(module) for module in mlp((3, 2), batch_norm=True)] == [nn.Linear]
+
+
+def test_a_shift_of_the_first_layer_is_undone() -> None:
+    head = mlp((3, 4, 2), batch_norm=True)
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(head(x + 5), head(x), atol=1e-4, rtol=1e-4)
+
+
+def test_weights_of_a_seed_do_not_depend_on_batch_norm() -> None:
+    def weights(batch_norm: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        return [m.weight for m in mlp((3, 4, 2), batch_norm) if isinstance(m, nn.Linear)]
+
+    assert all(torch.equal(a, b) for a, b in zip(weights(True), weights(False), strict=True))

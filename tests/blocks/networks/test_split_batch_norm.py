@@ -1,0 +1,116 @@
+"""Split batch norm against a batch norm for each part."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from simssl.blocks.networks.split_batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+
+CASES = [(nn.BatchNorm1d, (12, 5)), (nn.BatchNorm1d, (12, 5, 3)), (nn.BatchNorm2d, (12, 5, 3, 2))]
+
+
+def norm_and_batch(kind: type[nn.Module], shape: tuple[int, ...], affine: bool = True) -> tuple[nn.Module, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    norm = kind(shape[1], momentum=0.3, eps=1e-3, affine=affine).double()
+    for tensor in (*norm.parameters(), norm.running_mean, norm.running_var):
+        tensor.data = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5
+    return norm, torch.randn(shape, generator=generator, dtype=torch.float64) * torch.arange(1, 13).reshape(
+        -1, *[1] * (len(shape) - 1)
+    )
+
+
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+@pytest.mark.parametrize("splits", [1, 3, 4])
+@pytest.mark.parametrize("affine", [True, False])
+def test_each_part_is_normalised_by_itself(
+    kind: type[nn.Module], shape: tuple[int, ...], splits: int, affine: bool
+) -> None:
+    """Output, gradients and running statistics; two batches, so that the statistics go on from somewhere."""
+    norm, x = norm_and_batch(kind, shape, affine)
+    split, parts = SplitBatchNorm(splits, norm), [copy.deepcopy(norm) for _ in range(splits)]
+    weights = torch.randn(shape, dtype=torch.float64)
+    for batch in (x, x.flip(0) + 1):
+        ours = batch.clone().requires_grad_()
+        theirs = batch.clone().requires_grad_()
+        found = split(ours)
+        expected = torch.stack([part(theirs[n::splits]) for n, part in enumerate(parts)], dim=1).flatten(0, 1)
+        torch.testing.assert_close(found, expected)
+        (found * weights).sum().backward()
+        (expected * weights).sum().backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    for name, parameter in split.named_parameters():
+        torch.testing.assert_close(parameter.grad, sum(part.get_parameter(name).grad for part in parts))
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(split.get_buffer(name), sum(p.get_buffer(name) for p in parts) / splits)
+    assert split.num_batches_tracked.item() == 2
+
+
+@pytest.mark.parametrize(("kind", "shape"), CASES)
+def test_in_evaluation_it_is_batch_norm(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
+    norm, x = norm_and_batch(kind, shape)
+    torch.testing.assert_close(SplitBatchNorm(5, norm).eval()(x), norm.eval()(x))
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    norm, x = norm_and_batch(*CASES[0])
+    with pytest.raises(ValueError, match="12 images do not split into 5 equal parts"):
+        SplitBatchNorm(5, norm)(x)
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()), nn.Flatten(), nn.BatchNorm1d(4)
+    )
+
+
+def test_every_batch_norm_of_a_module_is_converted() -> None:
+    plain = network().eval()
+    state = copy.deepcopy(plain.state_dict())
+    converted = split_batch_norm(plain, 2)
+    assert [type(m) for m in converted.modules() if has_batch_norm(m) and not list(m.children())] == [
+        SplitBatchNorm
+    ] * 2
+    assert not any(m.training for m in converted.modules())
+    assert converted.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in converted.state_dict().items())
+    alone = split_batch_norm(nn.BatchNorm1d(3, momentum=0.4, eps=0.5), 2)
+    assert isinstance(alone, SplitBatchNorm)
+    assert (alone.splits, alone.momentum, alone.eps) == (2, 0.4, 0.5)
+
+
+class NormAndReLU(nn.BatchNorm2d):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).relu()
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (NormAndReLU(4), "kind NormAndReLU cannot be split"),
+        (nn.BatchNorm3d(4), "kind BatchNorm3d cannot be split"),
+        (nn.BatchNorm2d(4, momentum=None), "without a momentum"),
+        (nn.BatchNorm2d(4, track_running_stats=False), "without a momentum or running statistics"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(norm: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        split_batch_norm(nn.Sequential(norm), 2)
+
+
+def test_whether_there_is_batch_norm() -> None:
+    assert has_batch_norm(network())
+    assert has_batch_norm(split_batch_norm(network(), 2))
+    assert not has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.GroupNorm(1, 2)))
+
+
+def test_without_momentum_the_running_statistics_stay_bit_for_bit() -> None:
+    """As in a teacher, whose statistics follow its student's alone."""
+    norm = SplitBatchNorm(6, nn.BatchNorm1d(50, momentum=0.0))
+    before = [buffer.normal_().abs_().clone() for buffer in (norm.running_mean, norm.running_var)]
+    norm.train()(torch.randn(24, 50))
+    assert torch.equal(norm.running_mean, before[0])
+    assert torch.equal(norm.running_var, before[1])

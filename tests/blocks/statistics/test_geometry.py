@@ -1,0 +1,111 @@
+"""Spread, effective rank, alignment and uniformity against plain loops, closed forms and scipy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from scipy.stats import f_oneway
+from torch import Tensor
+
+from simssl.blocks.statistics.geometry import (
+    alignment,
+    effective_rank,
+    most_ratio,
+    uniformity,
+    variance_ratio,
+    varies,
+    varying,
+    within_and_between,
+)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_ratio_is_that_of_an_analysis_of_variance() -> None:
+    """within / between = MSW / ((MSB - MSW) / J) = J / (F - 1)."""
+    z_IJD = normal(40, 6, 3) + 2 * normal(40, 1, 3, seed=1)
+    F_D = torch.from_numpy(f_oneway(*z_IJD.numpy()).statistic)
+    torch.testing.assert_close(variance_ratio(*within_and_between(z_IJD), 40, 6), 6 / (F_D - 1))
+
+
+def test_within_and_between_are_unbiased_and_add_up() -> None:
+    """Over many small samples, of two views of three images each."""
+    z_SIJD = normal(4000, 3, 2, 1) * 3**0.5 + normal(4000, 3, 1, 1, seed=1)
+    found = torch.stack([torch.stack(within_and_between(z_IJD)) for z_IJD in z_SIJD])[..., 0]
+    assert found.mean(0).tolist() == pytest.approx([3, 1], rel=0.1)
+    assert (found[:, 1] < 0).any()
+
+
+def test_the_ratio_is_held_where_nothing_differs_between_images() -> None:
+    within, between = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.0, -0.3, 2, 0])
+    ratio = variance_ratio(within, between, 201, 5)
+    most = most_ratio(201, 5)
+    assert ratio[:3].tolist() == pytest.approx([most, most, 0])
+    assert ratio[3].isnan()
+
+
+@pytest.mark.parametrize("views", [2, 3, 10])
+def test_the_ratio_is_held_at_what_chance_gives(views: int) -> None:
+    """At one standard deviation of the variance between images, where they do not differ; over many samples."""
+    z_ISJ = normal(50, 4000, views).transpose(1, 2)
+    _, between = within_and_between(z_ISJ)
+    assert between.std().item() == pytest.approx(1 / most_ratio(50, views), rel=0.05)
+
+
+def test_columns_that_are_constant_but_for_rounding_do_not_vary() -> None:
+    z_ND = torch.cat([torch.full((9, 1), 0.1) + 1e-8 * normal(9, 1), 0.1 + 1e-3 * normal(9, 1), torch.zeros(9, 1)], 1)
+    assert varying(z_ND.float()).tolist() == [False, True, False]
+
+
+def test_alignment_and_uniformity_are_plain_loops() -> None:
+    z_IJD = normal(5, 3, 4)
+    f = z_IJD / z_IJD.norm(dim=2, keepdim=True)
+    pairs = [(f[i, a] - f[i, b]).norm() ** 2 for i in range(5) for a, b in itertools.combinations(range(3), 2)]
+    assert alignment(z_IJD) == pytest.approx(torch.stack(pairs).mean().item())
+    potentials = [
+        math.exp(-2 * (f[i, j] - f[k, j]).norm().item() ** 2)
+        for j in range(3)
+        for i, k in itertools.combinations(range(5), 2)
+    ]
+    assert uniformity(z_IJD) == pytest.approx(math.log(sum(potentials) / len(potentials)))
+
+
+def test_uniformity_in_blocks_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    z_IJD = normal(9, 2, 4)
+    whole = uniformity(z_IJD)
+    monkeypatch.setattr("simssl.blocks.statistics.geometry.BLOCK", 4)
+    assert uniformity(z_IJD) == pytest.approx(whole)
+
+
+def test_uniformity_of_a_point_and_of_opposite_points() -> None:
+    assert uniformity(torch.ones(4, 2, 3)) == pytest.approx(0, abs=1e-9)
+    assert uniformity(torch.tensor([[[1.0]], [[-1.0]]])) == pytest.approx(-8)
+
+
+def test_effective_rank_of_known_singular_values() -> None:
+    directions_ND = torch.linalg.qr(normal(200, 5) - normal(200, 5).mean(0)).Q
+    assert effective_rank(directions_ND) == pytest.approx(5, rel=0.02)
+    assert effective_rank(normal(200, 1) @ normal(1, 5, seed=1)) == pytest.approx(1)
+    centred = torch.cat([torch.eye(2), -torch.eye(2)]).double() * torch.tensor([3.0, 1.0])
+    assert effective_rank(centred + 7) == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+
+
+def test_rotation_and_scale_change_nothing() -> None:
+    z_IJD = normal(50, 4, 5) * torch.arange(1, 6) + 3 * normal(50, 1, 5, seed=1)
+    turned = 4 * z_IJD @ torch.linalg.qr(normal(5, 5, seed=2)).Q
+    for measure in (alignment, uniformity, lambda z: effective_rank(z.flatten(0, 1))):
+        assert measure(turned) == pytest.approx(measure(z_IJD))
+    totals = [torch.stack(within_and_between(z)).sum(1) for z in (z_IJD, turned)]
+    torch.testing.assert_close(totals[1], 16 * totals[0])
+
+
+def test_rounding_is_no_variation() -> None:
+    constant = torch.full((10, 3), 5.0)
+    assert not varies(constant + 1e-7 * normal(10, 3).float())
+    assert not varies(torch.zeros(10, 3))
+    assert varies(constant + 1e-3 * normal(10, 3).float())
