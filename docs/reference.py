@@ -211,14 +211,25 @@ def blocks_page() -> str:
         "The functions and classes of `simssl.blocks`, module by module. What a class does beside being built is in "
         "its docstrings: `python -c 'help(\"simssl.blocks.networks.heads\")'`.\n",
     ]
-    for file in sorted(Path(blocks.__file__).parent.glob("[a-z]*.py")):
-        tree = ast.parse(file.read_text())
-        lines += [f"## `simssl.blocks.{file.stem}`\n", f"{_prose(ast.get_docstring(tree) or '')}\n"]
-        rows = list(_public(tree))
-        if rows:
-            lines.append("| | meaning |\n| --- | --- |")
-            lines.append("\n".join(f"| `{_cell(what)}` | {_cell(said)} |" for what, said in rows) + "\n")
+    root = Path(blocks.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        if file == root / "__init__.py":
+            continue
+        lines += _module(file, root)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _module(file: Path, root: Path) -> Iterator[str]:
+    """The part about a module; a folder's is the heading of those in it."""
+    tree = ast.parse(file.read_text())
+    parts = file.relative_to(root.parents[1]).with_suffix("").parts
+    level = "##" if len(parts) == 3 or parts[-1] == "__init__" else "###"
+    yield f"{level} `{'.'.join(parts).removesuffix('.__init__')}`\n"
+    yield f"{_prose(ast.get_docstring(tree) or '')}\n"
+    rows = list(_public(tree))
+    if rows:
+        yield "| | meaning |\n| --- | --- |"
+        yield "\n".join(f"| `{_cell(what)}` | {_cell(said)} |" for what, said in rows) + "\n"
 
 
 def _public(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -211,7 +211,7 @@ EncodeAll = Callable[[], Tensor]
 """Encodes every training image without augmentation: representations (N, D)."""
 
 
-class Objective(nn.Module, ABC):
+class Objective(nn.Module, _Plugin, ABC):
     """A self-supervised method: a loss over the views of each image, and the representation that it learns.
 
     No host synchronisation in `forward` and `after_step`: no `.item()`, no boolean-mask indexing, no Python
@@ -219,9 +219,6 @@ class Objective(nn.Module, ABC):
     from the generator that is handed in.
     """
 
-    Params: ClassVar[type[BaseParams]] = BaseParams
-    expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. One that passes is an error."""
     trained: ClassVar[bool] = True
     """False for what is not trained by gradient; it may have a `fit`."""
     permutation_invariant: ClassVar[bool] = False
@@ -232,7 +229,9 @@ class Objective(nn.Module, ABC):
     it is trained step by step then."""
     views: tuple[str, ...] = ()
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
-    A class attribute, or a property of `self.params` alone: it is asked before the networks are built."""
+
+    A method whose views depend on its parameters overrides `views_for` instead.
+    """
     likelihood: Likelihood | None = None
     """p(x | z) of a method that decodes."""
     sigma2: float | None = None
@@ -242,6 +241,12 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.params = params
         self.context = context
+        self.views = self.views_for(params)
+
+    @classmethod
+    def views_for(cls, params: Any) -> tuple[str, ...]:
+        """The views that a step needs with these parameters. It is asked before the networks are built."""
+        return cls.views
 
     @abstractmethod
     def posterior(self, x_BCHW: Tensor) -> Posterior:
@@ -287,6 +292,20 @@ class Objective(nn.Module, ABC):
     def decodes(self) -> bool:
         """Whether the method has a decoder of its own."""
         return type(self).decode is not Objective.decode and self.likelihood is not None
+
+
+class EncoderObjective(Objective):
+    """A method whose representation is the output of one encoder, in float32."""
+
+    encoder: nn.Module
+
+    def __init__(self, params: Any, context: Context) -> None:
+        super().__init__(params, context)
+        self.encoder = context.encoder(context.latent_dim)
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        """The encoder's output, without a variance."""
+        return Posterior(self.encoder(x_BCHW).float())
 
 
 # --- evaluators ------------------------------------------------------------------------------------------
@@ -462,21 +481,26 @@ class Tracker(_Plugin):
 
 
 def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
-    """The views of an objective with these parameters, whose networks need not exist yet; ContractError if there
-    are none, or of another kind."""
-    bare = objective.__new__(objective)
-    Objective.__init__(bare, params, None)  # type: ignore[arg-type]
-    views = tuple(bare.views)
-    if (objective.trained and not views) or set(views) - {"random", "plain"}:
+    """The views of an objective with these parameters, whose networks need not exist yet.
+
+    ContractError if there are none, or of another kind.
+    """
+    views = objective.views_for(params)
+    kinds = {"random", "plain"}
+    if isinstance(views, property):
+        name = f"{objective.__name__}.views"
+        raise ContractError(f"{name} is a property; define the class method views_for(params) in its place")
+    if not isinstance(views, tuple | list) or not kinds.issuperset(views) or (objective.trained and not views):
         raise ContractError(f"{objective.__name__}.views must be a tuple of 'random' and 'plain', not {views}")
-    return views
+    return tuple(views)
 
 
 def undefined(plugin: type[Any]) -> list[str]:
     """The methods that a plugin class must still define."""
     missing = sorted(getattr(plugin, "__abstractmethods__", ()))
-    if issubclass(plugin, Objective) and plugin.trained and plugin.forward is Objective.forward:
-        missing.append("forward")
-    if issubclass(plugin, Objective) and plugin.trained and plugin.views == ():
-        missing.append("views")
+    if issubclass(plugin, Objective) and plugin.trained:
+        if plugin.forward is Objective.forward:
+            missing.append("forward")
+        if plugin.views == () and plugin.views_for.__func__ is Objective.views_for.__func__:  # type: ignore[attr-defined]
+            missing.append("views")
     return missing

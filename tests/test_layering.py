@@ -1,5 +1,5 @@
-"""Who may import whom: {cli, testing} -> launch -> {training, evaluation, report} -> store -> experiment -> plugin -> api
--> {params, errors}."""
+"""Who may import whom, from the top down: {cli, testing}, launch, {training, evaluation, report}, store, experiment,
+plugin, api, {params, errors}."""
 
 from __future__ import annotations
 

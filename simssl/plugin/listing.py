@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,8 +11,11 @@ from simssl.errors import UserError
 from simssl.plugin.registry import BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
 
+Suite = Callable[[str, type[Any]], Iterable[Any]]
+"""The conformance suite: the outcomes (dataclasses with `check`, `status` and `reason`) of a plugin class of a kind."""
 
-def rows(registry: Registry, check: bool, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+
+def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """One row a plugin: kind, name, distribution, version, the versions of simssl that it requires, module; status
     and reason where they are known.
 
@@ -20,11 +23,13 @@ def rows(registry: Registry, check: bool, names: Sequence[str] = ()) -> list[dic
     are put to the conformance suite, too, and their rows have `checks`. UserError if nothing has such a name.
     """
     if names:
-        return [_row(plugin, registry, check, suite=check) for plugin in _named(registry, names)]
-    plugins = [_row(plugin, registry, check) for plugin in registry.plugins()]
+        named = _named(registry, names)
+        return [_row(plugin, registry, check, suite if check else None) for plugin in named]
+    listed = [_row(plugin, registry, check) for plugin in registry.plugins()]
     broken = {"kind": "?", "name": "?", "version": "?", "requires": "", "module": "?", "status": "BROKEN"}
-    unreadable = registry.unreadable.items()
-    return plugins + [broken | {"distribution": folder, "reason": reason} for folder, reason in unreadable]
+    for folder, reason in registry.unreadable.items():
+        listed.append(broken | {"distribution": folder, "reason": reason})
+    return listed
 
 
 def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
@@ -38,7 +43,7 @@ def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
     return [plugin for plugin in installed if {plugin.name, plugin.distribution} & set(names)]
 
 
-def _row(plugin: Plugin, registry: Registry, check: bool, suite: bool = False) -> dict[str, Any]:
+def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> dict[str, Any]:
     row = {
         "kind": plugin.kind,
         "name": plugin.name,
@@ -57,14 +62,11 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: bool = False) -
         loaded = registry.load(plugin.kind, plugin.name)
     except UserError as error:
         return row | {"status": "BROKEN", "reason": str(error)}
-    return row | (_conformance(plugin.kind, loaded) if suite else {"status": "ok"})
-
-
-def _conformance(kind: str, loaded: type[Any]) -> dict[str, Any]:
-    from simssl.testing import outcomes
-
-    checks = [asdict(outcome) for outcome in outcomes(kind, loaded)]
-    return {"status": "FAILED" if any(c["status"] == "FAILED" for c in checks) else "ok", "checks": checks}
+    if suite is None:
+        return row | {"status": "ok"}
+    checks = [asdict(outcome) for outcome in suite(plugin.kind, loaded)]
+    failed = any(check["status"] == "FAILED" for check in checks)
+    return row | {"status": "FAILED" if failed else "ok", "checks": checks}
 
 
 def as_json(listed: list[dict[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from simssl.api import (
     Context,
     Data,
     Dataset,
+    EncoderObjective,
     Likelihood,
     Objective,
     Posterior,
@@ -85,17 +86,10 @@ class TinyObjective(Objective):
         return self.model.decode(z_BD)
 
 
-class TinyEncoder(Objective):
+class TinyEncoder(EncoderObjective):
     """An untrained encoder: no decoder, and no variance."""
 
     trained = False
-
-    def __init__(self, params: Any, context: Context) -> None:
-        super().__init__(params, context)
-        self.encoder = context.encoder(context.latent_dim)
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
 
 class StubRegistry:

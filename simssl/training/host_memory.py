@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
-
 import torch
 
-LARGEST_APART, TRIM_THRESHOLD, MMAP_THRESHOLD = 1, -1, -3
-"""What glibc's `mallopt` calls up to which size a freed block does not join the free ones beside it (`M_MXFAST`), how
-much is free before it goes back, and from which size on a block is a mapping of its own, which goes back as soon as it
-is freed."""
+from simssl.blocks.internals import LARGEST_APART, MMAP_THRESHOLD, TRIM_THRESHOLD, allocator
+
 MOST = 2**31 - 1
 LEAST = 2**20
 """Of the blocks that are mappings in the first step. Ours."""
@@ -30,7 +25,7 @@ class HostMemory:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._glibc = _glibc() if device.type == "cpu" else None
+        self._allocator = allocator() if device.type == "cpu" else None
         self._keeps = False
 
     def begin(self) -> None:
@@ -46,20 +41,14 @@ class HostMemory:
     def give_back(self) -> None:
         """What is free goes back at once, and what will be freed does as it did."""
         self._set(mmap=USUAL, trim=2 * USUAL, apart=USUALLY_APART)
-        if self._glibc:
-            self._glibc.malloc_trim(0)
+        if self._allocator:
+            self._allocator.trim()
         self._keeps = False
 
     def _set(self, mmap: int, trim: int, apart: int) -> None:
-        if self._glibc:
-            if not self._glibc.mallopt(MMAP_THRESHOLD, mmap):
-                self._glibc.mallopt(MMAP_THRESHOLD, USUAL)  # an older one takes no more
-            self._glibc.mallopt(TRIM_THRESHOLD, trim)
-            self._glibc.mallopt(LARGEST_APART, apart)
-
-
-def _glibc() -> ctypes.CDLL | None:
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None
+        if self._allocator is None:
+            return
+        if not self._allocator.set(MMAP_THRESHOLD, mmap):
+            self._allocator.set(MMAP_THRESHOLD, USUAL)  # an older one takes no more
+        self._allocator.set(TRIM_THRESHOLD, trim)
+        self._allocator.set(LARGEST_APART, apart)

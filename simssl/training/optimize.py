@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from simssl.blocks.internals import allow_eager_steps
 from simssl.experiment.settings import Optimizer, Schedule
 from simssl.training.lars import LARS
 
@@ -30,7 +31,7 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
         group["initial_lr"] = group["lr"]
         if "capturable" in group:
             group["capturable"] = any(weight.is_cuda for weight in group["params"])
-    optimizer._warned_capturable_if_run_uncaptured = True  # no warning: a capturable optimiser takes eager steps, too
+    allow_eager_steps(optimizer)
     return optimizer
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from simssl.blocks.internals import float32_settings, multiplies_bfloat16
 from simssl.experiment.model import Experiment
 
 LACKING = {
@@ -31,11 +32,6 @@ def computed_in(precision: str, device: torch.device) -> str:
     return precision if has else "float32"
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether the CPU's matrix products of bfloat16 are oneDNN's. Elsewhere torch has a plain loop for them."""
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterator[str]:
     """A sentence for each precision that is asked for and that the device has not."""
     for precision in sorted({experiment.training.precision for experiment in experiments}):
@@ -46,41 +42,35 @@ def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterat
 
 FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
 """Where torch keeps whether TF32 is allowed, `allow_tf32`."""
-ONEDNN: Any = torch.backends.mkldnn
-KINDS: tuple[Any, ...] = (
-    (FLAGS[0], torch.backends.cudnn.conv, torch.backends.cudnn.rnn, ONEDNN.matmul, ONEDNN.conv)
-    if hasattr(torch.backends.cudnn, "conv")
-    else ()
-)
-"""Where newer versions of torch keep it as well, `fp32_precision`, for the CPU, too. Of settings that contradict one
-another the older ones cannot be read."""
+SETTINGS = float32_settings()
+"""Where newer versions of torch keep it as well, `fp32_precision`, for the CPU, too."""
 
 
 def allow_tf32(allowed: bool) -> None:
     """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits. Nothing rounds more."""
-    for place in FLAGS:
-        place.allow_tf32 = allowed
-    for place in KINDS:
-        place.fp32_precision = "tf32" if allowed else "ieee"
+    for flag in FLAGS:
+        flag.allow_tf32 = allowed
+    for setting in SETTINGS:
+        setting.fp32_precision = "tf32" if allowed else "ieee"
 
 
 @contextmanager
 def in_float32() -> Iterator[None]:
     """float32 means float32, for as long as this lasts; what was allowed before is allowed after it."""
     products = _read(torch.get_float32_matmul_precision)
-    flags = [_read(partial(getattr, place, "allow_tf32")) for place in FLAGS]
-    kinds = [place.fp32_precision for place in KINDS]
+    allowed_before = [_read(partial(getattr, flag, "allow_tf32")) for flag in FLAGS]
+    precisions_before = [setting.fp32_precision for setting in SETTINGS]
     allow_tf32(False)
     try:
         yield
     finally:
-        for place, flag in zip(FLAGS, flags, strict=True):
-            if flag is not None:
-                place.allow_tf32 = flag
+        for flag, allowed in zip(FLAGS, allowed_before, strict=True):
+            if allowed is not None:
+                flag.allow_tf32 = allowed
         if products is not None:
             torch.set_float32_matmul_precision(products)
-        for place, kind in zip(KINDS, kinds, strict=True):
-            place.fp32_precision = kind
+        for setting, precision in zip(SETTINGS, precisions_before, strict=True):
+            setting.fp32_precision = precision
 
 
 def _read(setting: Callable[[], Any]) -> Any:

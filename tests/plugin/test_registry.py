@@ -172,7 +172,14 @@ def test_damaged_metadata_is_named_and_disturbs_no_other(
     ("views", "message"),
     [
         ('("augmented", "augmented")', "must be a tuple of 'random' and 'plain'"),
-        ("property(lambda self: ('random',) * self.context.latent_dim)", "cannot tell its views from its parameters"),
+        (
+            "property(lambda self: ('random',) * self.params.J)",
+            "is a property; define the class method views_for(params)",
+        ),
+        (
+            "()\n        views_for = classmethod(lambda cls, params: ('random',) * params.J)",
+            "cannot tell its views from its parameters",
+        ),
     ],
 )
 def test_wrong_views_are_told_by_check(

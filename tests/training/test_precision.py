@@ -79,11 +79,11 @@ def test_assembling_forbids_what_was_allowed_before() -> None:
     assert flags() == (False, False)
 
 
-NEWER = pytest.mark.skipif(not precision_module.KINDS, reason="this torch has no fp32_precision")
+NEWER = pytest.mark.skipif(not precision_module.SETTINGS, reason="this torch has no fp32_precision")
 
 
 def kinds() -> list[str]:
-    return [place.fp32_precision for place in precision_module.KINDS]
+    return [setting.fp32_precision for setting in precision_module.SETTINGS]
 
 
 @NEWER

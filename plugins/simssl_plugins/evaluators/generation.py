@@ -12,8 +12,9 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Subject
 from simssl.blocks.images.pictures import grid
-from simssl.blocks.losses.gaussian import moments, reparameterize, sample_normal
+from simssl.blocks.losses.gaussian import reparameterize
 from simssl.blocks.statistics.frechet import Missing, check_features, frechet_distance
+from simssl.blocks.statistics.moments import moments, sample_normal
 
 ROW, BATCH = 8, 50
 """Samples in a row of the picture; images whose features are computed at once."""

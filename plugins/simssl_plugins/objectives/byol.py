@@ -15,12 +15,12 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.networks.heads import mlp, require_two_images
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 
-class Byol(Objective):
+class Byol(EncoderObjective):
     """BYOL: a student predicts what a slowly following teacher makes of another view; nothing is repelled.
 
     The representation is the output of the student's encoder; the projection serves the loss alone, and
@@ -41,7 +41,6 @@ class Byol(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
         self.predictor = mlp((params.head[-1], *params.predictor, params.head[-1]), batch_norm=True)
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
@@ -57,9 +56,6 @@ class Byol(Objective):
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress))
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

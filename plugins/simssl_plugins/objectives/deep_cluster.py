@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
+from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.networks.heads import in_float32
 from simssl.blocks.statistics.kmeans import kmeans
 from simssl.blocks.statistics.pca import principal_components
 
 
-class DeepCluster(Objective):
+class DeepCluster(EncoderObjective):
     """DeepCluster: the encoder learns to predict the clusters that its own representations fell into.
 
     The loss works on the representation itself, without a head between. An empty cluster takes up a part of another
@@ -41,7 +41,6 @@ class DeepCluster(Objective):
         super().__init__(params, context)
         if params.k > context.num_images:
             raise ValueError(f"k is {params.k}, more than the {context.num_images} training images")
-        self.encoder = context.encoder(context.latent_dim)
         self.classifier = nn.Linear(context.latent_dim, params.k)
         self.register_buffer("cluster_N", torch.zeros(context.num_images, dtype=torch.long))
 
@@ -61,9 +60,6 @@ class DeepCluster(Objective):
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         logits_BK = in_float32(self.classifier, self.encoder(x_BJCHW[:, 0]))
         return Terms(loss={"cross_entropy": F.cross_entropy(logits_BK, self.cluster_N[index_B])})
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
 
 @simssl.hookimpl

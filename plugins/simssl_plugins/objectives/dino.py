@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.networks.heads import mlp
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 
-class Dino(Objective):
+class Dino(EncoderObjective):
     """DINO: the student's soft classes of one view match a slowly following teacher's, sharpened and centred.
 
     Head: the MLP of `head` (ReLU where theirs has GELU), its output divided by its length, and K prototypes of length
@@ -51,7 +51,6 @@ class Dino(Objective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
-        self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
         self.prototypes = Prototypes(params.head[-1] if params.head else context.latent_dim, params.K)
         self.teacher = Teacher(nn.Sequential(self.encoder, self.head, self.prototypes))
@@ -70,9 +69,6 @@ class Dino(Objective):
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress))
         self.centre.lerp_(self.batch_centre, 1 - self.params.centre_momentum)
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         teacher = self.teacher.network.get_submodule("0")

@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses.contrast import info_nce
 from simssl.blocks.networks.heads import mlp, require_two_images
 
 
-class InfoNce(Objective):
+class InfoNce(EncoderObjective):
     """InfoNCE: a view finds the other view of its image among one view of every image of the batch, both ways.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -36,16 +36,12 @@ class InfoNce(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
         za_BP, zb_BP = (gather(z_BP) for z_BP in z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1))
         return Terms(loss={"info_nce": info_nce(za_BP, zb_BP, self.params.similarity, self.params.temperature)})
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

@@ -15,13 +15,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, EncodeAll, Objective, Posterior, Terms
+from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses.contrast import contrast_with_negatives
 from simssl.blocks.networks.heads import in_float32
 
 
-class InstanceDiscrimination(Objective):
+class InstanceDiscrimination(EncoderObjective):
     """Instance discrimination: one view of an image tells which image of the training split it is.
 
     The loss works on the representation itself, without a head between. The bank begins as the representations of
@@ -54,7 +54,6 @@ class InstanceDiscrimination(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         N, D = context.num_images, context.latent_dim
-        self.encoder = context.encoder(D)
         self.classifier = nn.Linear(D, N) if params.variant == "parametric" else None
         if params.variant == "memory_bank":
             self.register_buffer("bank_ND", F.normalize(torch.randn(N, D), dim=1))
@@ -86,9 +85,6 @@ class InstanceDiscrimination(Objective):
         index_B, z_BD = self.seen
         old_BD = self.bank_ND[index_B]
         self.bank_ND.index_copy_(0, index_B, F.normalize(torch.lerp(z_BD, old_BD, self.params.momentum), dim=1))
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
 
 @simssl.hookimpl

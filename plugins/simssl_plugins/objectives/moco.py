@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather, world_size
 from simssl.blocks.losses.contrast import contrast_with_negatives
 from simssl.blocks.networks.heads import mlp
@@ -24,7 +24,7 @@ from simssl.blocks.networks.split_batch_norm import has_batch_norm, split_batch_
 from simssl.blocks.networks.teacher import Teacher
 
 
-class MoCo(Objective):
+class MoCo(EncoderObjective):
     """MoCo: the two views of an image attract each other and repel what a queue remembers of earlier batches.
 
     Batch norm would tell which views were encoded together, so its statistics are split in both encoders and the
@@ -56,10 +56,10 @@ class MoCo(Objective):
         keys_per_step = 2 * context.images_per_step * world_size()
         if params.queue < keys_per_step:
             raise ValueError(f"a queue of {params.queue} cannot hold the {keys_per_step} keys of a step")
-        encoder = context.encoder(context.latent_dim)
-        self.splits = params.batch_norm_splits if has_batch_norm(encoder) else 1
+        self.splits = params.batch_norm_splits if has_batch_norm(self.encoder) else 1
         _require_equal_parts(context.images_per_step, self.splits)
-        self.encoder = split_batch_norm(encoder, self.splits) if self.splits > 1 else encoder
+        if self.splits > 1:
+            self.encoder = split_batch_norm(self.encoder, self.splits)
         self.head = mlp((context.latent_dim, *params.head))
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
         width = params.head[-1] if params.head else context.latent_dim
@@ -91,9 +91,6 @@ class MoCo(Objective):
         rows_M = (self.position + torch.arange(M, device=self.queue.device)) % Q
         self.queue.index_copy_(0, rows_M, self.new_keys)
         self.position.add_(M).remainder_(Q)
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
 import simssl
-from simssl.api import Context, Objective, Posterior
+from simssl.api import EncoderObjective, Objective
 
 
-class Random(Objective):
+class Random(EncoderObjective):
     """The untrained encoder, measured as all others are.
 
     Batch norm in it, if there is any, divides by statistics of the training images (of initialisation, mean 0 and
@@ -26,16 +26,9 @@ class Random(Objective):
 
     trained = False
 
-    def __init__(self, params: Params, context: Context) -> None:
-        super().__init__(params, context)
-        self.encoder = context.encoder(context.latent_dim)
-
     def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
         if self.params.calibrate:
             update_bn(batches, self.encoder)
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
 
 @simssl.hookimpl

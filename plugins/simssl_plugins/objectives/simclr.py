@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses.contrast import nt_xent
 from simssl.blocks.networks.heads import mlp, require_two_images
 
 
-class SimClr(Objective):
+class SimClr(EncoderObjective):
     """SimCLR: two views of an image attract each other and repel all other views of the batch.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -34,16 +34,12 @@ class SimClr(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
         za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
         return Terms(loss={"nt_xent": nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)})
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

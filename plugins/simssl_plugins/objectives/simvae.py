@@ -59,9 +59,9 @@ class SimVae(Objective):
 
     permutation_invariant = True
 
-    @property
-    def views(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("random",) * self.params.J
+    @classmethod
+    def views_for(cls, params: Params) -> tuple[str, ...]:
+        return ("random",) * params.J
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)

@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Objective, Posterior, Terms
+from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
 from simssl.blocks.networks.heads import mlp, require_two_images
 
 
-class VicReg(Objective):
+class VicReg(EncoderObjective):
     """VICReg: two views of an image meet, and the batch is kept from collapsing by its variances and covariances.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -45,7 +45,6 @@ class VicReg(Objective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.encoder = context.encoder(context.latent_dim)
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
@@ -58,9 +57,6 @@ class VicReg(Objective):
                 "covariance": self.params.covariance * (covariance_penalty(za_BP) + covariance_penalty(zb_BP)),
             }
         )
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        return Posterior(self.encoder(x_BCHW).float())
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

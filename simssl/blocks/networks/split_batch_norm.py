@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from simssl.blocks.internals import BatchNorm
 
 
-class SplitBatchNorm(_BatchNorm):
+class SplitBatchNorm(BatchNorm):
     """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself: the images whose
     places in the batch are the same modulo `splits`, as in MoCo's code, for which nothing is copied.
 
@@ -20,7 +21,7 @@ class SplitBatchNorm(_BatchNorm):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, splits: int, norm: _BatchNorm) -> None:
+    def __init__(self, splits: int, norm: BatchNorm) -> None:
         """In the place of `norm`: its settings, weights and running statistics."""
         if norm.momentum is None or norm.running_mean is None:
             raise ValueError("a batch norm without a momentum or running statistics cannot be split")
@@ -55,7 +56,7 @@ class SplitBatchNorm(_BatchNorm):
 
 def has_batch_norm(module: nn.Module) -> bool:
     """Whether any part of the module is batch norm."""
-    return any(isinstance(part, _BatchNorm) for part in module.modules())
+    return any(isinstance(part, BatchNorm) for part in module.modules())
 
 
 def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
@@ -63,7 +64,7 @@ def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
 
     ValueError if it has batch norm of another kind.
     """
-    if isinstance(module, _BatchNorm):
+    if isinstance(module, BatchNorm):
         if type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d):
             kind = type(module).__name__
             raise ValueError(f"batch norm of the kind {kind} cannot be split; set 'batch_norm_splits: 1'")

@@ -7,7 +7,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from simssl.blocks.internals import BatchNorm, move_towards
 
 
 class Teacher(nn.Module):
@@ -23,7 +24,7 @@ class Teacher(nn.Module):
         self._student = (student,)  # a tuple, so that it is no submodule and its weights are not saved twice
         self.network = copy.deepcopy(student).requires_grad_(False)
         for module in self.network.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 module.momentum = 0.0
 
     @torch.no_grad()
@@ -37,9 +38,8 @@ class Teacher(nn.Module):
         """Become momentum * teacher + (1 - momentum) * student; a tensor is 0-d and on the device."""
         pairs = list(zip(_state(self.network), _state(self._student[0]), strict=True))
         moving = [(teacher, student) for teacher, student in pairs if teacher.is_floating_point()]
-        difference = torch._foreach_sub([student for _, student in moving], [teacher for teacher, _ in moving])
-        torch._foreach_mul_(difference, 1 - momentum)
-        torch._foreach_add_([teacher for teacher, _ in moving], difference)
+        teachers, students = zip(*moving, strict=True)
+        move_towards(teachers, students, 1 - momentum)
         for teacher, student in pairs:
             if not teacher.is_floating_point():
                 teacher.copy_(student)

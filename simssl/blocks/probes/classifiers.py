@@ -5,25 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from simssl.blocks.internals import fused_adam
 from simssl.blocks.probes.capture import capture
 from simssl.blocks.probes.regression import ParallelMLP
 from simssl.blocks.probes.threads import threads_for
-
-ADAM: dict[str, Any] = {
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "eps": 1e-8,
-    "weight_decay": 0,
-    "amsgrad": False,
-    "maximize": False,
-}
-"""torch.optim's defaults. The step is its kernel alone: what `torch.optim` does around it takes longer."""
 
 
 class ParallelClassifiers(nn.Module):
@@ -131,7 +122,7 @@ class _Epoch:
         self._shuffled = self._x_NE.clone(), x_ND.new_empty(M, 1, N), x_ND.new_empty(M, C, N)
         weights = network.flat.data
         gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
-        self._adam: Any = partial(torch._fused_adam_, [weights], [gradient], [mean], [square], [], lr=lr, **ADAM)
+        self._adam = fused_adam(weights, gradient, mean, square, lr)
         split = (tensor.split(batch, dim) for tensor, dim in zip(self._shuffled, (0, 2, 2), strict=True))
         batches = list(zip(*split, strict=True))
         gradients = {B: _Gradient(network, gradient, B) for B in {len(x_BE) for x_BE, *_ in batches}}
@@ -140,7 +131,7 @@ class _Epoch:
             for x_BE, *others in batches
         ]
         self._step_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
-        self._steps = list(zip(differentiate, ([number] for number in self._step_S), strict=True))
+        self._steps = list(zip(differentiate, self._step_S.unbind(), strict=True))
 
     def shuffle(self, order_N: Tensor) -> None:
         x_NE, weights_M1N, minus_labels_MCN = self._shuffled

@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from packaging.version import Version
 
-REGISTERS = Version(torch.__version__) < Version("2.14")
-"""Whether a graph must be told which generators it draws from; newer ones find that out by themselves."""
+from simssl.blocks.internals import register_generator
 
 
 class CudaGraphs:
@@ -53,8 +51,7 @@ class CudaGraphs:
 
     def capture(self, call: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
-        if REGISTERS:
-            graph.register_generator_state(self._generator)
+        register_generator(graph, self._generator)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         torch.cuda.synchronize(self._device)
         gc.collect()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simssl.blocks.internals import own_buffers, own_parameters
 from simssl.store import checkpoint
 from simssl.training.step import Step
 
@@ -33,7 +34,7 @@ class Snapshot:
             name: (tensor, tensor.data_ptr())
             for name, tensor in (*step.objective.named_parameters(), *step.objective.named_buffers())
         }
-        self._buffers = [(m, name, buffer) for m in step.objective.modules() for name, buffer in m._buffers.items()]
+        self._buffers = [(m, name, buffer) for m in step.objective.modules() for name, buffer in own_buffers(m).items()]
         self._attributes = [(vars(m), _own(vars(m))) for m in step.objective.modules()]
         self._containers = [(v, copy(v)) for v in _everything(step.objective).values() if isinstance(v, (list, dict))]
         self._generator = step.generator.get_state()
@@ -52,7 +53,7 @@ class Snapshot:
     def restore(self) -> None:
         """Put everything back, in place."""
         for module, name, buffer in self._buffers:
-            module._buffers[name] = buffer
+            own_buffers(module)[name] = buffer
         for attributes, own in self._attributes:
             for name in _own(attributes).keys() - own.keys():
                 del attributes[name]
@@ -86,7 +87,7 @@ def _everything(objective: nn.Module) -> dict[str, Any]:
     """What is held, and the lists, tuples and dicts that hold it."""
     found: dict[str, Any] = {}
     for prefix, module in objective.named_modules():
-        for name, value in {**_own(vars(module)), **module._parameters, **module._buffers}.items():
+        for name, value in {**_own(vars(module)), **own_parameters(module), **own_buffers(module)}.items():
             found.update(_with_content(f"{prefix}.{name}" if prefix else name, value))
     return found
 

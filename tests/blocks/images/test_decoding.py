@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as TF
 
+from simssl.blocks.images import decoding as images
 from simssl.blocks.images.cache import HEADER, pixels
 from simssl.blocks.images.decoding import Source, fitted, read, square
-from simssl.blocks.images.decoding import decoding as images
 
 NOISE = np.random.RandomState(0).randint(0, 256, (6, 40, 60, 3), dtype=np.uint8)
 

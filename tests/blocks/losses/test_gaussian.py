@@ -15,10 +15,9 @@ from simssl.blocks.losses.gaussian import (
     kl_standard,
     log_normal,
     log_shared_mean,
-    moments,
     reparameterize,
-    sample_normal,
 )
+from simssl.blocks.statistics.moments import moments, sample_normal
 
 SIGMA2 = 0.15
 

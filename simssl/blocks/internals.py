@@ -1,0 +1,136 @@
+"""What torch and glibc do not promise, and simssl uses all the same: each in one function, with its reason.
+
+A test calls each of them against the installed versions (`tests/blocks/test_internals.py`), so that a change is noticed
+there first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from packaging.version import Version
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchNorm = _BatchNorm
+"""The class of all batch norms. torch exports the classes for images and for rows alone, which have no public base."""
+
+
+# --- optimisers ------------------------------------------------------------------------------------------
+
+
+def fused_adam(weights: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, lr: float) -> Callable[[Tensor], None]:
+    """A function that takes one step of Adam, in place, given the number of the step (from 1, a 0-d tensor).
+
+    It is the kernel alone, at torch.optim's defaults: what `torch.optim.Adam` does around it takes 45 to 60
+    microseconds, where the step of a small probe takes 7.
+    """
+    settings: dict[str, Any] = {
+        "lr": lr,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "eps": 1e-8,
+        "weight_decay": 0,
+        "amsgrad": False,
+        "maximize": False,
+    }
+    step: Any = partial(torch._fused_adam_, [weights], [gradient], [mean], [square], [], **settings)
+    return lambda number: step([number])
+
+
+def allow_eager_steps(optimizer: torch.optim.Optimizer) -> None:
+    """Keep a capturable optimiser from warning that it takes an eager step: it takes both kinds here."""
+    optimizer._warned_capturable_if_run_uncaptured = True
+
+
+def move_towards(tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: float | Tensor) -> None:
+    """Add to each tensor, in place, `weight` times what its target is away from it, in three launches for all.
+
+    `torch._foreach_lerp_` would be one launch, but takes no weight from the device in older versions of torch.
+    """
+    difference = torch._foreach_sub(list(targets), list(tensors))
+    torch._foreach_mul_(difference, weight)
+    torch._foreach_add_(list(tensors), difference)
+
+
+# --- modules ---------------------------------------------------------------------------------------------
+
+
+def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
+    """The dict in which a module keeps its own buffers, those that are None among them.
+
+    `named_buffers` leaves out what is None, and nothing public puts another tensor back under a name that a plugin
+    has deleted.
+    """
+    return module._buffers
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """The dict in which a module keeps its own parameters, those that are None among them."""
+    return module._parameters
+
+
+# --- precision -------------------------------------------------------------------------------------------
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the CPU's matrix products of bfloat16 are oneDNN's. Elsewhere torch has a plain loop for them, which
+    takes hundreds of times as long, and no public function says so."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def float32_settings() -> tuple[Any, ...]:
+    """The objects of newer versions of torch (2.9 and later) that have a setting `fp32_precision`; none in older ones.
+
+    They rule over `allow_tf32`, and of settings that contradict one another the older ones cannot be read.
+    """
+    cudnn: Any = torch.backends.cudnn
+    onednn: Any = torch.backends.mkldnn
+    if not hasattr(cudnn, "conv"):
+        return ()
+    return torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, onednn.matmul, onednn.conv
+
+
+# --- CUDA graphs -----------------------------------------------------------------------------------------
+
+
+def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) -> None:
+    """Tell a graph that it draws from a generator. torch 2.14 and later find that out by themselves."""
+    if Version(torch.__version__) < Version("2.14"):
+        graph.register_generator_state(generator)
+
+
+# --- memory of the host ----------------------------------------------------------------------------------
+
+LARGEST_APART, TRIM_THRESHOLD, MMAP_THRESHOLD = 1, -1, -3
+"""The parameters of glibc's `mallopt`: `M_MXFAST`, up to which size a freed block does not join the free ones beside
+it; `M_TRIM_THRESHOLD`, how much is free before it goes back to the kernel; and `M_MMAP_THRESHOLD`, from which size on a
+block is a mapping of its own, which goes back as soon as it is freed."""
+
+
+class Allocator:
+    """glibc's allocator. torch uses it for tensors on a CPU, and has no setting for what it keeps."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def set(self, parameter: int, value: int) -> bool:
+        """Set a parameter; False if this version does not take the value."""
+        return bool(self._library.mallopt(parameter, value))
+
+    def trim(self) -> None:
+        """Give all that is free back to the kernel."""
+        self._library.malloc_trim(0)
+
+
+def allocator() -> Allocator | None:
+    """The allocator of this process; None where it is not glibc's."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return Allocator(library) if hasattr(library, "gnu_get_libc_version") else None

@@ -1,0 +1,91 @@
+"""Each private part of torch and of glibc does here what it is used for: where one changes, this says so first."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import pytest
+import torch
+from packaging.version import Version
+from torch import nn
+
+from simssl.blocks import internals
+
+
+def test_the_adam_kernel_steps_as_torch_optim_does() -> None:
+    torch.manual_seed(0)
+    weights, gradients = torch.randn(50), torch.randn(5, 50)
+    reference = nn.Parameter(weights.clone())
+    optimizer = torch.optim.Adam([reference], lr=3e-4, fused=True)
+    gradient, mean, square = torch.zeros(3, 50)
+    step = internals.fused_adam(weights, gradient, mean, square, lr=3e-4)
+    for number, values in enumerate(gradients, 1):
+        reference.grad = values.clone()
+        optimizer.step()
+        gradient.copy_(values)
+        step(torch.tensor(float(number)))
+        torch.testing.assert_close(weights, reference.detach(), rtol=0, atol=0)
+
+
+def test_a_capturable_optimizer_that_is_allowed_eager_steps_does_not_warn() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.Adam([parameter], capturable=True)
+    assert hasattr(optimizer, "_warned_capturable_if_run_uncaptured")
+    internals.allow_eager_steps(optimizer)
+    assert optimizer._warned_capturable_if_run_uncaptured
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer._cuda_graph_capture_health_check()
+
+
+@pytest.mark.parametrize("weight", [0.25, torch.tensor(0.25)])
+def test_tensors_move_towards_their_targets(weight: float | torch.Tensor) -> None:
+    tensors, targets = [torch.zeros(3), torch.ones(2, 2)], [torch.full((3,), 4.0), torch.full((2, 2), 5.0)]
+    internals.move_towards(tensors, targets, weight)
+    assert torch.equal(tensors[0], torch.full((3,), 1.0))
+    assert torch.equal(tensors[1], torch.full((2, 2), 2.0))
+
+
+def test_modules_keep_buffers_and_parameters_where_they_are_looked_for() -> None:
+    module = nn.BatchNorm1d(3, affine=False)
+    assert set(internals.own_buffers(module)) == {"running_mean", "running_var", "num_batches_tracked"}
+    assert internals.own_parameters(module) == {"weight": None, "bias": None}
+    del module.running_mean
+    internals.own_buffers(module)["running_mean"] = torch.ones(3)
+    assert torch.equal(module.state_dict()["running_mean"], torch.ones(3))
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
+def test_every_batch_norm_is_one(norm: type[nn.Module]) -> None:
+    assert isinstance(norm(3), internals.BatchNorm)
+    assert not isinstance(nn.LayerNorm(3), internals.BatchNorm)
+
+
+def test_torch_says_whether_the_processor_multiplies_bfloat16() -> None:
+    assert internals.multiplies_bfloat16() in (True, False)
+    assert hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+
+
+def test_settings_of_float32_are_there_from_the_version_that_brought_them() -> None:
+    settings = internals.float32_settings()
+    assert bool(settings) == (Version(torch.__version__) >= Version("2.9"))
+    for setting in settings:
+        before = copy.copy(setting.fp32_precision)
+        setting.fp32_precision = "ieee"
+        assert setting.fp32_precision == "ieee"
+        setting.fp32_precision = before
+
+
+def test_graphs_can_be_told_of_generators() -> None:
+    assert hasattr(torch.cuda.CUDAGraph, "register_generator_state")
+
+
+def test_the_allocator_takes_what_it_is_set_to() -> None:
+    allocator = internals.allocator()
+    if allocator is None:
+        pytest.skip("the allocator is not glibc's")
+    assert allocator.set(internals.TRIM_THRESHOLD, 64 * 2**20)
+    assert allocator.set(internals.MMAP_THRESHOLD, 32 * 2**20)
+    assert allocator.set(internals.LARGEST_APART, 128)
+    allocator.trim()
