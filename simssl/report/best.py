@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from simssl.report.columns import Column
 from simssl.report.estimate import difference
-from simssl.report.table import Cell, Row
+from simssl.report.table import Measured, Row
 
 COMPARED = ("discriminative", "generative")
 """The families whose best is sought; what is not trained competes with nobody."""
@@ -22,14 +22,14 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
             rivals.setdefault((row.family, row.circumstances), []).append(row)
     best: dict[int, set[Column]] = {id(row): set() for row in rows}
     for group in rivals.values():
-        for column in dict.fromkeys(column for row in group for column in row.cells):
+        for column in dict.fromkeys(column for row in group for column in row.measured):
             for row in _best(group, column):
                 best[id(row)].add(column)
     return [replace(row, best=frozenset(best[id(row)])) for row in rows]
 
 
 def _best(rows: Sequence[Row], column: Column) -> list[Row]:
-    found = [(row, row.cells[column]) for row in rows if column in row.cells]
+    found = [(row, row.measured[column]) for row in rows if column in row.measured]
     if len(found) < 2 or column.better is None:
         return []
     sign = 1 if column.better == "higher" else -1
@@ -37,7 +37,7 @@ def _best(rows: Sequence[Row], column: Column) -> list[Row]:
     return [row for row, cell in found if _level(cell, top, sign)]
 
 
-def _level(cell: Cell, top: Cell, sign: int) -> bool:
+def _level(cell: Measured, top: Measured, sign: int) -> bool:
     """Whether the cell is within a standard error of the top: that of the differences seed by seed, or of two
     independent means if they do not share several seeds. Without a standard error only what is equal is level."""
     gap = difference(cell.by_seed, top.by_seed)

@@ -11,9 +11,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from simssl.report.cells import ABSENT, at, caption, cell_text
 from simssl.report.columns import Column
-from simssl.report.table import Absent, Cell, Row, Table
+from simssl.report.numbers import ABSENT, at, caption, texts_of
+from simssl.report.table import Absent, Measured, Row, Table
 
 GAP = 2
 """Characters between the columns of a terminal's table."""
@@ -30,7 +30,7 @@ def _first(table: Table, row: Row | None) -> list[str]:
 
 
 def _numbers(row: Row, columns: Sequence[Column]) -> list[list[str]]:
-    return [cell_text(at(row, column), column.unit, row.runs) for column in columns]
+    return [texts_of(at(row, column), column.unit, row.runs) for column in columns]
 
 
 def _named(table: Table) -> list[tuple[str, Table]]:
@@ -61,7 +61,7 @@ def _fitting(table: Table, width: int | None) -> list[list[Column]]:
     parts: list[list[Column]] = []
     room = 0
     for column in table.summary:
-        cells = [line for row in table.rows for line in cell_text(at(row, column), column.unit, row.runs)]
+        cells = [line for row in table.rows for line in texts_of(at(row, column), column.unit, row.runs)]
         needed = max(map(len, [*_heading(column), *cells])) + GAP
         if not parts or (width is not None and needed > room):
             parts.append([])
@@ -160,7 +160,7 @@ def records(table: Table) -> list[dict[str, Any]]:
     return [_record(table, *place) for place in _places(table)]
 
 
-def _places(table: Table) -> Iterator[tuple[Row, Column, Cell | Absent]]:
+def _places(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:
     """Where the table knows something."""
     for row in table.rows:
         for column in table.columns:
@@ -168,8 +168,8 @@ def _places(table: Table) -> Iterator[tuple[Row, Column, Cell | Absent]]:
                 yield row, column, cell
 
 
-def _record(table: Table, row: Row, column: Column, cell: Cell | Absent) -> dict[str, Any]:
-    ours, difference = (cell.ours, cell.difference) if isinstance(cell, Cell) else (None, None)
+def _record(table: Table, row: Row, column: Column, cell: Measured | Absent) -> dict[str, Any]:
+    ours, difference = (cell.ours, cell.difference) if isinstance(cell, Measured) else (None, None)
     return {
         "experiment": row.experiment,
         "method": row.label,

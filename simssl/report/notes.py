@@ -48,7 +48,7 @@ def _missing(run: Run, row: Row) -> str | None:
 def beside(rows: Sequence[Row], against: str | None) -> list[str]:
     """A sentence for each source whose values were selected otherwise than the numbers beside them; or one, if nothing
     published stands beside any number."""
-    pairs = [(column, cell.published) for row in rows for column, cell in row.cells.items() if cell.published]
+    pairs = [(column, cell.published) for row in rows for column, cell in row.measured.items() if cell.published]
     absent = any(cell.published for row in rows for cell in row.absent.values())
     if against and not pairs and not absent:
         return [f"{against} has no value for any of these data sets, methods and metrics"]

@@ -23,7 +23,7 @@ def related(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
             notes.append(f"{row.label}: no difference, since {share.format(method)} its data, views and budget")
         elif row is not bases[0]:
             row = minus(row, bases[0])
-            if row.cells and not any(cell.difference for cell in row.cells.values()):
+            if row.measured and not any(cell.difference for cell in row.measured.values()):
                 why = "shares no seed and metric with it" if bases[0].runs else "is not measured"
                 notes.append(f"{row.label}: no difference, since {bases[0].label} {why}")
         found.append(row)
@@ -42,6 +42,6 @@ def _bases(rows: Sequence[Row], row: Row, method: str) -> list[Row]:
 
 def minus(row: Row, base: Row) -> Row:
     """The row with its differences from another, seed by seed."""
-    both = row.cells.keys() & base.cells.keys()
-    found = {column: difference(row.cells[column].by_seed, base.cells[column].by_seed) for column in both}
-    return replace(row, cells={c: replace(cell, difference=found.get(c)) for c, cell in row.cells.items()})
+    both = row.measured.keys() & base.measured.keys()
+    found = {column: difference(row.measured[column].by_seed, base.measured[column].by_seed) for column in both}
+    return replace(row, measured={c: replace(cell, difference=found.get(c)) for c, cell in row.measured.items()})

@@ -15,7 +15,7 @@ from simssl.report.runs import Run, circumstances_of
 
 
 @dataclass(frozen=True)
-class Cell:
+class Measured:
     """What the runs of a row found, by seed; beside it a published value, and the difference from another row."""
 
     by_seed: Mapping[int, float]
@@ -42,7 +42,7 @@ class Row:
 
     label: str
     members: Sequence[Run]
-    cells: Mapping[Column, Cell]
+    measured: Mapping[Column, Measured]
     absent: Mapping[Column, Absent]
     best: frozenset[Column] = frozenset()
     """Where no other method of its family is better, by more than a standard error."""
@@ -121,5 +121,5 @@ class Table:
         return list(dict.fromkeys(row.experiment for row in self.rows))
 
     def _of(self, rows: Sequence[Row]) -> Table:
-        columns = [c for c in self.columns if any(c in row.cells or c in row.absent for row in rows)]
+        columns = [c for c in self.columns if any(c in row.measured or c in row.absent for row in rows)]
         return replace(self, columns=told_apart(columns), rows=rows)

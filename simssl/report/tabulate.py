@@ -16,7 +16,7 @@ from simssl.report.columns import Column, column_of, columns_of
 from simssl.report.published import Published, read_published
 from simssl.report.relative import related
 from simssl.report.runs import Run, circumstances_of, once, settings_of
-from simssl.report.table import Absent, Cell, Row, Table
+from simssl.report.table import Absent, Measured, Row, Table
 
 PublishedTable = Mapping[tuple[str, str, str], Published]
 
@@ -55,7 +55,7 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
     for column in columns:
         beside = published.get((*names, column.published_key))
         if column in found:
-            cells[column] = Cell(found[column], beside)
+            cells[column] = Measured(found[column], beside)
         elif why := _why_absent(group, column):
             absent[column] = replace(why, published=beside)
     return Row(label, group, cells, absent)

@@ -35,7 +35,7 @@ def test_a_capturable_optimizer_that_is_allowed_eager_steps_does_not_warn() -> N
     internals.allow_eager_steps(optimizer)
     assert optimizer._warned_capturable_if_run_uncaptured
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         optimizer._cuda_graph_capture_health_check()
 
 

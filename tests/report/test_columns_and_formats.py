@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from fake_runs import metric
 
-from simssl.report import cells, formats
+from simssl.report import formats, numbers
 from simssl.report.published import Published
 from simssl.report.runs import load_run
 from simssl.report.table import Table
@@ -32,11 +32,11 @@ def test_mean_and_standard_error_over_seeds(run: Callable[..., Path]) -> None:
     runs = [run(f"s{i}", {KNN: metric(v, selected={"k": i})}, seed=i) for i, v in enumerate(values)]
     found = table(*runs)
     (row,), (column,) = found.rows, found.columns
-    cell = row.cells[column]
+    cell = row.measured[column]
     assert (row.label, row.runs, cell.ours.n) == ("simvae", 3, 3)
     assert cell.ours.mean == pytest.approx(statistics.mean(values))
     assert cell.ours.stderr == pytest.approx(statistics.stdev(values) / 3**0.5)
-    assert cells.cell_text(cell, "fraction", runs=3) == ["0.930±0.021"]
+    assert numbers.texts_of(cell, "fraction", runs=3) == ["0.930±0.021"]
 
 
 def test_other_budgets_and_parameters_are_other_rows(run: Callable[..., Path]) -> None:
@@ -61,7 +61,7 @@ def test_other_protocols_are_other_columns(run: Callable[..., Path]) -> None:
         run("b", {KNN: metric(0.2, data="abc", evaluator={"k": 9})}, seed=1),
     )
     assert [column.title for column in found.columns] == [f"{KNN} [k 5]", f"{KNN} [k 9]"]
-    assert [cell.ours.n for cell in found.rows[0].cells.values()] == [1, 1]
+    assert [cell.ours.n for cell in found.rows[0].measured.values()] == [1, 1]
 
 
 def test_a_selection_on_test_is_labelled(run: Callable[..., Path]) -> None:
@@ -87,10 +87,10 @@ def test_missing_and_skipped_cells_are_marked(run: Callable[..., Path]) -> None:
 
 def test_published_values_stand_beside_ours(run: Callable[..., Path]) -> None:
     found = table(run("a", {KNN: metric(0.98)}), against="bizeul2024")
-    (cell,) = found.rows[0].cells.values()
+    (cell,) = found.rows[0].measured.values()
     assert cell.published is not None
     assert (cell.published.value, cell.published.source) == (0.985, "Table 1")
-    assert cells.cell_text(cell, "fraction", runs=1) == ["0.980", "Table 1: 0.985±0.000, \N{MINUS SIGN}0.005"]
+    assert numbers.texts_of(cell, "fraction", runs=1) == ["0.980", "Table 1: 0.985±0.000, \N{MINUS SIGN}0.005"]
     (record,) = formats.records(found)
     assert (record["published"], record["published_selected_on"]) == (0.985, "test")
 
@@ -101,7 +101,7 @@ def test_published_values_that_were_selected_otherwise_are_said_to_be(run: Calla
     on_test = metric(0.98, evaluator={"name": "knn", "as": "knn_on_test"}, selected_on="test")
     path = run("a", {KNN: held_out, "knn_on_test/class/accuracy": on_test})
     found = table(path, against="bizeul2024")
-    values = {column.key: cell.published for column, cell in found.rows[0].cells.items()}
+    values = {column.key: cell.published for column, cell in found.rows[0].measured.items()}
     assert [published and published.value for published in values.values()] == [0.985, 0.985]
     assert found.notes == ["Table 1 was selected on test: compare it with the columns that were, too"]
     assert table(run("b", {KNN: on_test}), against="bizeul2024").notes == []
@@ -110,7 +110,7 @@ def test_published_values_that_were_selected_otherwise_are_said_to_be(run: Calla
 def test_a_published_table_may_be_a_file(run: Callable[..., Path], tmp_path: Path) -> None:
     file = tmp_path / "own.csv"
     file.write_text(f"dataset,objective,key,value,stderr,source\nmnist,simvae,{KNN},0.5,,Own\n")
-    (cell,) = table(run("a", {KNN: metric(0.98)}), against=str(file)).rows[0].cells.values()
+    (cell,) = table(run("a", {KNN: metric(0.98)}), against=str(file)).rows[0].measured.values()
     assert cell.published == Published(0.5, None, "Own", "")
 
 
@@ -214,7 +214,7 @@ def test_copies_lose_nothing_and_their_differences_are_told(run: Callable[..., P
         run("c", {KNN: metric(0.6)}),
     ]
     found = table(*copies)
-    assert [cell.ours.mean for cell in found.rows[0].cells.values()] == [0.5, 0.3]
+    assert [cell.ours.mean for cell in found.rows[0].measured.values()] == [0.5, 0.3]
     assert found.notes == [
         "2 of the runs are copies of others, and counted once",
         f"{KNN}: copies of a run differ, and the first is shown",
@@ -282,7 +282,7 @@ def test_differences_are_taken_at_equal_budgets_alone(simssl: Callable[..., Resu
     ],
 )
 def test_a_standard_error_decides_how_many_digits_are_shown(value: float, stderr: float | None, shown: str) -> None:
-    assert cells.number(value, "nats/image", stderr) == shown
+    assert numbers.number(value, "nats/image", stderr) == shown
 
 
 def test_no_row_to_take_differences_from_is_said(simssl: Callable[..., Result], run: Callable[..., Path]) -> None:

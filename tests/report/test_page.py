@@ -19,7 +19,7 @@ from click.testing import Result
 from fake_runs import metric
 from PIL import Image
 
-from simssl.report.cells import number
+from simssl.report.numbers import number
 from simssl.report.page.labels import Rectangle, place
 
 Command = Callable[..., Result]

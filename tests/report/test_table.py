@@ -272,5 +272,5 @@ def test_runs_that_are_all_unfinished_are_no_report(simssl: Command, run: Write)
 
 def test_a_copy_that_is_measured_stands_for_one_that_is_not(run: Write) -> None:
     found = table(run("a", None), run("b", {KNN: metric(0.5)}))
-    assert [cell.ours.mean for cell in found.rows[0].cells.values()] == [0.5]
+    assert [cell.ours.mean for cell in found.rows[0].measured.values()] == [0.5]
     assert found.rows[0].runs == 1

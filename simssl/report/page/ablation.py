@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.report.cells import estimate
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate
+from simssl.report.numbers import estimate
 from simssl.report.page.elements import Html, joined, section, tag
 from simssl.report.page.look import Look, Looks
 from simssl.report.page.plots import Point, trend
@@ -51,15 +51,15 @@ def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
 
 
 def _enough(series: Series, column: Column) -> bool:
-    return sum(column in row.cells for _, row in series) >= SEVERAL
+    return sum(column in row.measured for _, row in series) >= SEVERAL
 
 
 def _figure(key: str, series: Series, column: Column, look: Look) -> Html:
     points = [
         Point(Estimate(value, None, 1), ours, row.label, look, f"{row.label}: {estimate(ours, column.unit, row.runs)}")
         for value, row in series
-        if column in row.cells
-        for ours in [row.cells[column].ours]
+        if column in row.measured
+        for ours in [row.measured[column].ours]
     ]
     told = "; ".join(point.title for point in points)
     drawn = trend(points, f"{key} →", f"↑ {axis(column)}", f"{column.key} by {key}: {told}")

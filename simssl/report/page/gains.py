@@ -77,8 +77,8 @@ def _plots(table: Table, looks: Looks, method: str, heading: str, columns: Seque
 
 
 def _gains(row: Row, base: Row, columns: Sequence[Column]) -> Gains:
-    both = [c for c in columns if c in row.cells and c in base.cells]
-    found = {_target(c): difference(row.cells[c].by_seed, base.cells[c].by_seed) for c in both}
+    both = [c for c in columns if c in row.measured and c in base.measured]
+    found = {_target(c): difference(row.measured[c].by_seed, base.measured[c].by_seed) for c in both}
     return {target: gain for target, gain in found.items() if gain}
 
 

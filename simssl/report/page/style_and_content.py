@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from simssl.report import words
-from simssl.report.cells import estimate, signed
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate, difference
+from simssl.report.numbers import estimate, signed
 from simssl.report.page.elements import Html, joined, section, tag
 from simssl.report.page.look import Look, Looks, key_to_shapes
 from simssl.report.page.plots import Point, scatter
@@ -62,7 +62,7 @@ def _content(table: Table, style: Column) -> Column | None:
 
 
 def _both(table: Table, x: Column, y: Column) -> list[Row]:
-    return [row for row in table.rows if x in row.cells and y in row.cells]
+    return [row for row in table.rows if x in row.measured and y in row.measured]
 
 
 def _figure(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Html:
@@ -78,19 +78,19 @@ def axis(column: Column) -> str:
 
 
 def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
-    across, up = row.cells[x].ours, row.cells[y].ours
+    across, up = row.measured[x].ours, row.measured[y].ours
     numbers = [f"{c.key} {estimate(e, c.unit, row.runs)}" for c, e in ((x, across), (y, up))]
     return Point(across, up, row.label, look, f"{row.label}: {', '.join(numbers)}")
 
 
 def extremes(table: Table, column: Column, where: str) -> Html | None:
     """Which of the trained methods keeps most, which least, and by how much they differ, seed by seed."""
-    trained = [row for row in table.rows if column in row.cells and row.family != "untrained"]
+    trained = [row for row in table.rows if column in row.measured and row.family != "untrained"]
     if len(trained) < 2 or column.better is None:
         return None
-    ordered = sorted(trained, key=lambda row: row.cells[column].ours.mean, reverse=column.better == "higher")
+    ordered = sorted(trained, key=lambda row: row.measured[column].ours.mean, reverse=column.better == "higher")
     most, least = ordered[0], ordered[-1]
-    gap = difference(least.cells[column].by_seed, most.cells[column].by_seed)
+    gap = difference(least.measured[column].by_seed, most.measured[column].by_seed)
     name = f"{(column.role or column.label).capitalize()}, by {column.title}{f' ({where})' if where else ''}"
     return joined(
         [
@@ -114,4 +114,4 @@ def _by(gap: Estimate, column: Column, runs: int) -> str:
 
 
 def _number(row: Row, column: Column) -> str:
-    return estimate(row.cells[column].ours, column.unit, row.runs)
+    return estimate(row.measured[column].ours, column.unit, row.runs)

@@ -6,9 +6,9 @@ import base64
 from collections.abc import Mapping, Sequence
 
 from simssl.report import words
-from simssl.report.cells import at, caption, cell_text
 from simssl.report.columns import Column
 from simssl.report.formats import as_csv
+from simssl.report.numbers import at, caption, texts_of
 from simssl.report.page.elements import Html, box, folded, joined, key, tag
 from simssl.report.table import Absent, Row, Table
 
@@ -54,7 +54,7 @@ def _heading(column: Column, anchors: Mapping[Column, str]) -> Html:
 
 def _cell(row: Row, column: Column) -> Html:
     cell = at(row, column)
-    first, *rest = cell_text(cell, column.unit, row.runs)
+    first, *rest = texts_of(cell, column.unit, row.runs)
     shown = tag("strong" if column in row.best else "span", first)
     reason = cell.reason or None if isinstance(cell, Absent) else None
     absent = cell is None or isinstance(cell, Absent)

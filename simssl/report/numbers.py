@@ -6,7 +6,7 @@ import math
 
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate
-from simssl.report.table import Absent, Cell, Row, Table
+from simssl.report.table import Absent, Measured, Row, Table
 
 ABSENT = "\N{EN DASH}"
 
@@ -29,7 +29,7 @@ def _written(value: float, decimals: int, stderr: float | None = None, sign: str
     return text if stderr is None else f"{text}±{stderr:.{decimals}f}"
 
 
-def cell_text(cell: Cell | Absent | None, unit: str, runs: int) -> list[str]:
+def texts_of(cell: Measured | Absent | None, unit: str, runs: int) -> list[str]:
     """The mean with its standard error, or why there is none; below it the published value with ours minus it, and,
     in brackets, the difference from the row that the table is relative to."""
     if cell is None:
@@ -38,7 +38,7 @@ def cell_text(cell: Cell | Absent | None, unit: str, runs: int) -> list[str]:
     if cell.published:
         beside = f"{cell.published.source}: {number(cell.published.value, unit, cell.published.stderr)}"
         lines.append(beside if isinstance(cell, Absent) else f"{beside}, {_gap(cell.ours, cell.published.value, unit)}")
-    if isinstance(cell, Cell) and cell.difference:
+    if isinstance(cell, Measured) and cell.difference:
         lines.append(f"({signed(cell.difference, unit, runs)})")
     return lines
 
@@ -59,9 +59,9 @@ def signed(found: Estimate, unit: str, runs: int) -> str:
     return ("+" if found.mean >= 0 else "") + estimate(found, unit, runs)
 
 
-def at(row: Row, column: Column) -> Cell | Absent | None:
+def at(row: Row, column: Column) -> Measured | Absent | None:
     """What the table knows there; None is "not measured"."""
-    return row.cells.get(column) or row.absent.get(column)
+    return row.measured.get(column) or row.absent.get(column)
 
 
 def caption(table: Table) -> str:
@@ -72,7 +72,7 @@ def caption(table: Table) -> str:
     shown = [at(row, column) for part in table.parts for row in part.rows for column in part.summary]
     if sources := sorted({cell.published.source for cell in shown if cell and cell.published}):
         parts.append(f"{', '.join(sources)}: what {table.against} gives, and ours minus it")
-    if any(isinstance(cell, Cell) and cell.difference for cell in shown):
+    if any(isinstance(cell, Measured) and cell.difference for cell in shown):
         parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
     if any(row.best for row in table.rows):
         alike = " at the same data, views, networks and budget" if len(table.alike) > len(table.parts) else ""
