@@ -22,6 +22,11 @@ from simssl.experiment.describe import default_of, type_of
 from simssl.experiment.model import Core
 from simssl.plugin.registry import KINDS, Registry
 
+Json = dict[str, Any]
+"""A part of a JSON Schema: a field with its type, default and description, or fields or models by their names."""
+Row = tuple[str, str]
+"""Code, and what it means."""
+
 DOCS = Path(__file__).parent
 TEMPLATES = Path(scaffold.__file__).parent / "templates"
 MADE = "<!-- Made by python docs/reference.py from {}; change it there. -->"
@@ -92,9 +97,9 @@ def keys() -> str:
     return "\n".join(parts)
 
 
-def _plugin_keys() -> dict[str, Any]:
+def _plugin_keys() -> Json:
     """Return the fields that name plugins, in the form of a JSON Schema; its own leaves them to the registry."""
-    fields: dict[str, Any] = {}
+    fields: Json = {}
     for key in ONE:
         fields[key] = {"type": "mapping", "description": ABOUT[key]}
     for key in MANY:
@@ -103,7 +108,7 @@ def _plugin_keys() -> dict[str, Any]:
     return fields
 
 
-def _section(path: str, reference: str, models: dict[str, Any]) -> Iterator[str]:
+def _section(path: str, reference: str, models: Json) -> Iterator[str]:
     """Yield a heading and a table for the mapping at `path`, then for those within it."""
     model = models[_name(reference)]
     fields = {}
@@ -121,7 +126,7 @@ def _section(path: str, reference: str, models: dict[str, Any]) -> Iterator[str]
             yield from _section(below, reference_within, models)
 
 
-def _alternatives(path: str, field: dict[str, Any], models: dict[str, Any]) -> Iterator[str]:
+def _alternatives(path: str, field: Json, models: Json) -> Iterator[str]:
     """Yield a heading, and a table for each of the mappings that are told apart by their `name`."""
     yield f"### `{path}`\n"
     yield f"{_flat(field['description'])} It takes the parameters of the one that `name` names, and no others.\n"
@@ -134,7 +139,7 @@ def _alternatives(path: str, field: dict[str, Any], models: dict[str, Any]) -> I
         yield _table(parameters, path)
 
 
-def _reference(field: dict[str, Any]) -> str | None:
+def _reference(field: Json) -> str | None:
     """Return the model that the field refers to, by itself or beside null."""
     for part in (field, *field.get("anyOf", ())):
         if "$ref" in part:
@@ -142,7 +147,7 @@ def _reference(field: dict[str, Any]) -> str | None:
     return None
 
 
-def _with_description(field: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+def _with_description(field: Json, models: Json) -> Json:
     """Return the field, with the description of its model where it has none of its own."""
     reference = _reference(field)
     if reference is None:
@@ -154,7 +159,7 @@ def _name(reference: str) -> str:
     return reference.split("/")[-1]
 
 
-def _table(fields: dict[str, Any], path: str) -> str:
+def _table(fields: Json, path: str) -> str:
     """Return a table of the fields of the mapping at `path`. Those that are mappings link to their own table."""
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in fields.items():
@@ -233,7 +238,7 @@ def _class(member: type[Any]) -> Iterator[str]:
         yield _meanings("| member | meaning |", rows)
 
 
-def _members(member: type[Any]) -> Iterator[tuple[str, str]]:
+def _members(member: type[Any]) -> Iterator[Row]:
     """Yield each field and method of a class as it is declared, and what is said of it, in the order of the source."""
     (body,) = ast.parse(inspect.getsource(member)).body
     assert isinstance(body, ast.ClassDef)
@@ -282,7 +287,7 @@ def _without_code(text: str, example: str) -> str:
     return re.sub(r"\s[^.]*:\s*\Z", f" [An example]({example}).", before)
 
 
-def _meanings(head: str, rows: list[tuple[str, str]]) -> str:
+def _meanings(head: str, rows: list[Row]) -> str:
     """Return a table of two columns below this head: code, and what it means."""
     lines = [head, "| --- | --- |"]
     for code, meaning in rows:
@@ -321,7 +326,7 @@ def _module(file: Path, root: Path) -> Iterator[str]:
         yield _meanings("| | meaning |", rows)
 
 
-def _public(tree: ast.Module) -> Iterator[tuple[str, str]]:
+def _public(tree: ast.Module) -> Iterator[Row]:
     """Yield each public function and class with its arguments, and the first paragraph of its docstring."""
     for node in tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
