@@ -126,10 +126,12 @@ def compare(methods: Sequence[str], batch: int, precision: str, steps: int, roun
     same = ("--batch", str(batch), "--precision", precision, "--steps", str(steps))
     for method in methods:
         run = ("--method", method, *same, "--only")
-        found = [{side: in_a_process(*run, side) for side in SIDES} for _ in range(rounds)]
-        speed, size = (
-            {side: statistics.median(one[side][key] for one in found) for side in SIDES} for key in ("speed", "bytes")
-        )
+        measured: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+        for _ in range(rounds):
+            for side in SIDES:
+                measured[side].append(in_a_process(*run, side))
+        speed = {side: statistics.median(one["speed"] for one in measured[side]) for side in SIDES}
+        size = {side: statistics.median(one["bytes"] for one in measured[side]) for side in SIDES}
         for side in SIDES:
             print(
                 f"{method:7} {side:8} {speed[side]:9.1f} images/s   ratio {speed[side] / speed['lightly']:.3f}   "

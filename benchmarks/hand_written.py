@@ -17,7 +17,7 @@ from simssl.training.build import BuiltRun
 
 
 class Views(Dataset[tuple[Tensor, int]]):
-    """J views of each image (J, C, H, W), and its place; images are PIL's, as torchvision's data sets give them."""
+    """J views of each image (J, C, H, W), and its number; images are PIL's, as torchvision's data sets give them."""
 
     def __init__(self, images_NCHW: Tensor, J: int, views: ViewSettings) -> None:
         self.images_NHWC, self.J = images_NCHW.permute(0, 2, 3, 1).contiguous().numpy(), J
@@ -47,8 +47,10 @@ def transform_of(views: ViewSettings, side: int) -> transforms.Compose:
 
 
 def hand_written(built: BuiltRun, workers: int) -> Callable[[int], int]:
-    """What trains the built's objective for a number of steps, and returns it; ValueError for what the loop has not:
-    another optimiser than Adam, a teacher, a queue, clusters."""
+    """Return what trains the run's objective for a number of steps and returns that number.
+
+    ValueError for what the loop has not: another optimiser than Adam, a teacher, a queue, clusters.
+    """
     objective, device, generator = built.objective.train(), built.device, built.generator
     settings = built.experiment.training.optimizer
     for name in ("before_epoch", "after_step", "parameter_groups"):

@@ -1,7 +1,7 @@
-"""Seconds of a grid's cells side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
+"""Seconds of a grid's runs side by side (`simssl run --jobs N`), as a ratio to one after the other with all threads.
 
 Medians of three, interleaved, after one warm-up; the quickstart's digits, N as many as there are cores unless
---jobs says otherwise, four cells for each; on the GPU if there is one. Run it with: python benchmarks/jobs.py
+--jobs says otherwise, four runs for each; on the GPU if there is one. Run it with: python benchmarks/jobs.py
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ EXPERIMENT = Path(__file__).parents[1] / "experiments" / "quickstart.yaml"
 ROUNDS, VIEWS = 3, 120_000
 
 
-def seconds(cells: int, *words: str, **variables: str) -> float:
+def seconds(count: int, *words: str, **variables: str) -> float:
     with tempfile.TemporaryDirectory() as runs:
-        grid = f"grid={{objective: [{{name: simvae}}, {{name: simclr}}], seed: {list(range(cells // 2))}}}"
+        grid = f"grid={{objective: [{{name: simvae}}, {{name: simclr}}], seed: {list(range(count // 2))}}}"
         settings = ("-s", grid, "-s", f"training.views={VIEWS}", "-s", "evaluators=[{name: knn}, {name: style_probe}]")
         command = [
             sys.executable,
@@ -58,7 +58,7 @@ def main(jobs: int | None) -> None:
     ]
     medians = {way: statistics.median(times[way] for times in rounds) for way in ways}
     reference = next(iter(medians.values()))
-    print(f"{machine.about()}; {4 * jobs} cells, medians of {ROUNDS}")
+    print(f"{machine.about()}; {4 * jobs} runs, medians of {ROUNDS}")
     for way, median in medians.items():
         spread = "-".join(f"{extreme(times[way] for times in rounds):.1f}" for extreme in (min, max))
         print(f"{way:34} {median:7.1f} s ({spread})   ratio {reference / median:.2f}")

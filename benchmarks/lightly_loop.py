@@ -74,7 +74,7 @@ class Moco(nn.Module):
 
 
 def split_batch_norm(module: nn.Module) -> nn.Module:
-    """The module with lightly's SplitBatchNorm in the place of every BatchNorm2d."""
+    """The module with lightly's SplitBatchNorm instead of every BatchNorm2d."""
     for name, child in module.named_children():
         norm = SplitBatchNorm(child.num_features, SPLITS) if isinstance(child, nn.BatchNorm2d) else None
         setattr(module, name, norm or split_batch_norm(child))

@@ -1,7 +1,7 @@
 """Milliseconds of a training step by how OpenMP's threads wait for one another: one process alone, and two at once.
 
-The processes take short turns, interleaved. On a machine with other work the fastest tenth of the steps tells what it
-is like in quiet moments, and the mean what the work takes. Run it with: python benchmarks/openmp.py
+The processes work for half a second at a time, interleaved. On a machine with other work the fastest tenth of the steps
+tells what it is like in quiet moments, and the mean what the work takes. Run it with: python benchmarks/openmp.py
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NETWORKS = ("small MLP", "paper's MLP", "convolutions")
 
 
 def work(network: str) -> None:
-    """Take a turn for each line on standard input; answer with the steps' milliseconds."""
+    """Train for a while at each line on standard input, and answer with the steps' milliseconds."""
     import torch
     from torch import nn
 
@@ -56,7 +56,7 @@ def start(network: str, variables: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env={**environment, **variables}, stdin=pipe, stdout=pipe, text=True)
 
 
-def turn(processes: list[subprocess.Popen[str]]) -> list[float]:
+def milliseconds(processes: list[subprocess.Popen[str]]) -> list[float]:
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
@@ -69,10 +69,10 @@ def main() -> None:
         pairs = {way: [start(network, variables) for _ in range(2)] for way, variables in WAYS.items()}
         steps: dict[tuple[str, int], list[float]] = {(way, many): [] for way in WAYS for many in (1, 2)}
         for way, many in steps:
-            turn(pairs[way][:many])  # to warm up
+            milliseconds(pairs[way][:many])  # to warm up
         for _ in range(ROUNDS):
             for way, many in steps:
-                steps[way, many] += turn(pairs[way][:many])
+                steps[way, many] += milliseconds(pairs[way][:many])
         for process in (process for pair in pairs.values() for process in pair):
             process.communicate()
         for (way, many), times in steps.items():

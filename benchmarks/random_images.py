@@ -22,9 +22,9 @@ ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]"
 
 def run_of(file: str, shape: Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:
     """The run of experiments/FILE with these settings, on images of the shape (N, C, H, W)."""
-    (cell,) = load_experiments(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
+    (experiment,) = load_experiments(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
     data = Data.of(Split(torch.randint(0, 256, tuple(shape), dtype=torch.uint8)))
-    return build_run(cell, Registry(), data, device)
+    return build_run(experiment, Registry(), data, device)
 
 
 def trainer_of(built: BuiltRun) -> Trainer:

@@ -23,8 +23,10 @@ KINDS = ("dataset", "backbone", "objective", "evaluator", "tracker")
 
 
 def install(folder: Path, plugins: int) -> None:
-    """Write so many distributions of one plugin each, in turn of every kind, as pip would, each for this simssl; a
-    module that is imported fails."""
+    """Write so many distributions of one plugin each, of one kind after the other, as pip would, each for this simssl.
+
+    A module that is imported fails.
+    """
     for number in range(plugins):
         name, kind = f"stranger{number}", KINDS[number % len(KINDS)]
         info = folder / f"{name}-1.0.dist-info"

@@ -43,16 +43,16 @@ def ours(data: Path, changes: tuple[str, ...]) -> tuple[float, float, float]:
         start = time.perf_counter()
         subprocess.run([*command, *(word for s in settings for word in ("-s", s))], check=True)
         seconds = time.perf_counter() - start
-        (cell,) = load_experiments(file, Registry(), settings)
-        folder = RunFolder(Path(runs) / cell.folder)
-        return seconds, trained_state(folder)["seconds"], accuracy(cell, folder)
+        (experiment,) = load_experiments(file, Registry(), settings)
+        folder = RunFolder(Path(runs) / experiment.folder)
+        return seconds, trained_state(folder)["seconds"], accuracy(experiment, folder)
 
 
 def theirs(data: Path, device: torch.device, workers: int) -> tuple[float, float]:
     """Seconds of training for an epoch, and the accuracy after it."""
     registry = Registry()
-    (cell,) = load_experiments(EXPERIMENTS / "mnist_content.yaml", registry, ("grid={}", KNN, "trackers=[]"))
-    built = build_run(cell, registry, load_data(cell.dataset, registry, data, _silent), device)
+    (experiment,) = load_experiments(EXPERIMENTS / "mnist_content.yaml", registry, ("grid={}", KNN, "trackers=[]"))
+    built = build_run(experiment, registry, load_data(experiment.dataset, registry, data, _silent), device)
     train = hand_written(built, workers)
     start = time.perf_counter()
     train(len(built.data.train) // built.images_per_step)
@@ -61,11 +61,11 @@ def theirs(data: Path, device: torch.device, workers: int) -> tuple[float, float
     seconds = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(Path(path))
-        evaluate(built, folder, cell.evaluators, registry, Trackers({}, print))
-        return seconds, accuracy(cell, folder)
+        evaluate(built, folder, experiment.evaluators, registry, Trackers({}, print))
+        return seconds, accuracy(experiment, folder)
 
 
-def accuracy(cell: Experiment, folder: RunFolder) -> float:
+def accuracy(experiment: Experiment, folder: RunFolder) -> float:
     return float(read_metrics(folder)[METRIC]["value"])
 
 
@@ -90,8 +90,8 @@ def main(data: Path, target: float, workers: int, changes: tuple[str, ...]) -> N
         ("simssl, mnist_fast.yaml, training", training, reached),
         ("simssl, mnist_fast.yaml, start to kNN", whole, reached),
     )
-    for name, seconds, found in rows:
-        print(f"{name:46} {seconds:7.1f} s   kNN {found:.4f}   ratio {epoch / seconds:.2f}")
+    for name, seconds, knn in rows:
+        print(f"{name:46} {seconds:7.1f} s   kNN {knn:.4f}   ratio {epoch / seconds:.2f}")
     print(f"kNN of {target} by simssl: {verdict}")
 
 

@@ -109,11 +109,14 @@ def measure(row: str, rounds: int) -> dict[str, float]:
         for way in timed.values():
             way.seconds(LEAST)  # to warm up
         counts = {name: max(LEAST, round(SECONDS / way.seconds(LEAST))) for name, way in timed.items()}
-        found = [{name: way.seconds(counts[name]) for name, way in timed.items()} for _ in range(rounds)]
+        seconds: dict[str, list[float]] = {name: [] for name in timed}
+        for _ in range(rounds):
+            for name, way in timed.items():
+                seconds[name].append(way.seconds(counts[name]))
     finally:
         for way in timed.values():
             way.close()
-    return {name: statistics.median(times[name] for times in found) for name in timed}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 @click.command()

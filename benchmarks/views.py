@@ -1,7 +1,7 @@
 """How long random views take: PIL's and torchvision's tensor transforms image by image, kornia's, and ours.
 
-Microseconds of one core a view, and in brackets how many times as fast as PIL: medians of nine rounds in which all ways
-take turns, after one to warm up; a turn is five batches of 120 views, of 512 where it says so. What has a device of its
+Microseconds of one core a view, and in brackets how many times as fast as PIL: medians of nine rounds in which each way
+is measured once, after one to warm up, on five batches of 120 views, of 512 where it says so. What has a device of its
 own ("cuda") is measured by the wall clock. All have the memory that a run has (what is freed is kept). kornia's column
 is there where it is installed. Run it with: python benchmarks/views.py
 """
@@ -102,12 +102,12 @@ def pipelines(side: int) -> Iterator[Pipeline]:
 
 
 def ways(pipeline: Pipeline, devices: list[str]) -> dict[str, Callable[[], Tensor]]:
-    """What makes a batch of views, by the name of its column."""
+    """Return what makes a batch of views, by the name of its column."""
     images_MCHW = torch.randint(0, 256, (pipeline.views, 3, pipeline.source, pipeline.source), dtype=torch.uint8)
     pictures = [v1.functional.to_pil_image(image_CHW) for image_CHW in images_MCHW]
     on_pil = v1.Compose([*pipeline.torchvision(v1), v1.ToTensor()])
     on_tensor = v2.Compose([*pipeline.torchvision(v2), v2.ToDtype(torch.float32, scale=True)])
-    found = {
+    makes = {
         "PIL": lambda: torch.stack([on_pil(picture) for picture in pictures]),
         "torchvision": lambda: torch.stack([on_tensor(image_CHW) for image_CHW in images_MCHW]),
     }
@@ -116,10 +116,10 @@ def ways(pipeline: Pipeline, devices: list[str]) -> dict[str, Callable[[], Tenso
         images = images_MCHW.to(device)
         if kornia:
             sequence = torch.nn.Sequential(*pipeline.kornia())
-            found[f"kornia{mark}"] = lambda images=images, sequence=sequence: sequence(images.float() / 255)
+            makes[f"kornia{mark}"] = lambda images=images, sequence=sequence: sequence(images.float() / 255)
         views, generator = Views(pipeline.settings(), tuple(images.shape[1:])), torch.Generator(device)
-        found[f"simssl{mark}"] = lambda images=images, v=views, g=generator: v.random_views(images, 1, g)[0]
-    return found
+        makes[f"simssl{mark}"] = lambda images=images, v=views, g=generator: v.random_views(images, 1, g)[0]
+    return makes
 
 
 def microseconds(name: str, make: Callable[[], Tensor], views: int) -> float:
@@ -150,8 +150,8 @@ def main() -> None:
             microseconds(name, make, views)
         rounds = [{name: microseconds(name, make, views) for name, make in makes.items()} for _ in range(ROUNDS)]
         medians = {name: statistics.median(times[name] for times in rounds) for name in makes}
-        cells = "".join(f"{median:9.1f} ({medians['PIL'] / median:5.1f})" for median in medians.values())
-        print(f"3 x {pipeline.side} x {pipeline.side}: {pipeline.name:25}{cells}")
+        columns = "".join(f"{median:9.1f} ({medians['PIL'] / median:5.1f})" for median in medians.values())
+        print(f"3 x {pipeline.side} x {pipeline.side}: {pipeline.name:25}{columns}")
 
 
 if __name__ == "__main__":

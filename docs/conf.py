@@ -1,7 +1,7 @@
 """The documentation as a site: sphinx-build -W --keep-going docs build/site. It asks for nothing from elsewhere.
 
-The pages are plain Markdown, as they are read on GitHub. What is in the site's menu, and in which order, is what
-README.md links to; formulas become MathML, which browsers show without a script.
+The pages are plain Markdown, as they are read on GitHub. The site's menu has what README.md links to, in its order.
+Formulas become MathML, which browsers show without a script.
 """
 
 from __future__ import annotations
@@ -37,16 +37,26 @@ def setup(app: Sphinx) -> None:
 
 
 def _with_menu(app: Sphinx, page: str, source: list[str]) -> None:
-    """Puts a hidden table of contents behind README.md: under each of its headings the pages that it links to."""
+    """Put a hidden table of contents behind a page that lists others.
+
+    In that of README.md, each of its headings has the pages that it links to.
+    """
+    if page == "decisions/README":
+        source[0] += _menu(source[0], ":titlesonly:")
     if page != root_doc:
         return
     for heading, part in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", source[0], re.M | re.S):
-        listed = "\n".join(re.findall(r"\]\((\w[\w-]*)\.md\)", part))
-        source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{listed}\n```\n"
+        source[0] += _menu(part, f":caption: {heading}")
+
+
+def _menu(text: str, option: str) -> str:
+    """Return a hidden table of contents with the pages that a text links to."""
+    pages = "\n".join(re.findall(r"\]\((\w[\w/-]*)\.md\)", text))
+    return f"\n```{{toctree}}\n:hidden:\n{option}\n\n{pages}\n```\n"
 
 
 def _with_index(app: Sphinx, failure: Exception | None) -> None:
-    """A server shows index.html for a folder: it leads to the first page, which is README.html."""
+    """Write index.html, which a server shows for a folder: it leads to the first page, README.html."""
     if failure is None and app.builder.name == "html":
         start = f'<meta http-equiv="refresh" content="0; url={root_doc}.html">'
         page = f'<!doctype html><title>{project}</title>{start}<a href="{root_doc}.html">{project}</a>\n'
@@ -64,7 +74,7 @@ def _block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def _mathml(formula: str, display: str) -> str:
-    """With a little space around the name of a function, as TeX sets it; browsers leave none."""
+    """Return MathML, with a little space around the name of a function, as TeX sets it; browsers leave none."""
     space = '<mspace width="0.17em"></mspace>'
     spaced = convert(formula, display=display).replace("<mi>log</mi>", f"{space}<mi>log</mi>{space}")
     return spaced.replace(f"{space}<mo stretchy", "<mo stretchy")

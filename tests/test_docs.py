@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hooks import example
 from pages import PAGES, ROOT, anchors, blocks
 
 from simssl.plugin import hooks
@@ -27,7 +26,15 @@ def test_writing_a_plugin_begins_with_its_hook(kind: str) -> None:
     hook = getattr(hooks, f"simssl_{kind}")
     signature = f"{hook.__name__}{inspect.signature(hook)}".replace("'", "")
     assert f"Hook: `{signature}`, in the group `simssl.{kind}s`." in page.read_text()
-    assert example(kind) in page.read_text() or kind == "objective", "the objective's page builds up another one"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hook_says_its_group_and_where_its_worked_example_is(kind: str) -> None:
+    said = inspect.getdoc(getattr(hooks, f"simssl_{kind}")) or ""
+    assert f"`simssl.{kind}s`" in said
+    assert f"`simssl new {kind} NAME DEST`" in said
+    (page,) = re.findall(r"docs/[\w-]+\.md", said)
+    assert (ROOT / page).exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -43,8 +50,29 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_index() -> None:
-    linked = set(re.findall(r"\]\((\S+?\.md)\)", (DOCS / "README.md").read_text()))
-    assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    others = {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    assert linked_in(DOCS / "README.md") == others | {"decisions/README.md"}
+
+
+def linked_in(page: Path) -> set[str]:
+    return set(re.findall(r"\]\((\S+?\.md)\)", page.read_text()))
+
+
+DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
+
+
+def test_every_decision_is_in_their_list() -> None:
+    numbers = [int(note.name[:4]) for note in DECISIONS]
+    assert numbers == list(range(1, len(DECISIONS) + 1))
+    assert linked_in(DOCS / "decisions" / "README.md") == {note.name for note in DECISIONS}
+
+
+@pytest.mark.parametrize("note", DECISIONS, ids=lambda note: note.stem)
+def test_a_decision_has_its_parts(note: Path) -> None:
+    lines = note.read_text().splitlines()
+    assert re.fullmatch(rf"# {int(note.name[:4])}\. .+", lines[0])
+    assert re.fullmatch(r"Date: \d{4}-\d\d-\d\d", lines[2])
+    assert [line for line in lines if line.startswith("## ")] == ["## Context", "## Decision", "## Consequence"]
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +85,29 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["experiment.md", "parameters.md", "api.md", "blocks.md"])
-def test_what_is_made_from_the_code_is_up_to_date(name: str, reference: ModuleType) -> None:
-    assert (DOCS / name).read_text() == reference.pages()[DOCS / name], "run: python docs/reference.py"
+@pytest.fixture(scope="module")
+def made(reference: ModuleType) -> dict[Path, str]:
+    """The pages as they should be."""
+    return dict(reference.pages())
 
 
-def test_no_table_holds_a_block_of_code(reference: ModuleType) -> None:
-    rows = [line for page in reference.pages().values() for line in page.splitlines() if line.startswith("|")]
-    assert not [row for row in rows if "```" in row]
+WHOLE = ("api.md", "blocks.md", "parameters.md")
+PARTS = ("experiment.md", *(f"writing-a{kind}.md" for kind in ("-backbone", "-dataset", "n-evaluator", "-tracker")))
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *PARTS])
+def test_what_is_made_from_the_code_is_up_to_date(name: str, made: dict[Path, str]) -> None:
+    assert (DOCS / name).read_text() == made[DOCS / name], "run: python docs/reference.py"
+
+
+def test_all_that_is_made_is_compared(made: dict[Path, str]) -> None:
+    assert {page.name for page in made} == {*WHOLE, *PARTS}
+
+
+def test_no_table_holds_a_block_of_code(reference: ModuleType, made: dict[Path, str]) -> None:
+    for page in made.values():
+        for line in page.splitlines():
+            assert not (line.startswith("|") and "```" in line)
     assert (
         reference._without_code("Known. Of a rank, say:\n\n```python\n...\n```\n\nMore.", "x.md")
         == "Known. [An example](x.md)."
@@ -87,13 +130,13 @@ class Page(HTMLParser):
         self.feed(file.read_text())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = dict(attributes)
+        values = dict(attributes)
         if tag == "math":
             self.formulas.append("")
         if tag in ("script", "img", "iframe", "source"):
-            self.asks_for.append(found.get("src") or "")
-        if tag == "link" and found.get("rel") not in ("canonical", "index", "search", "next", "prev"):
-            self.asks_for.append(found.get("href") or "")
+            self.asks_for.append(values.get("src") or "")
+        if tag == "link" and values.get("rel") not in ("canonical", "index", "search", "next", "prev"):
+            self.asks_for.append(values.get("href") or "")
 
     def handle_data(self, data: str) -> None:
         if self.lasttag in ("mi", "mo", "mn", "mtext"):
@@ -110,6 +153,7 @@ def test_the_site_builds_and_needs_nothing_from_elsewhere(tmp_path: Path) -> Non
     assert built.returncode == 0, built.stderr
     files = list(site.glob("*.html"))
     assert {file.stem for file in files} >= {page.stem for page in DOCS.glob("*.md")}
+    assert {note.stem for note in DECISIONS} <= {file.stem for file in (site / "decisions").glob("*.html")}
     (start,) = re.findall(r'content="0; url=(.*?)"', (site / "index.html").read_text())
     assert (site / start).exists()
     pages = {file.stem: Page(file) for file in files}

@@ -83,10 +83,11 @@ def test_example_of_each_hook_is_a_plugin_that_passes(
 
 
 def passes(kind: str, name: str, small: Callable[..., Path], simssl: Callable[..., Result]) -> None:
-    found = outcomes(kind, Registry().load(kind, name))
-    assert [outcome for outcome in found if outcome.status not in ("ok", "skipped")] == []
-    single, listed = {kind: {"name": name}}, {f"{kind}s": [{"name": name}]}
-    result = simssl("run", small(**(single if kind in ("dataset", "backbone", "objective") else listed)))
+    failed = [one for one in outcomes(kind, Registry().load(kind, name)) if one.status not in ("ok", "skipped")]
+    assert failed == []
+    choice = {"name": name}
+    part = {kind: choice} if kind in ("dataset", "backbone", "objective") else {f"{kind}s": [choice]}
+    result = simssl("run", small(**part))
     assert result.exit_code == 0, result.stderr
     assert "detached" not in result.stderr
 
@@ -127,9 +128,9 @@ def is_of(distribution: str, code: str) -> None:
 
 
 def test_three_lines_test_a_package(package: Callable[..., Path]) -> None:
-    found = [block for block in EVERY if "= conformance(" in block.code and "simsiam" not in block.code]
-    assert len(found) == 5
-    for number, block in enumerate(found):
+    of_tests = [block for block in EVERY if "= conformance(" in block.code and "simsiam" not in block.code]
+    assert len(of_tests) == 5
+    for number, block in enumerate(of_tests):
         (distribution,) = re.findall(r'conformance\("(.*?)"\)', block.code)
         package(distribution, f"of_page_{number}", example("tracker"), tracker=f"of_page_{number}")
         is_of(distribution, block.code)
@@ -147,9 +148,9 @@ def test_the_example_of_a_trained_run_works(
     """With a run that is moved to where the page has it, and pictures of the names in it."""
     (block,) = blocks(DOCS / "trained-run.md", "python")
     assert simssl("run", small(latent_dim=10)).exit_code == 0
-    (place,) = re.findall(r'simssl\.load\("(.*?)"\)', block.code)
-    Path(place).parent.mkdir(parents=True)
-    next(Path("runs/small").iterdir()).rename(place)
+    (folder,) = re.findall(r'simssl\.load\("(.*?)"\)', block.code)
+    Path(folder).parent.mkdir(parents=True)
+    next(Path("runs/small").iterdir()).rename(folder)
     for name in re.findall(r'Image\.open\("(.*?)"\)', block.code):
         Image.new("RGB", (40, 30), "grey").save(name)
     exec(block.code, {})
@@ -181,7 +182,7 @@ def registry(tmp_path: Path) -> Registry:
 
 @pytest.mark.parametrize("block", [block for block in EVERY if block.language == "yaml"], ids=str)
 def test_experiments_in_the_pages_are_right(block: Block, registry: Registry, tmp_path: Path) -> None:
-    """Whole ones as they are; parts in the place of the same keys of a small one."""
+    """Whole ones as they are; parts instead of the same keys of a small one."""
     file = tmp_path / "experiment.yaml"
     file.write_text(block.code)
     part = read(file).tree
@@ -269,13 +270,14 @@ def test_commands_are_right(
 
 
 def few_views(experiment: Path) -> list[str]:
-    """The settings that make it a short run, whichever key gives its budget."""
-    training = {key: value for key, value in read(experiment).tree["training"].items() if key != "epochs"}
-    return ["-s", f"training={json.dumps({**training, 'views': FEW})}"]
+    """Return the settings that make it a short run, whichever key gives its budget."""
+    training = {**read(experiment).tree["training"], "views": FEW}
+    training.pop("epochs", None)
+    return ["-s", f"training={json.dumps(training)}"]
 
 
 def test_the_steps_of_the_objective_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one folder, as a reader does: the method in place of the twenty lines is trained only with --fresh."""
+    """In one folder, as a reader does: the method instead of the twenty lines is trained only with --fresh."""
     monkeypatch.chdir(tmp_path)
     page = DOCS / "writing-an-objective.md"
     Path("experiment.yaml").write_text(blocks(page, "yaml")[0].code)
@@ -292,8 +294,9 @@ def test_the_steps_of_the_objective_run_in_order(tmp_path: Path, monkeypatch: py
 
 
 def without(words: list[str], *options: str) -> list[str]:
-    """The words but for some options, each with its value if it has one."""
-    kept, words = [], list(words)
+    """Return the words but for some options, each with its value if it has one."""
+    kept = []
+    words = list(words)
     while words:
         word = words.pop(0)
         if word not in options:
@@ -316,7 +319,8 @@ EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 @pytest.mark.parametrize("source", EXPERIMENTS, ids=lambda path: path.name)
 def test_runs_that_an_experiment_suggests_can_be_pasted(source: Path, world: Path) -> None:
     for line in source.read_text().splitlines():
-        if found := re.fullmatch(r"# *(simssl run experiments/.*)", line):
-            words = shlex.split(found[1], comments=True)
+        suggested = re.fullmatch(r"# *(simssl run experiments/.*)", line)
+        if suggested:
+            words = shlex.split(suggested[1], comments=True)
             result = simssl("check", *words[2:])
             assert result.exit_code == 0, f"{line}: {result.stderr}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import re
+from pathlib import Path
 
-from simssl.plugin import hooks
+from simssl import scaffold
+
+TEMPLATES = Path(scaffold.__file__).parent / "templates"
 
 
 def example(kind: str) -> str:
-    """The code block in a hook's docstring."""
-    (code,) = re.findall(r"```python\n(.*?)```", inspect.getdoc(getattr(hooks, f"simssl_{kind}")) or "", re.S)
-    return str(code)
+    """Return the module that `simssl new` copies for a plugin of this kind."""
+    return (TEMPLATES / f"{kind}.py").read_text(encoding="utf-8")

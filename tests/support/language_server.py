@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 
 def installed() -> str | None:
-    """The server's command, if there is one and node runs it."""
+    """Return the server's command, if there is one and node runs it."""
     command = os.environ.get("SIMSSL_YAML_LANGUAGE_SERVER") or shutil.which("yaml-language-server")
     return shutil.which(command) if command and shutil.which("node") else None
 
@@ -47,28 +47,34 @@ class LanguageServer:
         self._process.wait()
 
     def diagnostics(self, file: Path) -> list[tuple[int, str]]:
-        """Opens a file: the line (from 1) and the message of everything that is wrong with it."""
+        """Open a file, and return the line (from 1) and the message of everything that is wrong with it."""
         item = {"uri": file.as_uri(), "languageId": "yaml", "version": 1, "text": file.read_text()}
         self._send({"method": "textDocument/didOpen", "params": {"textDocument": item}})
-        while (found := self._diagnostics.get(timeout=PATIENCE))["uri"] != file.as_uri():
-            pass
-        return [(d["range"]["start"]["line"] + 1, d["message"]) for d in found["diagnostics"]]
+        answer = self._diagnostics.get(timeout=PATIENCE)
+        while answer["uri"] != file.as_uri():
+            answer = self._diagnostics.get(timeout=PATIENCE)
+        messages = []
+        for diagnostic in answer["diagnostics"]:
+            line = diagnostic["range"]["start"]["line"] + 1
+            messages.append((line, diagnostic["message"]))
+        return messages
 
     def completion(self, file: Path, line: int, column: int) -> dict[str, str]:
-        """What can stand at a place of an open file, and what the editor says of it."""
-        items = self._ask("textDocument/completion", _place(file, line, column))["items"]
+        """Return what can stand at a position in an open file, each with what the editor says of it."""
+        items = self._ask("textDocument/completion", _position(file, line, column))["items"]
         return {item["label"]: _text(item.get("documentation")) for item in items}
 
     def hover(self, file: Path, line: int, column: int) -> str:
-        """What the editor shows over a place of an open file."""
-        answer = self._ask("textDocument/hover", _place(file, line, column))
+        """Return what the editor shows over a position in an open file."""
+        answer = self._ask("textDocument/hover", _position(file, line, column))
         return _text(answer["contents"]) if answer else ""
 
     def _ask(self, method: str, params: dict[str, Any]) -> Any:
         self._asked += 1
         self._send({"id": self._asked, "method": method, "params": params})
-        while (answer := self._answers.get(timeout=PATIENCE))["id"] != self._asked:
-            pass
+        answer = self._answers.get(timeout=PATIENCE)
+        while answer["id"] != self._asked:
+            answer = self._answers.get(timeout=PATIENCE)
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
@@ -91,11 +97,12 @@ class LanguageServer:
             elif message["method"] == "textDocument/publishDiagnostics":
                 self._diagnostics.put(message["params"])
             elif "id" in message:  # it asks for settings, which it has been sent
-                nothing = [None] * len(message["params"]["items"]) if "items" in (message.get("params") or {}) else None
+                items = (message.get("params") or {}).get("items")
+                nothing = None if items is None else [None] * len(items)
                 self._send({"id": message["id"], "result": nothing})
 
 
-def _place(file: Path, line: int, column: int) -> dict[str, Any]:
+def _position(file: Path, line: int, column: int) -> dict[str, Any]:
     return {"textDocument": {"uri": file.as_uri()}, "position": {"line": line, "character": column}}
 
 

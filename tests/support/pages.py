@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @dataclass(frozen=True)
@@ -26,26 +26,33 @@ class Block:
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
-    """The blocks of a page, of these languages or of all."""
+    """Return the blocks of a page, of these languages or of all."""
     text = page.read_text()
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
-    all_of_them = [Block(page, text[: m.start()].count("\n") + 1, m[1], m[2]) for m in found]
-    return [block for block in all_of_them if not languages or block.language in languages]
+    blocks = []
+    for fence in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S):
+        language, code = fence.groups()
+        if not languages or language in languages:
+            line = text[: fence.start()].count("\n") + 1
+            blocks.append(Block(page, line, language, code))
+    return blocks
 
 
 def anchors(page: Path) -> set[str]:
-    """What links can name in a page: its headings as GitHub and the site write them."""
+    """Return what links can name in a page: its headings, as GitHub and the site write them."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     slugs: list[str] = []
     for heading in re.findall(r"^#+ (.*)$", text, re.M):
-        bare = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).strip().lower()
-        slug = re.sub(r"[^\w\- ]", "", bare).replace(" ", "-")
-        slugs.append(slug if slug not in slugs else f"{slug}-{sum(s.startswith(slug) for s in slugs)}")
+        without_links = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", without_links.strip().lower()).replace(" ", "-")
+        if slug in slugs:
+            same = sum(other.startswith(slug) for other in slugs)
+            slug = f"{slug}-{same}"
+        slugs.append(slug)
     return set(slugs)
 
 
 def grown(steps: Iterable[str]) -> str:
-    """A module after several steps: what a step shows replaces what has the same name, or joins it.
+    """Return a module after several steps: what a step shows replaces what has the same name, or joins it.
 
     That holds for functions and classes of the module, and within classes for their members, a docstring included.
     Imports come together at the top, and what is called at the end stays there.
@@ -60,16 +67,19 @@ def grown(steps: Iterable[str]) -> str:
                 _take_members(body[node.name], node)
             else:
                 body[_name(node)] = node
-    last = [body.pop(name) for name in list(body) if name.startswith("simssl_")]
+    hooks = [name for name in body if name.startswith("simssl_")]
+    last = [body.pop(name) for name in hooks]
     head = sorted(body.values(), key=lambda node: not isinstance(node, ast.Assign))
-    return ast.unparse(ast.Module([*imports.values(), *head, *last], [])) + "\n"
+    module = ast.Module([*imports.values(), *head, *last], [])
+    return ast.unparse(module) + "\n"
 
 
 def _take_members(there: ast.stmt, new: ast.ClassDef) -> None:
     assert isinstance(there, ast.ClassDef)
-    members = {_name(node): node for node in there.body} | {_name(node): node for node in new.body}
+    members = {_name(node): node for node in [*there.body, *new.body]}
     order = {"docstring": 0, "Params": 1}
-    there.body = [members[name] for name in sorted(members, key=lambda name: order.get(name, 2))]
+    names = sorted(members, key=lambda name: order.get(name, 2))
+    there.body = [members[name] for name in names]
 
 
 def _name(node: ast.stmt) -> str:

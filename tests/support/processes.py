@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 FORK = multiprocessing.get_context("forkserver")
-# the last: torch's optimisers import it when they are built
+# torch._dynamo: torch's optimisers import it when they are built
 FORK.set_forkserver_preload(["simssl.cli", "simssl.launch.grid", "sklearn.datasets", "torch._dynamo"])
 
 
@@ -19,7 +19,8 @@ class Process:
     def __init__(self, folder: Path, *words: object) -> None:
         file, self._error = tempfile.mkstemp(prefix="stderr-", dir=folder)
         os.close(file)
-        self._process = FORK.Process(target=_command, args=(folder, self._error, [str(word) for word in words]))
+        command = [str(word) for word in words]
+        self._process = FORK.Process(target=_command, args=(folder, self._error, command))
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
@@ -28,7 +29,7 @@ class Process:
         self._process.kill()
 
     def finish(self) -> tuple[int, str]:
-        """Its exit code, that of a signal negative, and its standard error."""
+        """Return its exit code, that of a signal negative, and its standard error."""
         self._process.join(120)
         assert self._process.exitcode is not None, "it does not end"
         return self._process.exitcode, Path(self._error).read_text()
