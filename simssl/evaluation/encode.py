@@ -96,9 +96,10 @@ def encode(
 def _encode_files(model: TrainedModel, path: Path, progress: Progress) -> tuple[Posterior, Arrays]:
     folder = path if path.is_dir() else path.parent
     shape = model.source_shape
+    longer_side = max(shape[1:])
 
     def decode(name: str) -> np.ndarray:
-        picture = read(folder / name, at_least=max(shape[1:]))
+        picture = read(folder / name, at_least=longer_side)
         return fitted(picture, shape)
 
     try:
@@ -139,8 +140,8 @@ def _encode_data(model: TrainedModel, data: Data, progress: Progress) -> tuple[P
             continue
         N = len(split)
         done = 0
-        batches = split.images.tensor_split(math.ceil(N / BATCH))
-        for images_BCHW in batches:
+        parts = math.ceil(N / BATCH)
+        for images_BCHW in split.images.tensor_split(parts):
             posteriors.append(_encode_batch(model, images_BCHW))
             done += len(images_BCHW)
             progress(f"encoding {name}", done, N)

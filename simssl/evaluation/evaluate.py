@@ -54,14 +54,18 @@ def evaluate(
     about = dict(read_facts(folder)["about"])
     for choice in (*built.experiment.evaluators, *choices):
         about[choice.label] = _doc(choice, registry)
-    facts = {**facts_of(built), "about": dict(sorted(about.items()))}
+    facts = dict(facts_of(built))
+    facts["about"] = dict(sorted(about.items()))
     record(built.experiment, folder, facts, {})
     for choice in choices:
         evaluator = build(choice, registry, built.data)
         try:
             _measure(choice, evaluator, built, folder, facts, trackers)
         except Skip as skip:
-            entry = {"skipped": str(skip), "evaluator": choice.resolved}
+            entry = {
+                "skipped": str(skip),
+                "evaluator": choice.resolved,
+            }
             _save_pictures(folder, choice.label, {})
             record(built.experiment, folder, facts, {choice.label: entry}, choice.label)
 
@@ -76,7 +80,9 @@ def facts_of(built: BuiltRun) -> Facts:
     else:
         family = "discriminative"
     draws = built.views.draw(1, torch.Generator().manual_seed(0))
-    roles: dict[str, str] = dict.fromkeys(built.views.style(draws), "style")
+    roles: dict[str, str] = {}
+    for name in built.views.style(draws):
+        roles[name] = "style"
     for name, target in built.data.train.targets.items():
         if target.role:
             roles[name] = target.role
@@ -130,7 +136,8 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
     lacks: dict[str, str | None] = dict.fromkeys(NEEDS)
     if built.data.test is None:
         lacks["test"] = "the data set has no test split"
-    if not any(has_classes(target) for target in built.data.train.targets.values()):
+    targets = built.data.train.targets.values()
+    if not any(map(has_classes, targets)):
         lacks["labels"] = "the data set has no labels"
     if not built.views.random:
         lacks["views"] = "the views do not vary"
@@ -150,9 +157,10 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
 @torch.no_grad()
 def _has_variance(built: BuiltRun) -> bool:
     built.objective.eval()
-    image_1CHW = built.data.train.images[:1].to(built.device)
-    x_1CHW = built.views.plain(image_1CHW)
-    return built.objective.posterior(x_1CHW).variance is not None
+    image_1CHW = built.data.train.images[:1]
+    x_1CHW = built.views.plain(image_1CHW.to(built.device))
+    posterior = built.objective.posterior(x_1CHW)
+    return posterior.variance is not None
 
 
 def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
@@ -160,7 +168,11 @@ def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
 
     RunError if a value is no finite number, or a protocol no JSON.
     """
-    common = {"evaluator": choice.resolved, "data": data.fingerprint, **result.protocol}
+    common = {
+        "evaluator": choice.resolved,
+        "data": data.fingerprint,
+        **result.protocol,
+    }
     entries: dict[str, Entry] = {}
     for name, metric in result.metrics.items():
         entries[f"{choice.label}/{name}"] = {
@@ -172,7 +184,10 @@ def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
     for key, entry in entries.items():
         _check_entry(choice, key, entry)
     for name, reason in result.skipped.items():
-        entries[f"{choice.label}/{name}"] = {"skipped": reason, "evaluator": choice.resolved}
+        entries[f"{choice.label}/{name}"] = {
+            "skipped": reason,
+            "evaluator": choice.resolved,
+        }
     return entries
 
 

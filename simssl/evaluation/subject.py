@@ -1,4 +1,7 @@
-"""The frozen model and the data, as evaluators see them. Features are computed once and cached."""
+"""The frozen model and the data, as evaluators see them. Features are computed once and cached.
+
+M counts views: B images, J views each.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,10 @@ class FrozenSubject:
     def features(self, split: str, layer: str = "representation") -> Tensor:
         file = self._folder.features / f"{layer}-{split}.npy"
         if not file.exists():
-            _write(file, self._encode(split, layer))
-        return torch.from_numpy(_read(file)).to(self.device)
+            z_ND = self._encode(split, layer)
+            _write(file, z_ND)
+        features_ND = torch.from_numpy(_read(file))
+        return features_ND.to(self.device)
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
@@ -49,8 +54,9 @@ class FrozenSubject:
         finite_N = z_ND.isfinite().all(1)
         wrong = int((~finite_N).sum())
         if wrong:
+            N = len(z_ND)
             raise RunError(
-                f"the {layer} of {wrong:,} of the {len(z_ND):,} {split} images is not finite; train "
+                f"the {layer} of {wrong:,} of the {N:,} {split} images is not finite; train "
                 f"{self._folder.path} anew with a smaller learning rate"
             )
         return z_ND
@@ -68,7 +74,10 @@ class FrozenSubject:
         return layers[layer]
 
     def _split(self, split: str) -> Split:
-        splits: dict[str, Split | None] = {"train": self.data.train, "test": self.data.test}
+        splits: dict[str, Split | None] = {
+            "train": self.data.train,
+            "test": self.data.test,
+        }
         chosen = splits[split]
         assert chosen is not None, "an evaluator that reads the test split must need it"
         return chosen
@@ -100,7 +109,9 @@ class FrozenSubject:
         views = self._built.views
         B = len(images_BCHW)
         x_BJCHW, draws = views.random_views(images_BCHW.to(self.device), J, self.generator)
-        style = {name: values.view(B, J) for name, values in views.style(draws).items()}
+        style = {}
+        for name, values_M in views.style(draws).items():
+            style[name] = values_M.view(B, J)
         return x_BJCHW, style
 
     def new_decoder(self) -> nn.Module:

@@ -37,7 +37,11 @@ ROUNDING = 1e-6
 """Most by which floating-point images may leave [0, 1]."""
 
 
-def load_trained(run_dir: str | Path, device: str = "auto", registry: Registry | None = None) -> TrainedModel:
+def load_trained(
+    run_dir: str | Path,
+    device: str = "auto",
+    registry: Registry | None = None,
+) -> TrainedModel:
     """Return the model of a trained run, frozen. The run may have been moved, and its data need not be there.
 
     `device` is auto, cpu or cuda; auto is CUDA if there is a device. `registry` holds the plugins that may be used; the
@@ -58,7 +62,8 @@ def load_trained(run_dir: str | Path, device: str = "auto", registry: Registry |
             "train the run anew, with `simssl run ... --fresh`"
         )
     with _random_states_kept(target):
-        model = build_model(experiment, registry, _source_shape(state), state["num_images"], target)
+        shape = _source_shape(state)
+        model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
         model.objective.load_state_dict(state["objective"])
     return TrainedModel(model, state)
@@ -166,7 +171,7 @@ class TrainedModel:
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""
         pictures = [images] if isinstance(images, Image.Image) else images
-        if isinstance(pictures, Sequence) and all(isinstance(picture, Image.Image) for picture in pictures):
+        if _are_pictures(pictures):
             if not pictures:
                 raise ValueError("there are no images to encode")
             arrays = [fitted(upright(picture), self.source_shape) for picture in pictures]
@@ -186,7 +191,8 @@ class TrainedModel:
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         fitting = {self.source_shape, self.image_shape}
         if len(shape) != 4 or not shape[0] or shape[1:] not in fitting:
-            wanted = " or ".join(f"(N, {C}, {H}, {W})" for C, H, W in sorted(fitting))
+            shapes = [f"(N, {C}, {H}, {W})" for C, H, W in sorted(fitting)]
+            wanted = " or ".join(shapes)
             raise ValueError(f"images have the shape {wanted}, and these {shape}; PIL images may be of any size")
 
 
@@ -201,6 +207,13 @@ def joined(posteriors: Sequence[Posterior]) -> Posterior:
     mean_ND = torch.cat(means)
     variance_ND = torch.cat(variances) if variances else None
     return Posterior(mean_ND, variance_ND)
+
+
+def _are_pictures(images: Any) -> bool:
+    """True for a sequence of PIL images, even an empty one."""
+    if not isinstance(images, Sequence):
+        return False
+    return all(isinstance(image, Image.Image) for image in images)
 
 
 def _on_cpu(posterior: Posterior) -> Posterior:

@@ -51,7 +51,8 @@ class Jitter:
                 draws[name] = torch.where(applied_M, draws[name], neutral)
         u_M3 = torch.rand(count, len(BLENDS), generator=generator, device=device)
         draws["blend_order"] = u_M3.argsort(1)
-        draws["blends_before_hue"] = torch.randint(len(BLENDS) + 1, (count,), generator=generator, device=device)
+        possible = len(BLENDS) + 1
+        draws["blends_before_hue"] = torch.randint(possible, (count,), generator=generator, device=device)
         return draws
 
     def prepare(self, draws: Draws) -> Draws:
@@ -97,7 +98,8 @@ class Jitter:
         return x_MCHW
 
     def style(self, draws: Draws) -> Draws:
-        return {name: draws[name] for name in (*BLENDS, "hue") if name in draws}
+        names = (*BLENDS, "hue")
+        return {name: draws[name] for name in names if name in draws}
 
 
 class Grey:
@@ -170,7 +172,8 @@ def rotate_hue(x_M3HW: Tensor, rotation_M: Tensor) -> Tensor:
     spare = blue - low
     hue.add_(spare)
     hue.add_(chroma)
-    divisor = torch.clamp(chroma, min=torch.finfo(torch.float32).tiny, out=spare)
+    tiny = torch.finfo(torch.float32).tiny
+    divisor = torch.clamp(chroma, min=tiny, out=spare)
     hue.div_(divisor)
     direction = torch.sub(green, blue, out=spare)
     hue.copysign_(direction)

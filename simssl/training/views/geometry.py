@@ -26,7 +26,12 @@ class Geometry:
     horizontal_flip and vertical_flip (bool).
     """
 
-    def __init__(self, settings: ViewSettings, source: tuple[int, int], target: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        settings: ViewSettings,
+        source: tuple[int, int],
+        target: tuple[int, int],
+    ) -> None:
         self.crop = settings.crop
         self.flips: dict[str, float] = {}
         for name in ("horizontal_flip", "vertical_flip"):
@@ -35,7 +40,8 @@ class Geometry:
                 self.flips[name] = probability
         self.height, self.width = source
         self.target = target
-        self.random = self.crop is not None or any(probability < 1 for probability in self.flips.values())
+        varied_flips = [name for name, probability in self.flips.items() if probability < 1]
+        self.random = self.crop is not None or bool(varied_flips)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         draws: Draws = {}
@@ -47,10 +53,12 @@ class Geometry:
 
     def _draw_crop(self, crop: Crop, count: int, generator: torch.Generator) -> Draws:
         device = generator.device
+        area = self.height * self.width
         lowest, highest = crop.ratio
+        log_ratios = (math.log(lowest), math.log(highest))
         u_MA2 = torch.rand(count, ATTEMPTS, 2, generator=generator, device=device)
-        area_MA = (self.height * self.width) * between(crop.scale, u_MA2[..., 0])
-        ratio_MA = between((math.log(lowest), math.log(highest)), u_MA2[..., 1]).exp()
+        area_MA = area * between(crop.scale, u_MA2[..., 0])
+        ratio_MA = between(log_ratios, u_MA2[..., 1]).exp()
         width_MA = (area_MA * ratio_MA).sqrt().round().long()
         height_MA = (area_MA / ratio_MA).sqrt().round().long()
         fits_MA = (width_MA > 0) & (width_MA <= self.width)
@@ -67,8 +75,10 @@ class Geometry:
         u_M2 = torch.rand(count, 2, generator=generator, device=device)
         free_height_M = self.height - height_M
         free_width_M = self.width - width_M
-        top_M = torch.where(any_M, _integer_up_to(free_height_M, u_M2[:, 0]), free_height_M // 2)
-        left_M = torch.where(any_M, _integer_up_to(free_width_M, u_M2[:, 1]), free_width_M // 2)
+        top_M = _integer_up_to(free_height_M, u_M2[:, 0])
+        top_M = torch.where(any_M, top_M, free_height_M // 2)
+        left_M = _integer_up_to(free_width_M, u_M2[:, 1])
+        left_M = torch.where(any_M, left_M, free_width_M // 2)
         return {
             "crop_top": top_M,
             "crop_left": left_M,

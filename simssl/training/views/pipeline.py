@@ -144,7 +144,8 @@ def _operations(views: ViewSettings, source: Shape, target: Shape) -> list[Opera
     """The operations that the settings ask for, in the order in which they are done."""
     operations: list[Operation] = []
     if views.crop or views.horizontal_flip or views.vertical_flip or source != target:
-        operations.append(Geometry(views, source[1:], target[1:]))
+        geometry = Geometry(views, source[1:], target[1:])
+        operations.append(geometry)
     if views.jitter:
         operations.append(Jitter(views.jitter))
     if views.grey:
