@@ -29,7 +29,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def check_output(out: Path, force: bool) -> None:
-    """UserError, before anything is computed, if this file cannot be written, or is there already."""
+    """Raise UserError, before anything is computed, if this file cannot be written, or is there already."""
     if out.suffix != ".npz":
         raise UserError(f"{out} does not end in .npz, which it will be; name it {out}.npz")
     if not out.parent.is_dir():
@@ -48,30 +48,38 @@ def write(out: Path, arrays: Arrays) -> str:
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_whole(out, buffer.getvalue())
     N, D = arrays["mean"].shape
-    what = "mean and variance" if "variance" in arrays else "mean"
-    return f"{out}: {N:,} image{'s' if N > 1 else ''}, {what} in {D} dimensions"
+    images = "images" if N > 1 else "image"
+    moments = "mean and variance" if "variance" in arrays else "mean"
+    return f"{out}: {N:,} {images}, {moments} in {D} dimensions"
 
 
 def encode(
-    model: TrainedModel, images: str, registry: Registry, data_of: Callable[[Choice], Data], progress: Progress
+    model: TrainedModel,
+    images: str,
+    registry: Registry,
+    data_of: Callable[[Choice], Data],
+    progress: Progress,
 ) -> Arrays:
     """The arrays of the .npz file, for images in a folder, in one file, or of a data set.
 
-    `mean` (N, D); `variance` (N, D) where the method has one; `files` (N,), names as seen from the folder, or `split`
-    and `index` (N,), places in a data set, with its name `dataset` and fingerprint `data`; and, of the run,
-    `experiment`, `objective`, `seed`, `run` (its folder's name) and `trained_on` (the fingerprint of its data). All
-    but those of N are 0-d. UserError if there are no such images, or one cannot be read.
+    They are `mean` (N, D), and `variance` (N, D) if the method has one. Of image files there is `files` (N,), the names
+    as seen from the folder. Of a data set there are `split` and `index` (N,), which say which image a row is of, its
+    name `dataset` and its fingerprint `data`. Of the run there are `experiment`, `objective`, `seed`, `run` (its
+    folder's name) and `trained_on` (the fingerprint of its data). Those without an N are 0-d. UserError if there are no
+    such images, or one cannot be read.
     """
     if os.path.exists(images):
-        posterior, names = _encode_files(model, Path(images), progress)
+        posterior, sources = _encode_files(model, Path(images), progress)
     else:
         chosen = _data_set(model, images, registry)
         data = data_of(chosen)
-        posterior, names = _encode_data(model, data, progress)
-        names |= {"dataset": np.array(chosen.name), "data": np.array(data.fingerprint)}
-    found = {"mean": posterior.mean.numpy()}
+        posterior, sources = _encode_data(model, data, progress)
+        sources["dataset"] = np.array(chosen.name)
+        sources["data"] = np.array(data.fingerprint)
+    arrays = {"mean": posterior.mean.numpy()}
     if posterior.variance is not None:
-        found["variance"] = posterior.variance.numpy()
+        arrays["variance"] = posterior.variance.numpy()
+    arrays |= sources
     experiment = model.experiment
     made_by = {
         "experiment": experiment.name,
@@ -80,32 +88,40 @@ def encode(
         "run": model.run,
         "trained_on": model.trained_on,
     }
-    return found | names | {key: np.array(value) for key, value in made_by.items()}
+    for key, value in made_by.items():
+        arrays[key] = np.array(value)
+    return arrays
 
 
-def _encode_files(model: TrainedModel, place: Path, progress: Progress) -> tuple[Posterior, Arrays]:
-    folder = place if place.is_dir() else place.parent
+def _encode_files(model: TrainedModel, path: Path, progress: Progress) -> tuple[Posterior, Arrays]:
+    folder = path if path.is_dir() else path.parent
     shape = model.source_shape
+    longer_side = max(shape[1:])
 
     def decode(name: str) -> np.ndarray:
-        return fitted(read(folder / name, at_least=max(shape[1:])), shape)
+        picture = read(folder / name, at_least=longer_side)
+        return fitted(picture, shape)
 
     try:
-        names = find(folder) if place.is_dir() else [place.name]
-        batches = _batches(decoded(folder, names, decode, progress))
-        posterior = joined([model.encode(images_BCHW) for images_BCHW in batches])
+        names = find(folder) if path.is_dir() else [path.name]
+        images = decoded(folder, names, decode, progress)
+        posteriors = [model.encode(images_BCHW) for images_BCHW in _batches(images)]
+        posterior = joined(posteriors)
     except ValueError as error:
         raise UserError(str(error)) from error
     return posterior, {"files": np.array(names)}
 
 
 def _batches(images: Iterator[np.ndarray]) -> Iterator[Tensor]:
-    while batch := list(islice(images, BATCH)):
+    while True:
+        batch = list(islice(images, BATCH))
+        if not batch:
+            return
         yield torch.from_numpy(np.stack(batch))
 
 
 def _data_set(model: TrainedModel, text: str, registry: Registry) -> Choice:
-    """The data set of this name: the run's own as the run has it, another at its defaults or as '{...}' says."""
+    """The data set of this name. The run's own is chosen as in the run, another at its defaults or as '{...}' says."""
     own = model.experiment.dataset
     if text == own.name:
         return own
@@ -116,26 +132,39 @@ def _data_set(model: TrainedModel, text: str, registry: Registry) -> Choice:
 
 
 def _encode_data(model: TrainedModel, data: Data, progress: Progress) -> tuple[Posterior, Arrays]:
-    posteriors, splits, indices = [], [], []
+    posteriors = []
+    split_names = []
+    indices = []
     for name, split in (("train", data.train), ("test", data.test)):
         if split is None:
             continue
-        done, N = 0, len(split)
-        for images_BCHW in split.images.tensor_split(math.ceil(N / BATCH)):
+        N = len(split)
+        done = 0
+        parts = math.ceil(N / BATCH)
+        for images_BCHW in split.images.tensor_split(parts):
             posteriors.append(_encode_batch(model, images_BCHW))
             done += len(images_BCHW)
             progress(f"encoding {name}", done, N)
-        splits.append(np.full(N, name))
+        split_names.append(np.full(N, name))
         indices.append(np.arange(N))
-    return joined(posteriors), {"split": np.concatenate(splits), "index": np.concatenate(indices)}
+    sources = {
+        "split": np.concatenate(split_names),
+        "index": np.concatenate(indices),
+    }
+    return joined(posteriors), sources
 
 
 def _encode_batch(model: TrainedModel, images_BCHW: Tensor) -> Posterior:
-    """Images of another shape than the run's are brought to it as pictures are."""
+    """The posterior of images; those of another shape than the run's are brought to it as pictures are."""
     shape = tuple(images_BCHW.shape[1:])
     if shape == model.source_shape:
         return model.encode(images_BCHW)
-    if not {shape[0], model.source_shape[0]} <= {1, 3}:
+    channels, _, _ = shape
+    if not {channels, model.source_shape[0]} <= {1, 3}:
         raise UserError(f"the data set's images are {shape} and the run's {model.source_shape}, of other channels")
     pixels_BHWC = images_BCHW.permute(0, 2, 3, 1).numpy()
-    return model.encode([Image.fromarray(pixels.squeeze(2) if shape[0] == 1 else pixels) for pixels in pixels_BHWC])
+    pictures = []
+    for pixels_HWC in pixels_BHWC:
+        pixels = pixels_HWC.squeeze(2) if channels == 1 else pixels_HWC
+        pictures.append(Image.fromarray(pixels))
+    return model.encode(pictures)

@@ -1,4 +1,4 @@
-"""Evaluators measure a trained run: numbers, pictures, and what was skipped and why."""
+"""Evaluators measure a trained run. They give numbers and pictures, and reasons for what was skipped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from PIL import Image
@@ -30,52 +29,79 @@ from simssl.training.trackers import Trackers
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
-    """The evaluator; UserError, before anything is trained, if it does not fit the data."""
+    """Return the evaluator. UserError, before anything is trained, if it does not fit the data."""
     with building(choice, registry):
-        evaluator: Evaluator = registry.load(choice.kind, choice.name)(choice.params)
+        plugin = registry.load(choice.kind, choice.name)
+        evaluator: Evaluator = plugin(choice.params)
         evaluator.check(data)
     unknown = evaluator.needs - NEEDS
     if unknown:
+        wanted = ", ".join(sorted(unknown))
         known = ", ".join(sorted(NEEDS))
         line = line_of(type(evaluator))
-        raise UserError(f"evaluator '{choice.name}' needs {', '.join(sorted(unknown))}; known are {known}{line}")
+        raise UserError(f"evaluator '{choice.name}' needs {wanted}; known are {known}{line}")
     return evaluator
 
 
 def evaluate(
-    built: BuiltRun, folder: RunFolder, choices: Sequence[Choice], registry: Registry, trackers: Trackers
+    built: BuiltRun,
+    folder: RunFolder,
+    choices: Sequence[Choice],
+    registry: Registry,
+    trackers: Trackers,
 ) -> None:
-    """Run each evaluator on the trained model, adding to metrics.json after each."""
-    described = {c.label: _doc(c, registry) for c in (*built.experiment.evaluators, *choices)}
-    about = dict(sorted((read_facts(folder)["about"] | described).items()))
-    facts = {**facts_of(built), "about": about}
+    """Run each evaluator on the trained model, and add its entries to metrics.json before the next one."""
+    about = dict(read_facts(folder)["about"])
+    for choice in (*built.experiment.evaluators, *choices):
+        about[choice.label] = _doc(choice, registry)
+    facts = dict(facts_of(built))
+    facts["about"] = dict(sorted(about.items()))
     record(built.experiment, folder, facts, {})
     for choice in choices:
         evaluator = build(choice, registry, built.data)
         try:
             _measure(choice, evaluator, built, folder, facts, trackers)
         except Skip as skip:
-            entry = {"skipped": str(skip), "evaluator": choice.resolved}
+            entry = {
+                "skipped": str(skip),
+                "evaluator": choice.resolved,
+            }
             _save_pictures(folder, choice.label, {})
             record(built.experiment, folder, facts, {choice.label: entry}, choice.label)
 
 
 def facts_of(built: BuiltRun) -> Facts:
     """The method's family, and the role of each target and of each parameter that the views draw (style)."""
-    objective, views = built.objective, built.views
-    trained = "generative" if objective.decodes else "discriminative"
-    drawn = views.style(views.draw(1, torch.Generator().manual_seed(0)))
-    targets = {name: target.role for name, target in built.data.train.targets.items() if target.role}
-    return {"family": trained if objective.trained else "untrained", "roles": dict.fromkeys(drawn, "style") | targets}
+    objective = built.objective
+    if not objective.trained:
+        family = "untrained"
+    elif objective.decodes:
+        family = "generative"
+    else:
+        family = "discriminative"
+    draws = built.views.draw(1, torch.Generator().manual_seed(0))
+    roles: dict[str, str] = {}
+    for name in built.views.style(draws):
+        roles[name] = "style"
+    for name, target in built.data.train.targets.items():
+        if target.role:
+            roles[name] = target.role
+    return {"family": family, "roles": roles}
 
 
 def _doc(choice: Choice, registry: Registry) -> str:
-    """What the evaluator says of itself, for a report's readers."""
-    return inspect.cleandoc(registry.load(choice.kind, choice.name).__doc__ or "")
+    """The docstring of the evaluator's class, for a report's readers."""
+    plugin = registry.load(choice.kind, choice.name)
+    return inspect.cleandoc(plugin.__doc__ or "")
 
 
 def _measure(
-    choice: Choice, evaluator: Evaluator, built: BuiltRun, folder: RunFolder, facts: Facts, trackers: Trackers
+    choice: Choice,
+    evaluator: Evaluator,
+    built: BuiltRun,
+    folder: RunFolder,
+    facts: Facts,
+    trackers: Trackers,
 ) -> None:
     reason = why_skipped(evaluator, built)
     if reason is not None:
@@ -89,7 +115,8 @@ def _measure(
 
 
 def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
-    seed_everything(derive_seed(built.experiment.seed, "weights of evaluator", choice.name))
+    seed = derive_seed(built.experiment.seed, "weights of evaluator", choice.name)
+    seed_everything(seed)
     try:
         with torch.no_grad():
             result = evaluator.run(subject)
@@ -104,59 +131,85 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: Bu
 
 
 def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
-    """Why the evaluator does not apply to the run, or None. Known before training."""
-    objective, data, name = built.objective, built.data, built.experiment.objective.name
-    lacks = {
-        "test": None if data.test is not None else "the data set has no test split",
-        "labels": None if any(map(has_classes, data.train.targets.values())) else "the data set has no labels",
-        "views": None if built.views.random else "the views do not vary",
-        "decoder": None if objective.decodes else f"{name} has no decoder",
-        "no_decoder": f"{name} has a decoder of its own" if objective.decodes else None,
-        "variance": None if "variance" not in evaluator.needs or _has_variance(built) else f"{name} has no variance",
-    }
-    return next((reason for need in sorted(evaluator.needs) if (reason := lacks[need])), None)
+    """The reason why the evaluator does not apply to the run, or None. It is known before training."""
+    name = built.experiment.objective.name
+    lacks: dict[str, str | None] = dict.fromkeys(NEEDS)
+    if built.data.test is None:
+        lacks["test"] = "the data set has no test split"
+    targets = built.data.train.targets.values()
+    if not any(map(has_classes, targets)):
+        lacks["labels"] = "the data set has no labels"
+    if not built.views.random:
+        lacks["views"] = "the views do not vary"
+    if built.objective.decodes:
+        lacks["no_decoder"] = f"{name} has a decoder of its own"
+    else:
+        lacks["decoder"] = f"{name} has no decoder"
+    if "variance" in evaluator.needs and not _has_variance(built):
+        lacks["variance"] = f"{name} has no variance"
+    for need in sorted(evaluator.needs):
+        reason = lacks[need]
+        if reason:
+            return reason
+    return None
 
 
 @torch.no_grad()
 def _has_variance(built: BuiltRun) -> bool:
     built.objective.eval()
-    x_1CHW = built.views.plain(built.data.train.images[:1].to(built.device))
-    return built.objective.posterior(x_1CHW).variance is not None
+    image_1CHW = built.data.train.images[:1]
+    x_1CHW = built.views.plain(image_1CHW.to(built.device))
+    posterior = built.objective.posterior(x_1CHW)
+    return posterior.variance is not None
 
 
 def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
-    """The entries of a result, skipped metrics among them; RunError if a value is no finite number, or a protocol no
-    JSON."""
-    common = {"evaluator": choice.resolved, "data": data.fingerprint, **result.protocol}
-    entries: dict[str, dict[str, Any]] = {
-        f"{choice.label}/{name}": {
+    """The entries of a result, skipped metrics among them.
+
+    RunError if a value is no finite number, or a protocol no JSON.
+    """
+    common = {
+        "evaluator": choice.resolved,
+        "data": data.fingerprint,
+        **result.protocol,
+    }
+    entries: dict[str, Entry] = {}
+    for name, metric in result.metrics.items():
+        entries[f"{choice.label}/{name}"] = {
             "value": float(metric.value),
             "unit": metric.unit,
             "better": metric.better,
             "protocol": common | dict(metric.protocol),
         }
-        for name, metric in result.metrics.items()
-    }
     for key, entry in entries.items():
-        if not math.isfinite(entry["value"]):
-            raise RunError(f"evaluator '{choice.label}' found {entry['value']} for {key}, which is no number to keep")
-        try:
-            json.dumps(entry, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise RunError(f"evaluator '{choice.label}': the protocol of {key} is not JSON ({error})") from error
-    skipped = {
-        f"{choice.label}/{name}": {"skipped": reason, "evaluator": choice.resolved}
-        for name, reason in result.skipped.items()
-    }
-    return {**entries, **skipped}
+        _check_entry(choice, key, entry)
+    for name, reason in result.skipped.items():
+        entries[f"{choice.label}/{name}"] = {
+            "skipped": reason,
+            "evaluator": choice.resolved,
+        }
+    return entries
+
+
+def _check_entry(choice: Choice, key: str, entry: Entry) -> None:
+    """Raise RunError if the value is no finite number, or the entry no JSON."""
+    value = entry["value"]
+    if not math.isfinite(value):
+        raise RunError(f"evaluator '{choice.label}' found {value} for {key}, which is no number to keep")
+    try:
+        json.dumps(entry, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"evaluator '{choice.label}': the protocol of {key} is not JSON ({error})") from error
 
 
 def _save_pictures(folder: RunFolder, label: str, pictures: Mapping[str, Tensor]) -> None:
-    """Put these in the place of what the evaluator drew before."""
-    shutil.rmtree(folder.images / label, ignore_errors=True)
+    """Write the evaluator's pictures; those that it drew before are deleted."""
+    of_evaluator = folder.images / label
+    shutil.rmtree(of_evaluator, ignore_errors=True)
     for name, picture_CHW in pictures.items():
-        pixels = picture_CHW.cpu().numpy()
-        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+        pixels_CHW = picture_CHW.cpu().numpy()
+        is_grey = len(pixels_CHW) == 1
+        pixels = pixels_CHW[0] if is_grey else pixels_CHW.transpose(1, 2, 0)
         buffer = io.BytesIO()
-        image.save(buffer, format="png")
-        write_whole(folder.images / label / f"{name}.png", buffer.getvalue())
+        Image.fromarray(pixels).save(buffer, format="png")
+        write_whole(of_evaluator / f"{name}.png", buffer.getvalue())

@@ -1,4 +1,7 @@
-"""The frozen model and the data, as evaluators see them; features are computed once and cached."""
+"""The frozen model and the data, as evaluators see them. Features are computed once and cached.
+
+M counts views: B images, J views each.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,11 @@ from simssl.training.contract import check_layers, check_logits, check_posterior
 
 
 class FrozenSubject:
-    """The `Subject` of an evaluator (see `simssl.api`): its generator is its own, the rest is the run's."""
+    """The `Subject` of an evaluator (see `simssl.api`). Its generator is its own, the rest is the run's."""
 
     def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str) -> None:
-        self._built, self._folder = built, folder
+        self._built = built
+        self._folder = folder
         self._objective = built.objective.eval()
         self.data = built.data
         self.device = built.device
@@ -34,17 +38,25 @@ class FrozenSubject:
     def features(self, split: str, layer: str = "representation") -> Tensor:
         file = self._folder.features / f"{layer}-{split}.npy"
         if not file.exists():
-            _write(file, self._encode(split, layer))
-        return torch.from_numpy(_read(file)).to(self.device)
+            z_ND = self._encode(split, layer)
+            _write(file, z_ND)
+        features_ND = torch.from_numpy(_read(file))
+        return features_ND.to(self.device)
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
-        batches = self._built.views.plain_batches(self._split(split).images, self.device)
-        z_ND = torch.cat([self.encode(x_BCHW, layer).float().cpu() for x_BCHW in batches])
-        wrong = int((~z_ND.isfinite().all(1)).sum())
+        images_NCHW = self._split(split).images
+        representations = []
+        for x_BCHW in self._built.views.plain_batches(images_NCHW, self.device):
+            z_BD = self.encode(x_BCHW, layer)
+            representations.append(z_BD.float().cpu())
+        z_ND = torch.cat(representations)
+        finite_N = z_ND.isfinite().all(1)
+        wrong = int((~finite_N).sum())
         if wrong:
+            N = len(z_ND)
             raise RunError(
-                f"the {layer} of {wrong:,} of the {len(z_ND):,} {split} images is not finite; train "
+                f"the {layer} of {wrong:,} of the {N:,} {split} images is not finite; train "
                 f"{self._folder.path} anew with a smaller learning rate"
             )
         return z_ND
@@ -53,17 +65,22 @@ class FrozenSubject:
     def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
         if layer == "representation":
             return self.posterior(x_BCHW).mean
+        name = self._built.experiment.objective.name
         layers = self._objective.layers(x_BCHW)
         check_layers(self._objective, layers, len(x_BCHW))
         if layer not in layers:
             has = ", ".join(["representation", *layers])
-            raise Skip(f"{self._built.experiment.objective.name} has no layer '{layer}'; it has {has}")
+            raise Skip(f"{name} has no layer '{layer}'; it has {has}")
         return layers[layer]
 
     def _split(self, split: str) -> Split:
-        found: Split | None = {"train": self.data.train, "test": self.data.test}[split]
-        assert found is not None, "an evaluator that reads the test split must need it"
-        return found
+        splits: dict[str, Split | None] = {
+            "train": self.data.train,
+            "test": self.data.test,
+        }
+        chosen = splits[split]
+        assert chosen is not None, "an evaluator that reads the test split must need it"
+        return chosen
 
     def selection(self) -> tuple[Tensor, Tensor]:
         fit_N, held_out_N = selection(self.data)
@@ -78,18 +95,24 @@ class FrozenSubject:
     @torch.no_grad()
     def decode(self, z_BD: Tensor) -> Tensor:
         logits_BCHW = self._objective.decode(z_BD)
-        check_logits(self._objective, logits_BCHW, (len(z_BD), *self._built.views.shape))
+        expected = (len(z_BD), *self._built.views.shape)
+        check_logits(self._objective, logits_BCHW, expected)
         return logits_BCHW
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
-        index_B = index_B.cpu() if isinstance(index_B, Tensor) else index_B
-        return self._built.views.plain(self._split(split).images[index_B].to(self.device))
+        if isinstance(index_B, Tensor):
+            index_B = index_B.cpu()
+        images_BCHW = self._split(split).images[index_B]
+        return self._built.views.plain(images_BCHW.to(self.device))
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         views = self._built.views
-        x_BJCHW, draws = views.random_views(images_BCHW.to(self.device), J, self.generator)
         B = len(images_BCHW)
-        return x_BJCHW, {name: values.view(B, J) for name, values in views.style(draws).items()}
+        x_BJCHW, draws = views.random_views(images_BCHW.to(self.device), J, self.generator)
+        style = {}
+        for name, values_M in views.style(draws).items():
+            style[name] = values_M.view(B, J)
+        return x_BJCHW, style
 
     def new_decoder(self) -> nn.Module:
         seed = int(torch.randint(2**62, (), generator=self.generator, device=self.device))

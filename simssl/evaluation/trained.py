@@ -1,4 +1,4 @@
-"""A trained run to work with in Python: it encodes, decodes and samples, and needs no data for it."""
+"""A trained run to work with in Python. It encodes, decodes and samples, and needs no data for it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,21 @@ ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")
 BATCH = 1000
 """Most representations that are decoded at once."""
 ROUNDING = 1e-6
-"""What floating-point images may leave [0, 1] by."""
+"""Most by which floating-point images may leave [0, 1]."""
 
 
-def load_trained(run_dir: str | Path, device: str = "auto", registry: Registry | None = None) -> TrainedModel:
-    """The model of a trained run, frozen; the run may have been moved, and its data need not be there.
+def load_trained(
+    run_dir: str | Path,
+    device: str = "auto",
+    registry: Registry | None = None,
+) -> TrainedModel:
+    """Return the model of a trained run, frozen. The run may have been moved, and its data need not be there.
 
-    `device` is auto (CUDA where there is one), cpu or cuda; `registry` says which plugins may be used, all that are
-    installed by default. Of the errors in `simssl.errors`, UserError says that there is no such run, that it is not
-    trained to the end or that a plugin is missing, RunError that its checkpoint is damaged. Random states and settings
-    of torch are left as they were.
+    `device` is auto, cpu or cuda; auto is CUDA if there is a device. `registry` holds the plugins that may be used; the
+    default is all that are installed. Random states and settings of torch are left as they were.
+
+    The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
+    end, or that a plugin is missing. RunError says that its checkpoint is damaged.
     """
     folder = RunFolder.existing(Path(run_dir))
     registry = recalling(registry or Registry(), folder)
@@ -56,12 +61,18 @@ def load_trained(run_dir: str | Path, device: str = "auto", registry: Registry |
             f"{folder.checkpoint} was made by an earlier version of simssl and does not say what images it takes; "
             "train the run anew, with `simssl run ... --fresh`"
         )
-    channels, height, width = state["image_shape"]
     with _random_states_kept(target):
-        model = build_model(experiment, registry, (channels, height, width), state["num_images"], target)
+        shape = _source_shape(state)
+        model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
         model.objective.load_state_dict(state["objective"])
     return TrainedModel(model, state)
+
+
+def _source_shape(state: State) -> Shape:
+    """The shape (C, H, W) of the images that a checkpoint's model was trained on."""
+    channels, height, width = state["image_shape"]
+    return channels, height, width
 
 
 @contextmanager
@@ -74,87 +85,105 @@ def _random_states_kept(device: torch.device) -> Iterator[None]:
 
 
 class TrainedModel:
-    """A frozen model, from `simssl.load`. What it returns is float32 and lies on the CPU."""
+    """A frozen model, from `simssl.load`. All that it returns is float32 and lies on the CPU."""
 
     experiment: Experiment
-    """What was trained: `experiment.name`, `experiment.objective.name`, `experiment.seed` and all other settings."""
+    """The experiment that it was trained in: `experiment.name`, `experiment.objective.name`, `experiment.seed` and all
+    other settings."""
     device: torch.device
     source_shape: Shape
-    """Of the images that it was trained on (C, H, W), to which pictures are brought."""
+    """The shape (C, H, W) of the images that it was trained on. Pictures are brought to it."""
     image_shape: Shape
-    """Of the images that it works on and decodes (C, H, W): the same, but for `views.size`."""
+    """The shape (C, H, W) of the images that it works on and decodes: the same, unless `views.size` says otherwise."""
     trained_on: str
     """The fingerprint of the data that it was trained on, as in metrics.json."""
     run: str
     """The name that simssl gave the run's folder."""
 
     def __init__(self, model: Model, state: State) -> None:
-        self.experiment, self.device = model.experiment, model.device
-        self._views, self._objective = model.views, model.objective.eval()
-        channels, height, width = state["image_shape"]
-        self.source_shape, self.image_shape = (channels, height, width), model.views.shape
+        self.experiment = model.experiment
+        self.device = model.device
+        self._views = model.views
+        self._objective = model.objective.eval()
+        self.source_shape = _source_shape(state)
+        self.image_shape = model.views.shape
         self.trained_on = state["data"]
-        self.run = f"{self.experiment.objective.name}-seed{self.experiment.seed}-{state['digest'][:8]}"
+        method = self.experiment.objective.name
+        digest = state["digest"][:8]
+        self.run = f"{method}-seed{self.experiment.seed}-{digest}"
         self._representations = state.get("representations")
 
     def encode(self, images: Images) -> Posterior:
         """q(z | x): `mean` (N, D), which is the representation, and `variance` (N, D), None if the method has none.
 
         The images are an array or a tensor (N, C, H, W), uint8 or floats in [0, 1], of the shape `source_shape` or
-        `image_shape`; or PIL images, one or a list, of any size and mode, which are turned upright as their EXIF says
-        and brought to `source_shape`: the largest centred box of its proportions, resized. All are finished as in
-        training (`views.finish`). TypeError if they are something else, ValueError if shapes or values do not fit.
+        `image_shape`. Or they are PIL images, one or a list, of any size and mode. PIL images are put upright as their
+        EXIF says and brought to `source_shape`: the largest centred box of its proportions is resized. All images are
+        finished as in training (`views.finish`). TypeError if they are something else, ValueError if shapes or values
+        do not fit.
         """
         images_NCHW = self._checked(images)
+        posteriors = []
         with torch.no_grad(), in_float32():
-            batches = self._views.plain_batches(images_NCHW, self.device)
-            return joined([_on_cpu(self._objective.posterior(x_BCHW)) for x_BCHW in batches])
+            for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
+                posterior = self._objective.posterior(x_BCHW)
+                posteriors.append(_on_cpu(posterior))
+            return joined(posteriors)
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """The expected images (N, *image_shape), in [0, 1], of representations (N, D), an array or a tensor.
 
         UserError if the method has no decoder, ValueError if the shape does not fit.
         """
+        name = self.experiment.objective.name
+        latent_dim = self.experiment.latent_dim
         likelihood = self._objective.likelihood
         if not self._objective.decodes or likelihood is None:
-            name = self.experiment.objective.name
             raise UserError(f"{name} has no decoder: it gives representations of images, and no images of them")
         z_ND = z if isinstance(z, Tensor) else torch.tensor(np.asarray(z))
-        if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != self.experiment.latent_dim:
-            raise ValueError(
-                f"representations have the shape (N, {self.experiment.latent_dim}), and these {tuple(z_ND.shape)}"
-            )
+        if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != latent_dim:
+            raise ValueError(f"representations have the shape (N, {latent_dim}), and these {tuple(z_ND.shape)}")
+        means = []
         with torch.no_grad(), in_float32():
-            batches = z_ND.split(BATCH)
-            logits = (self._objective.decode(z_BD.to(self.device, torch.float32)) for z_BD in batches)
-            return torch.cat([likelihood.mean(logits_BCHW).float().cpu() for logits_BCHW in logits])
+            for z_BD in z_ND.split(BATCH):
+                logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
+                mean_BCHW = likelihood.mean(logits_BCHW)
+                means.append(mean_BCHW.float().cpu())
+            return torch.cat(means)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Expected images (n, *image_shape), in [0, 1], of z drawn from the Gaussian with the mean and the covariance
-        of the training images' representations; the same seed draws the same z.
+        """Expected images (n, *image_shape), in [0, 1], of z that are drawn at random. The same seed draws the same z.
 
-        Not from N(0, I), which is the prior in some of these methods, and of random views: whole images have
-        representations about another mean. UserError if the method has no decoder, ValueError if
-        n is less than 1.
+        The z are drawn from the Gaussian with the mean and the covariance of the training images' representations. They
+        are not drawn from N(0, I): that is the prior in some of these methods, and there it is the prior of random
+        views. The representations of whole images have another mean. UserError if the method has no decoder, ValueError
+        if n is less than 1.
         """
         if n < 1:
             raise ValueError(f"the number of samples is at least 1, not {n}")
         if self._representations is None:
             raise UserError(f"{self.experiment.objective.name} has no decoder, so there is nothing to sample")
         mean_D, covariance_DD = self._representations
-        return self.decode(sample_normal(mean_D, covariance_DD, n, torch.Generator().manual_seed(seed)))
+        generator = torch.Generator().manual_seed(seed)
+        z_ND = sample_normal(mean_D, covariance_DD, n, generator)
+        return self.decode(z_ND)
 
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""
         pictures = [images] if isinstance(images, Image.Image) else images
-        if isinstance(pictures, Sequence) and all(isinstance(picture, Image.Image) for picture in pictures):
+        if _are_pictures(pictures):
             if not pictures:
                 raise ValueError("there are no images to encode")
-            return torch.from_numpy(np.stack([fitted(upright(image), self.source_shape) for image in pictures]))
+            arrays = [fitted(upright(picture), self.source_shape) for picture in pictures]
+            return torch.from_numpy(np.stack(arrays))
         if not isinstance(images, (Tensor, np.ndarray)):
             kind = type(images).__name__
             raise TypeError(f"images are a tensor or an array (N, C, H, W), a PIL image or a list of them, not {kind}")
-        x_NCHW = images if isinstance(images, Tensor) else torch.tensor(np.ascontiguousarray(images))
+        if isinstance(images, Tensor):
+            x_NCHW = images
+        else:
+            contiguous = np.ascontiguousarray(images)
+            x_NCHW = torch.tensor(contiguous)
         self._check_shape(tuple(x_NCHW.shape))
         _check_values(x_NCHW)
         return x_NCHW
@@ -162,20 +191,37 @@ class TrainedModel:
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         fitting = {self.source_shape, self.image_shape}
         if len(shape) != 4 or not shape[0] or shape[1:] not in fitting:
-            wanted = " or ".join(f"(N, {', '.join(map(str, one))})" for one in sorted(fitting))
+            shapes = [f"(N, {C}, {H}, {W})" for C, H, W in sorted(fitting)]
+            wanted = " or ".join(shapes)
             raise ValueError(f"images have the shape {wanted}, and these {shape}; PIL images may be of any size")
 
 
 def joined(posteriors: Sequence[Posterior]) -> Posterior:
-    """Those of several batches as one."""
-    mean_ND = torch.cat([posterior.mean for posterior in posteriors])
-    variances = [posterior.variance for posterior in posteriors if posterior.variance is not None]
-    return Posterior(mean_ND, torch.cat(variances) if variances else None)
+    """The posteriors of several batches as one."""
+    means = []
+    variances = []
+    for posterior in posteriors:
+        means.append(posterior.mean)
+        if posterior.variance is not None:
+            variances.append(posterior.variance)
+    mean_ND = torch.cat(means)
+    variance_ND = torch.cat(variances) if variances else None
+    return Posterior(mean_ND, variance_ND)
+
+
+def _are_pictures(images: Any) -> bool:
+    """True for a sequence of PIL images, even an empty one."""
+    if not isinstance(images, Sequence):
+        return False
+    return all(isinstance(image, Image.Image) for image in images)
 
 
 def _on_cpu(posterior: Posterior) -> Posterior:
-    variance = posterior.variance
-    return Posterior(posterior.mean.float().cpu(), None if variance is None else variance.float().cpu())
+    mean = posterior.mean.float().cpu()
+    if posterior.variance is None:
+        return Posterior(mean, None)
+    variance = posterior.variance.float().cpu()
+    return Posterior(mean, variance)
 
 
 def _check_values(x_NCHW: Tensor) -> None:
@@ -183,6 +229,8 @@ def _check_values(x_NCHW: Tensor) -> None:
         return
     if not x_NCHW.is_floating_point():
         raise ValueError(f"images are uint8, from 0 to 255, or floating-point numbers in [0, 1], not {x_NCHW.dtype}")
-    low, high = (bound.item() for bound in x_NCHW.aminmax())
+    lowest, highest = x_NCHW.aminmax()
+    low = lowest.item()
+    high = highest.item()
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         raise ValueError(f"images of floating-point numbers lie in [0, 1], and these from {low:.4g} to {high:.4g}")

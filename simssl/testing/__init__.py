@@ -1,4 +1,4 @@
-"""The conformance suite that every plugin, ours or not, must pass. A package's whole test file:
+"""The conformance suite that every plugin, ours or not, must pass. The whole test file of a package is:
 
 from simssl.testing import conformance
 

@@ -1,4 +1,4 @@
-"""Puts plugins to the checks of their kind: as a pytest test, and for `simssl plugins --check NAME`."""
+"""Put plugins to the checks of their kind: as a pytest test, and for `simssl plugins --check NAME`."""
 
 from __future__ import annotations
 
@@ -16,22 +16,30 @@ from simssl.testing.outcomes import DoesNotApply, FailsAsDeclared, Outcome
 
 
 def conformance(distribution: str | None = None) -> Callable[..., None]:
-    """A pytest test of every installed plugin (of one distribution) by every check of its kind.
+    """Return a pytest test of every installed plugin (of one distribution) by every check of its kind.
 
-    A check that does not apply is skipped; one that fails as the plugin's `expected_failures` say is an expected
-    failure (xfail); one that passes against them fails.
+    A check that does not apply is skipped. One that fails as the plugin's `expected_failures` say is an expected
+    failure (xfail). One that passes although they name it fails.
     """
     import pytest
 
     registry = Registry()
-    plugins = [p for p in registry.plugins() if distribution in (None, p.distribution)]
+    plugins = registry.plugins()
+    if distribution is not None:
+        plugins = [plugin for plugin in plugins if plugin.distribution == distribution]
     assert plugins, f"no plugin of {distribution or 'any distribution'} is installed"
-    cases = [(plugin, name) for plugin in plugins for name in CHECKS[plugin.kind]]
+    cases = []
+    ids = []
+    for plugin in plugins:
+        for check in CHECKS[plugin.kind]:
+            cases.append((plugin, check))
+            ids.append(f"{plugin.kind}-{plugin.name}-{check}")
 
-    @pytest.mark.parametrize(("plugin", "check"), cases, ids=[f"{p.kind}-{p.name}-{check}" for p, check in cases])
+    @pytest.mark.parametrize(("plugin", "check"), cases, ids=ids)
     def test_conformance(plugin: Plugin, check: str, tmp_path: Path) -> None:
         try:
-            run_check(plugin.kind, check, registry.load(plugin.kind, plugin.name), tmp_path)
+            plugin_class = registry.load(plugin.kind, plugin.name)
+            run_check(plugin.kind, check, plugin_class, tmp_path)
         except DoesNotApply as reason:
             pytest.skip(str(reason))
         except FailsAsDeclared as reason:
@@ -43,8 +51,8 @@ def conformance(distribution: str | None = None) -> Callable[..., None]:
 def run_check(kind: str, check: str, plugin: type[Any], folder: Path) -> None:
     """Put a plugin's class to one check, in an empty folder.
 
-    Raises what the check raises; FailsAsDeclared if the plugin says so in its `expected_failures`; AssertionError if
-    it says so and passes, or the check does not apply to it.
+    The error of the check is raised. FailsAsDeclared is raised instead if the plugin names the check in its
+    `expected_failures`. AssertionError is raised if it names the check and passes, or the check does not apply to it.
     """
     declared = plugin.expected_failures.get(check)
     stale = f"take {check} out of {plugin.__name__}.expected_failures, where the reason is '{declared}'"
@@ -63,8 +71,9 @@ def run_check(kind: str, check: str, plugin: type[Any], folder: Path) -> None:
 
 
 def outcomes(kind: str, plugin: type[Any]) -> list[Outcome]:
-    """What every check of its kind comes to for a plugin's class, in temporary folders; what it logs is not shown."""
-    logger, unseen = logging.getLogger("simssl"), logging.NullHandler()
+    """The outcome of every check of its kind for a plugin's class, in temporary folders. Its logs are not shown."""
+    logger = logging.getLogger("simssl")
+    unseen = logging.NullHandler()
     logger.addHandler(unseen)
     try:
         return [_outcome(kind, check, plugin) for check in CHECKS[kind]]
@@ -81,14 +90,16 @@ def _outcome(kind: str, check: str, plugin: type[Any]) -> Outcome:
         except FailsAsDeclared as reason:
             return Outcome(check, "expected", str(reason))
         except Exception as error:
-            return Outcome(check, "FAILED", _told(error, plugin))
+            return Outcome(check, "FAILED", _said_of(error, plugin))
     return Outcome(check, "ok")
 
 
-def _told(error: Exception, plugin: type[Any]) -> str:
-    """What failed, with the line of the plugin's own code that the error passed last, or that of its class."""
-    said, near = " ".join(str(error).split()), code_of(plugin)
-    if re.search(r"\.py:\d+\)", said):
-        return said  # with a line already
-    what = said if said and isinstance(error, AssertionError) else summary(error)
-    return what + location_of(error, near, line_of(plugin))
+def _said_of(error: Exception, plugin: type[Any]) -> str:
+    """The error's message, with the line of the plugin's own code that it passed last, or that of its class."""
+    message = " ".join(str(error).split())
+    has_line = re.search(r"\.py:\d+\)", message)
+    if has_line:
+        return message
+    if not message or not isinstance(error, AssertionError):
+        message = summary(error)
+    return message + location_of(error, code_of(plugin), line_of(plugin))

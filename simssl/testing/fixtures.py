@@ -1,4 +1,4 @@
-"""Small data, small networks and a small run, to test plugins on."""
+"""Small data, small networks and a small run, to test plugins on. N counts images, B those of a batch."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from simssl.api import (
     Split,
     Target,
     Terms,
+    views_of,
 )
 from simssl.blocks.losses.likelihood import Gaussian
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder
@@ -48,20 +49,31 @@ class TinyDataset(Dataset):
         corner_N = torch.arange(images) % 4
         pixels_N188 = torch.randint(0, 60, (images, *SHAPE), generator=generator, dtype=torch.uint8)
         for i, corner in enumerate(corner_N.tolist()):
-            top, left = 4 * (corner // 2), 4 * (corner % 2)
+            top = 4 * (corner // 2)
+            left = 4 * (corner % 2)
             pixels_N188[i, 0, top : top + 4, left : left + 4] += 180
-        return Split(pixels_N188, {"corner": Target(corner_N, ("nw", "ne", "sw", "se"), "content")})
+        target = Target(corner_N, ("nw", "ne", "sw", "se"), "content")
+        return Split(pixels_N188, {"corner": target})
 
 
 class TinyBackbone(Backbone):
     """One hidden layer of 16 units each way."""
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 16), nn.ReLU(), nn.Linear(16, outputs))
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(math.prod(shape), 16),
+            nn.ReLU(),
+            nn.Linear(16, outputs),
+        )
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        layers = nn.Linear(inputs, 16), nn.ReLU(), nn.Linear(16, math.prod(shape)), nn.Unflatten(1, shape)
-        return nn.Sequential(*layers)
+        return nn.Sequential(
+            nn.Linear(inputs, 16),
+            nn.ReLU(),
+            nn.Linear(16, math.prod(shape)),
+            nn.Unflatten(1, shape),
+        )
 
 
 class TinyObjective(Objective):
@@ -109,11 +121,17 @@ class StubRegistry:
 
 def default_params(plugin: type[Any], **given: Any) -> Params:
     """The plugin's parameters: what is given, else the default, else the first of the field's `examples`."""
-    fields = plugin.Params.model_fields.items()
-    required = {name: field for name, field in fields if field.is_required() and name not in given}
-    without = [name for name, field in required.items() if not field.examples]
+    examples: dict[str, Any] = {}
+    without = []
+    for name, field in plugin.Params.model_fields.items():
+        if name in given or not field.is_required():
+            continue
+        if field.examples:
+            examples[name] = field.examples[0]
+        else:
+            without.append(name)
     assert not without, f"give {', '.join(without)} a default, or Field(examples=[...]) to test with"
-    params: Params = plugin.Params(**{name: field.examples[0] for name, field in required.items()} | given)
+    params: Params = plugin.Params(**examples, **given)
     return params
 
 
@@ -123,8 +141,8 @@ def tiny_data() -> Data:
 
 
 def tiny_context() -> Context:
-    """What an objective is told of the small experiment: small networks, images of 0 and 1 alone, four latents."""
-    built = TinyBackbone(Params())
+    """The small experiment as an objective is told of it: small networks, images of 0 and 1 alone, four latents."""
+    backbone = TinyBackbone(Params())
     return Context(
         image_shape=SHAPE,
         latent_dim=LATENT_DIM,
@@ -132,12 +150,16 @@ def tiny_context() -> Context:
         images_per_step=6,
         steps=10,
         binary=True,
-        encoder=lambda outputs: built.encoder(SHAPE, outputs),
-        decoder=lambda inputs: built.decoder(SHAPE, inputs),
+        encoder=lambda outputs: backbone.encoder(SHAPE, outputs),
+        decoder=lambda inputs: backbone.decoder(SHAPE, inputs),
     )
 
 
-BINARY_VIEWS = ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5, finish=Finish(threshold=0.5))
+BINARY_VIEWS = ViewSettings(
+    crop=Crop(scale=(0.4, 1.0)),
+    horizontal_flip=0.5,
+    finish=Finish(threshold=0.5),
+)
 
 
 def tiny_experiment(
@@ -151,7 +173,9 @@ def tiny_experiment(
     """An experiment on small data whose images are 0 and 1 alone; a step takes six images."""
     params = default_params(objective)
     epochs = math.ceil(steps * images / 96)
-    training = Training(epochs=epochs, batch_views=images * max(1, _J(objective, params)), log_every=5)
+    J = len(views_of(objective, params))
+    batch_views = images * max(1, J)
+    training = Training(epochs=epochs, batch_views=batch_views, log_every=5)
     return Experiment(
         name="tiny",
         dataset=Choice("dataset", "tiny", Params()),
@@ -167,12 +191,6 @@ def tiny_experiment(
     )
 
 
-def _J(objective: type[Objective], params: Params) -> int:
-    from simssl.api import views_of
-
-    return len(views_of(objective, params))
-
-
 def tiny_run(
     objective: type[Objective] = TinyObjective,
     steps: int = 10,
@@ -181,21 +199,27 @@ def tiny_run(
     device: str = "cpu",
     **changes: Any,
 ) -> BuiltRun:
-    """The small experiment, built; `changes` are those that `tiny_experiment` takes."""
-    experiment, registry = tiny_experiment(objective, steps, seed, **changes), StubRegistry(objective=objective)
-    return build_run(experiment, registry, data or tiny_data(), torch.device(device))  # type: ignore[arg-type]
+    """The small experiment, built. `changes` are those that `tiny_experiment` takes."""
+    experiment = tiny_experiment(objective, steps, seed, **changes)
+    registry = StubRegistry(objective=objective)
+    data = data or tiny_data()
+    return build_run(experiment, registry, data, torch.device(device))  # type: ignore[arg-type]
 
 
 def batches(built: BuiltRun, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
     """Views (B, J, C, H, W) and indices (B,) of training batches, without end."""
-    pool = built.data.train.images
+    images_NCHW = built.data.train.images
+    N = len(images_NCHW)
     while True:
-        index_B = torch.randperm(len(pool), generator=built.generator)[:images]
-        yield built.views.batch(pool[index_B], built.objective.views, built.generator), index_B
+        order_N = torch.randperm(N, generator=built.generator)
+        index_B = order_N[:images]
+        images_BCHW = images_NCHW[index_B]
+        x_BJCHW = built.views.batch(images_BCHW, built.objective.views, built.generator)
+        yield x_BJCHW, index_B
 
 
 def load_example(dataset: type[Dataset], root: Path) -> Data:
-    """The data set of a few images that its class writes below `root`; UserError if that is not enough."""
+    """The data set of the few images that its class writes below `root`. UserError if that is not enough."""
     dataset.example(root)
     try:
         return dataset(default_params(dataset)).load(root, lambda label, done, total: None)

@@ -1,4 +1,4 @@
-"""Finds host synchronisation on a CPU: operations for which the host would have to wait for a GPU."""
+"""Find host synchronisation on a CPU: operations for which the host would have to wait for a GPU."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 WAITS = {
-    f"aten::{name}"
-    for name in (
-        *("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "allclose", "bincount"),
-        *("_unique", "_unique2", "unique_dim", "unique_consecutive", "_linalg_check_errors"),
-    )
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::is_nonzero",
+    "aten::equal",
+    "aten::allclose",
+    "aten::bincount",
+    "aten::_unique",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+    "aten::_linalg_check_errors",
 }
-"""Their result, or its size, must reach the host before it can go on."""
+"""Operations whose result, or its size, must reach the host before it can go on."""
 
 TO_HOST = {Tensor.cpu, Tensor.numpy, Tensor.tolist}
-"""On a CPU they reach no operation that could be watched for."""
+"""Methods that come down to no operation on a CPU, so that only the call can be seen."""
 
 COPIES = "aten::lift_fresh"
-"""What `torch.tensor(value)` and `torch.as_tensor(value)` come down to: a copy from the host."""
+"""The operation of `torch.tensor(value)` and `torch.as_tensor(value)`: a copy from the host."""
 
 
 class _Refuse(TorchDispatchMode):
+    """A mode of torch in which an operation raises AssertionError if the host would wait for it."""
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name
         if name in WAITS:
@@ -43,6 +52,8 @@ class _Refuse(TorchDispatchMode):
 
 
 class _RefuseCopies(TorchFunctionMode):
+    """A mode of torch in which a method that copies to the host raises AssertionError."""
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in TO_HOST:
             raise AssertionError(f"Tensor.{func.__name__} makes the host wait for the device")
@@ -50,12 +61,16 @@ class _RefuseCopies(TorchFunctionMode):
 
 
 def _has_mask(args: Any) -> bool:
-    lists = (arg for arg in args if isinstance(arg, (list, tuple)))
-    return any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for arg in lists for index in arg)
+    indices: list[Any] = []
+    for arg in args:
+        if isinstance(arg, (list, tuple)):
+            indices.extend(arg)
+    masks = (torch.bool, torch.uint8)
+    return any(isinstance(index, Tensor) and index.dtype in masks for index in indices)
 
 
 @contextmanager
 def refuse_host_synchronisation() -> Iterator[None]:
-    """AssertionError on `.item()`, `if tensor`, boolean-mask indexing and the like."""
+    """Raise AssertionError on `.item()`, `if tensor`, boolean-mask indexing and the like."""
     with _Refuse(), _RefuseCopies():
         yield

@@ -1,4 +1,4 @@
-"""Methods whose representation is known: an evaluator's oracle, and noise in its place."""
+"""Methods whose representation is known: an evaluator's oracle, and noise."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
         likelihood = Gaussian(0.01)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
-            return Posterior(oracle.representation(x_BCHW).float())
+            z_BD = oracle.representation(x_BCHW)
+            return Posterior(z_BD.float())
 
     if oracle.decode is None:
         return Known
@@ -30,7 +31,8 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
 
     class KnownWithDecoder(Known):
         def decode(self, z_BD: Tensor) -> Tensor:
-            return images(z_BD).clamp(1e-6, 1 - 1e-6).logit()
+            mean_BCHW = images(z_BD)
+            return mean_BCHW.clamp(1e-6, 1 - 1e-6).logit()
 
     return KnownWithDecoder
 
@@ -44,14 +46,17 @@ def noise_method(oracle: Oracle) -> type[Objective]:
             self.generator = torch.Generator().manual_seed(0)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
-            return Posterior(torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator))
+            z_BD = torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator)
+            return Posterior(z_BD)
 
     return Noise
 
 
 def oracle_run(oracle: Oracle, method: type[Objective]) -> BuiltRun:
-    """The method on the oracle's data (the suite's small data if it has none): views are cropped and mirrored."""
+    """The method on the oracle's data, or on the suite's small data if it has none. Views are cropped and mirrored."""
     data = tiny_data() if oracle.data is None else oracle.data
-    latent_dim = oracle.representation(torch.zeros(1, *data.train.images.shape[1:])).shape[1]
+    x_1CHW = torch.zeros(1, *data.train.images.shape[1:])
+    z_1D = oracle.representation(x_1CHW)
+    latent_dim = z_1D.shape[1]
     views = ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5)
     return tiny_run(method, data=data, views=views, latent_dim=latent_dim)

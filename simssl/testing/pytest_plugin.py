@@ -1,4 +1,4 @@
-"""Fixtures for the tests of a plugin: small data and small networks. A test module or a conftest.py takes them by
+"""Fixtures for the tests of a plugin: small data and small networks. A test module or a conftest.py takes them with
 
 pytest_plugins = ["simssl.testing.pytest_plugin"]
 """
@@ -33,31 +33,36 @@ def small_backbone() -> Backbone:
 
 @pytest.fixture
 def small_context() -> Context:
-    """What builds an objective: the small networks, four latent dimensions, six images a step."""
+    """The context that builds an objective: the small networks, four latent dimensions, six images a step."""
     torch.manual_seed(0)
     return tiny_context()
 
 
 @pytest.fixture
 def small_batch() -> Callable[[int], tuple[Tensor, Tensor, torch.Generator]]:
-    """`small_batch(J)`: J cropped and mirrored views (6, J, 1, 8, 8) of 0 and 1 alone, the images' places (6,), and a
-    generator; what `forward` takes."""
+    """`small_batch(J)` returns what `forward` takes: J cropped and mirrored views (6, J, 1, 8, 8) of 0 and 1 alone, the
+    images' indices (6,), and a generator."""
 
     def draw(J: int) -> tuple[Tensor, Tensor, torch.Generator]:
         built = tiny_run()
-        index_B = torch.randperm(len(built.data.train), generator=built.generator)[:6]
+        generator = built.generator
+        order_N = torch.randperm(len(built.data.train), generator=generator)
+        index_B = order_N[:6]
         images_BCHW = built.data.train.images[index_B]
-        return built.views.random_views(images_BCHW, J, built.generator)[0], index_B, built.generator
+        x_BJCHW, _ = built.views.random_views(images_BCHW, J, generator)
+        return x_BJCHW, index_B, generator
 
     return draw
 
 
 @pytest.fixture
 def small_subject(tmp_path: Path) -> Callable[..., Subject]:
-    """`small_subject()`: what an evaluator measures, a variational autoencoder, untrained, on the small data;
-    `small_subject(MyObjective)`: that method instead, at the defaults of its parameters."""
+    """`small_subject()` returns what an evaluator measures: a variational autoencoder, untrained, on the small data.
+    `small_subject(MyObjective)` takes that method instead, at the defaults of its parameters."""
 
     def freeze(objective: type[Objective] = TinyObjective) -> Subject:
-        return FrozenSubject(tiny_run(objective), RunFolder(tmp_path / objective.__qualname__), "evaluator")
+        built = tiny_run(objective)
+        folder = RunFolder(tmp_path / objective.__qualname__)
+        return FrozenSubject(built, folder, "evaluator")
 
     return freeze

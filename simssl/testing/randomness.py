@@ -16,26 +16,33 @@ from simssl.training.build import seed_everything
 
 @contextmanager
 def leaves_global_randomness(seed: int, instead: str) -> Iterator[None]:
-    """Seed the global generators, which are afterwards as they were; AssertionError if what is done draws from them.
+    """Seed the global generators, and restore them afterwards. AssertionError if the block has drawn from them.
 
-    `instead` says what to draw from. What draws and puts the state back is found with two seeds: results differ.
+    `instead` says what to draw from. A block that draws and restores the state itself is not seen. Run it with two
+    seeds: its results differ.
     """
-    before = _get()
+    before = _state()
     seed_everything(seed)
-    seeded = _get()
+    seeded = _bytes()
     try:
         yield
-        used = [name for name, state in _get().items() if pickle.dumps(state) != pickle.dumps(seeded[name])]
+        after = _bytes()
     finally:
         random.setstate(before["Python"])
         np.random.set_state(before["NumPy"])
         torch.set_rng_state(torch.from_numpy(before["torch"]))
+    used = [name for name in seeded if after[name] != seeded[name]]
     assert not used, f"the default generator of {' and '.join(used)} was used; draw from {instead}"
 
 
-def _get() -> dict[str, Any]:
+def _state() -> dict[str, Any]:
     return {
         "Python": random.getstate(),
         "NumPy": np.random.get_state(legacy=False),
         "torch": torch.get_rng_state().numpy(),
     }
+
+
+def _bytes() -> dict[str, bytes]:
+    """The state of each generator, to compare."""
+    return {name: pickle.dumps(state) for name, state in _state().items()}

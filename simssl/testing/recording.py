@@ -1,4 +1,4 @@
-"""A CUDA graph's stand-in on the CPU: it records a step's tensor operations once, and repeats them as they were."""
+"""A stand-in for a CUDA graph on the CPU. It records a step's tensor operations once, and repeats them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from simssl.testing.host_sync import refuse_host_synchronisation
 
 
 class Recording(TorchDispatchMode):
-    """The operations that are done under it, with the tensors they took and gave.
+    """A mode of torch that keeps the operations that are done in it, with the tensors that they took and gave.
 
-    As in a CUDA graph, a replay repeats the operations on the same memory, draws from the generators go on, and
-    nothing of what Python did between them is repeated: a number of the host is what it was.
+    A replay is like one of a CUDA graph. It repeats the operations on the same memory, and draws from the generators go
+    on. Nothing that Python did between the operations is repeated: a number on the host stays as it was.
     """
 
     def __init__(self) -> None:
@@ -25,20 +25,22 @@ class Recording(TorchDispatchMode):
         self._operations: list[tuple[Any, Any, Any, Any]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        self._operations.append((func, args, kwargs or {}, found))
-        return found
+        kwargs = kwargs or {}
+        outputs = func(*args, **kwargs)
+        self._operations.append((func, args, kwargs, outputs))
+        return outputs
 
     @torch.no_grad()
     def replay(self) -> None:
         for func, args, kwargs, recorded in self._operations:
-            for old, new in zip(tree_leaves(recorded), tree_leaves(func(*args, **kwargs)), strict=True):
+            repeated = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(recorded), tree_leaves(repeated), strict=True):
                 if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
 
 class Recorder:
-    """Captures steps as `simssl.training.capture.launcher.Graphs` asks for, by recording them; counts its replays."""
+    """The `simssl.training.capture.launcher.Graphs` that captures steps by recording them. It counts its replays."""
 
     def __init__(self, seconds: float = 1e-9) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""What checks have an objective do: a few steps of training, and encoding."""
+"""Work that checks have an objective do: a few steps of training, and encoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from simssl.training.train import Trainer
 
 
 class _Log(Trackers):
-    """Keeps what is recorded."""
+    """The records of the terms, kept in memory."""
 
     def __init__(self) -> None:
         super().__init__({}, print)
@@ -29,17 +29,23 @@ class _Log(Trackers):
 
 
 def train_steps(
-    built: BuiltRun, folder: Path, steps: int, save: bool = False, graphs: Graphs | None = None
+    built: BuiltRun,
+    folder: Path,
+    steps: int,
+    save: bool = False,
+    graphs: Graphs | None = None,
 ) -> list[dict[str, float]]:
-    """Train up to this step, from where the folder's checkpoint stands; what is not trained is fitted.
+    """Train up to this step, from the folder's checkpoint if there is one. An objective that is not trained is fitted.
 
     Returns the records of the terms, one of every five steps.
     """
     folder.mkdir(exist_ok=True)
-    trainer, log = Trainer(built, RunFolder(folder), graphs), _Log()
+    trainer = Trainer(built, RunFolder(folder), graphs)
+    log = _Log()
     trainer.restore()
     if not built.steps:
-        batches = built.views.plain_batches(built.data.train.images, built.device)
+        images_NCHW = built.data.train.images
+        batches = built.views.plain_batches(images_NCHW, built.device)
         built.objective.fit(batches, built.generator)
     while built.steps and trainer.step < steps:
         trainer.train_step()
@@ -56,17 +62,26 @@ def total(terms: Terms) -> Tensor:
 
 def encode(objective: Objective, images: int = 4) -> Tensor:
     """The representation (B, latent_dim) of up to four images of noise, in evaluation."""
-    x_BCHW = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(0))[:images]
+    generator = torch.Generator().manual_seed(0)
+    noise_4CHW = torch.rand(4, *SHAPE, generator=generator)
+    x_BCHW = noise_4CHW[:images]
     with torch.no_grad():
-        return objective.eval().posterior(x_BCHW).mean
+        posterior = objective.eval().posterior(x_BCHW)
+        return posterior.mean
 
 
 def untouched(module: nn.Module) -> list[str]:
     """The parameters that require a gradient and have none, or one of zeros."""
-    return [n for n, p in module.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    names = []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None or not parameter.grad.any():
+            names.append(name)
+    return names
 
 
 def require_training(objective: type[Objective]) -> None:
-    """DoesNotApply to what is not trained by gradient."""
+    """Raise DoesNotApply for an objective that is not trained by gradient."""
     if not objective.trained:
         raise DoesNotApply("it is not trained by gradient")

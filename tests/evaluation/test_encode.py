@@ -38,9 +38,9 @@ def run(trained: dict[str, Path], tmp_path: Path) -> Path:
 def pictures(tmp_path: Path) -> Path:
     """Twenty test digits as grey PNGs, in two folders."""
     for i, pixels_1HW in enumerate(digits()[:20].numpy()):
-        place = tmp_path / "pictures" / ("even" if i % 2 == 0 else "odd") / f"{i:02d}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels_1HW[0]).save(place)
+        file = tmp_path / "pictures" / ("even" if i % 2 == 0 else "odd") / f"{i:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels_1HW[0]).save(file)
     return tmp_path / "pictures"
 
 
@@ -55,8 +55,8 @@ def digits() -> torch.Tensor:
 
 
 def features(run: Path, split: str = "test") -> np.ndarray:
-    found: np.ndarray = np.load(run / "features" / f"representation-{split}.npy")
-    return found
+    representations: np.ndarray = np.load(run / "features" / f"representation-{split}.npy")
+    return representations
 
 
 def encoded(simssl: Command, *words: object, out: str = "out.npz") -> dict[str, Any]:
@@ -69,16 +69,16 @@ def encoded(simssl: Command, *words: object, out: str = "out.npz") -> dict[str, 
 def test_a_data_sets_representations_are_those_that_evaluators_measure(
     trained: dict[str, Path], simssl: Command
 ) -> None:
-    found = encoded(simssl, trained["simvae"], "digits")
+    arrays = encoded(simssl, trained["simvae"], "digits")
     for split, N in (("train", 1437), ("test", 360)):
-        here = found["split"] == split
-        assert np.array_equal(found["mean"][here], features(trained["simvae"], split))
-        assert found["index"][here].tolist() == list(range(N))
-    assert found["variance"].shape == found["mean"].shape == (1797, 4)
-    assert found["mean"].dtype == found["variance"].dtype == np.float32
-    assert (found["variance"] > 0).all()
+        here = arrays["split"] == split
+        assert np.array_equal(arrays["mean"][here], features(trained["simvae"], split))
+        assert arrays["index"][here].tolist() == list(range(N))
+    assert arrays["variance"].shape == arrays["mean"].shape == (1797, 4)
+    assert arrays["mean"].dtype == arrays["variance"].dtype == np.float32
+    assert (arrays["variance"] > 0).all()
     folder_name = trained["simvae"].name
-    of_the_run = {key: found[key].item() for key in ("experiment", "objective", "seed", "run", "trained_on")}
+    of_the_run = {key: arrays[key].item() for key in ("experiment", "objective", "seed", "run", "trained_on")}
     assert of_the_run == {
         "experiment": "small",
         "objective": "simvae",
@@ -101,10 +101,10 @@ def test_a_folder_of_pictures_is_the_data_set_itself(
     trained: dict[str, Path], run: Path, simssl: Command, pictures: Path
 ) -> None:
     (pictures / "notes.txt").write_text("what they are")
-    found = encoded(simssl, run, pictures)
-    assert found["files"].tolist() == [f"{'odd' if i % 2 else 'even'}/{i:02d}.png" for i in ORDER]
-    np.testing.assert_allclose(found["mean"], features(trained["simvae"])[ORDER], rtol=1e-5, atol=1e-6)
-    assert "split" not in found
+    arrays = encoded(simssl, run, pictures)
+    assert arrays["files"].tolist() == [f"{'odd' if i % 2 else 'even'}/{i:02d}.png" for i in ORDER]
+    np.testing.assert_allclose(arrays["mean"], features(trained["simvae"])[ORDER], rtol=1e-5, atol=1e-6)
+    assert "split" not in arrays
     result = simssl("encode", run, pictures, "-o", "again.npz")
     assert "left out, no image by its name: notes.txt" in result.stderr
     assert Path("again.npz").read_bytes() == Path("out.npz").read_bytes()
@@ -169,9 +169,9 @@ def test_the_runs_own_data_need_not_be_there(simssl: Command, small: Write) -> N
     assert np.array_equal(own["mean"][own["split"] == "test"], features(run))
     faces = sorted(Path("data/celeba/img_align_celeba").rename("faces").iterdir())
     shutil.rmtree("data")
-    found = encoded(simssl, run, "faces", out="faces.npz")
-    assert found["files"].tolist() == [face.name for face in faces]
-    np.testing.assert_allclose(found["mean"], own["mean"], rtol=1e-4, atol=1e-5)
+    arrays = encoded(simssl, run, "faces", out="faces.npz")
+    assert arrays["files"].tolist() == [face.name for face in faces]
+    np.testing.assert_allclose(arrays["mean"], own["mean"], rtol=1e-4, atol=1e-5)
 
 
 def test_another_data_set_is_brought_to_the_runs_shape(run: Path, simssl: Command) -> None:
@@ -280,9 +280,9 @@ def test_runs_that_cannot_encode_say_why(run: Path, simssl: Command, pictures: P
 
 
 def test_the_file_says_which_data_set_it_holds(run: Path, simssl: Command, pictures: Path) -> None:
-    found = encoded(simssl, run, "{name: digits}")
-    assert (found["dataset"].item(), found["data"].item()) == ("digits", "ab2332773d559275")
-    assert found["dataset"].shape == ()
+    arrays = encoded(simssl, run, "{name: digits}")
+    assert (arrays["dataset"].item(), arrays["data"].item()) == ("digits", "ab2332773d559275")
+    assert arrays["dataset"].shape == ()
     common = {"mean", "variance", "experiment", "objective", "seed", "run", "trained_on"}
-    assert set(found) == common | {"split", "index", "dataset", "data"}
+    assert set(arrays) == common | {"split", "index", "dataset", "data"}
     assert set(encoded(simssl, run, pictures, out="files.npz")) == common | {"files"}

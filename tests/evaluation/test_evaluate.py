@@ -18,17 +18,17 @@ def metrics(run: Path | None = None) -> dict[str, Any]:
     (run,) = [run] if run else Path("runs/small").iterdir()
     document = json.loads((run / "metrics.json").read_text())
     assert set(document) == {"schema", "experiment", "objective", "seed", "family", "roles", "about", "metrics"}
-    found: dict[str, Any] = document["metrics"]
-    return found
+    entries: dict[str, Any] = document["metrics"]
+    return entries
 
 
 def test_every_number_has_unit_direction_and_protocol(simssl: Command, small: Write) -> None:
     names = ["knn", "style_probe", "reconstruction"]
     evaluators = [*({"name": n} for n in names), {"name": "mlp_probe", "epochs": 2}]
     assert simssl("run", small(evaluators=evaluators)).exit_code == 0
-    found = metrics()
-    assert {key.split("/")[0] for key in found} == {*names, "mlp_probe"}
-    for key, entry in found.items():
+    entries = metrics()
+    assert {key.split("/")[0] for key in entries} == {*names, "mlp_probe"}
+    for key, entry in entries.items():
         assert set(entry) == {"value", "unit", "better", "protocol"}, key
         assert {"evaluator", "data", "split"} <= set(entry["protocol"]), key
     text = (next(Path("runs/small").iterdir()) / "metrics.json").read_text()
@@ -86,8 +86,8 @@ def test_an_evaluator_must_measure_something(simssl: Command, small: Write, pack
 def test_a_later_measurement_leaves_the_record_of_the_training(simssl: Command, small: Write) -> None:
     def record() -> dict[str, Any]:
         (run,) = Path("runs/small").iterdir()
-        found: dict[str, Any] = json.loads((run / "environment.json").read_text())
-        return found
+        recorded: dict[str, Any] = json.loads((run / "environment.json").read_text())
+        return recorded
 
     simssl("run", small())
     first = record()
@@ -200,17 +200,17 @@ def test_what_will_be_skipped_is_said_before_the_training(simssl: Command, small
 
 @pytest.mark.parametrize("crop", [{"scale": [1, 1], "ratio": [1, 1]}, {"scale": [0.7, 0.7], "ratio": [1, 1]}])
 def test_style_that_does_not_vary_is_left_out(crop: dict[str, Any], simssl: Command, small: Write) -> None:
-    """A whole image has nothing to read; a crop of fixed size has its place alone."""
+    """A whole image has nothing to read; a crop of fixed size has its position alone."""
     from simssl.plugin.registry import Registry
 
     Registry().load("dataset", "mnist").example(Path("data"))
     file = small(dataset={"name": "mnist"}, views={"crop": crop}, evaluators=[{"name": "style_probe"}])
     assert simssl("run", file).exit_code == 0
-    found = metrics()
+    entries = metrics()
     if crop["scale"] == [1, 1]:
-        assert found["style_probe"]["skipped"] == "no parameter of the views varies"
+        assert entries["style_probe"]["skipped"] == "no parameter of the views varies"
     else:
-        assert set(found) == {f"style_probe/{n}" for n in ("R2", "crop_centre_x/R2", "crop_centre_y/R2")}
+        assert set(entries) == {f"style_probe/{n}" for n in ("R2", "crop_centre_x/R2", "crop_centre_y/R2")}
 
 
 def test_evaluate_without_names_runs_what_is_missing(simssl: Command, small: Write) -> None:

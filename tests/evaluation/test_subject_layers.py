@@ -29,8 +29,8 @@ KEY = {**dict.fromkeys(EVALUATORS, "class/accuracy"), "style_probe": "R2", "coll
 
 def metrics() -> dict[str, Any]:
     (run,) = Path("runs/small").iterdir()
-    found: dict[str, Any] = json.loads((run / "metrics.json").read_text())["metrics"]
-    return found
+    entries: dict[str, Any] = json.loads((run / "metrics.json").read_text())["metrics"]
+    return entries
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

@@ -21,8 +21,8 @@ from simssl.plugin.registry import Registry
 
 def images(name: str = "digits", root: Path = Path()) -> torch.Tensor:
     plugin = Registry(builtins_only=True).load("dataset", name)
-    found: torch.Tensor = plugin(plugin.Params()).load(root, lambda *_: None).test.images
-    return found
+    pictures: torch.Tensor = plugin(plugin.Params()).load(root, lambda *_: None).test.images
+    return pictures
 
 
 def features(run: Path) -> torch.Tensor:

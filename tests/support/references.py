@@ -43,9 +43,9 @@ def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
 
 def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:
     parameters = list(objective.parameters())
-    for found, expected in zip(
+    for gradient, expected in zip(
         torch.autograd.grad(ours, parameters, retain_graph=True),
         torch.autograd.grad(reference, parameters),
         strict=True,
     ):
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradient, expected)

@@ -67,7 +67,7 @@ class UnboundedForAReason(TinyEncoder):
     """One of its parameters may be any number, and it says why."""
 
     class Params(simssl.Params):
-        shift: float = Field(0.0, json_schema_extra={"unbounded": "a place on a line"})
+        shift: float = Field(0.0, json_schema_extra={"unbounded": "a position on a line"})
         "Of the mean."
 
 
@@ -75,7 +75,7 @@ class BoundedForAReason(TinyEncoder):
     """It says why a parameter has no bound, and the parameter has one."""
 
     class Params(simssl.Params):
-        shift: float = Field(0.0, ge=0, json_schema_extra={"unbounded": "a place on a line"})
+        shift: float = Field(0.0, ge=0, json_schema_extra={"unbounded": "a position on a line"})
         "Of the mean."
 
 
@@ -327,16 +327,16 @@ class SampledRepresentation(TinyObjective):
     """Its representation is drawn anew each time."""
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        found = super().posterior(x_BCHW)
-        return Posterior(found.mean + torch.randn_like(found.mean), found.variance)
+        posterior = super().posterior(x_BCHW)
+        return Posterior(posterior.mean + torch.randn_like(posterior.mean), posterior.variance)
 
 
 class CentredRepresentation(TinyObjective):
     """Its representation depends on the batch."""
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        found = super().posterior(x_BCHW)
-        return Posterior(found.mean - found.mean.mean(0), found.variance)
+        posterior = super().posterior(x_BCHW)
+        return Posterior(posterior.mean - posterior.mean.mean(0), posterior.variance)
 
 
 class HalfRepresentation(TinyEncoder):
@@ -393,7 +393,7 @@ class Masks(TinyObjective):
 
 
 class Replaces(TinyObjective):
-    """It puts another tensor in a buffer's place."""
+    """It replaces a buffer by another tensor."""
 
     last: Tensor
 
@@ -505,7 +505,7 @@ class Unexplained(Counting):
 
 
 class Constant(Counting):
-    """It finds one number whatever it sees; its oracle says what should be found."""
+    """It finds one number whatever it sees; its oracle says what it should find."""
 
     needs = frozenset({"test"})
 
@@ -677,8 +677,8 @@ def test_a_check_finds_what_is_wrong(kind: str, check: str, plugin: type[Any], s
 
 
 def test_every_check_can_fail() -> None:
-    found = {check for checks in MUTANTS.values() for check in checks}
-    assert found | {ON_CUDA} == {check for checks in CHECKS.values() for check in checks}
+    checked = {check for checks in MUTANTS.values() for check in checks}
+    assert checked | {ON_CUDA} == {check for checks in CHECKS.values() for check in checks}
 
 
 @pytest.mark.parametrize(
@@ -695,9 +695,9 @@ def test_every_check_can_fail() -> None:
     ],
 )
 def test_what_is_right_passes(kind: str, plugin: type[Any]) -> None:
-    found = outcomes(kind, plugin)
-    assert [outcome for outcome in found if outcome.status not in ("ok", "skipped")] == []
-    assert [outcome.check for outcome in found] == list(CHECKS[kind])
+    results = outcomes(kind, plugin)
+    assert [outcome for outcome in results if outcome.status not in ("ok", "skipped")] == []
+    assert [outcome.check for outcome in results] == list(CHECKS[kind])
 
 
 def test_what_is_declared_to_wait_may_wait(tmp_path: Path) -> None:
@@ -707,9 +707,9 @@ def test_what_is_declared_to_wait_may_wait(tmp_path: Path) -> None:
         capturable = False
         expected_failures = {"host_never_waits_in_a_step": "a branch on the loss is its method"}
 
-    found = {outcome.check: outcome for outcome in outcomes("objective", Declared)}
-    assert found["replayed_steps_are_the_eager_ones"].status == "skipped"
-    waits = found["host_never_waits_in_a_step"]
+    of_check = {outcome.check: outcome for outcome in outcomes("objective", Declared)}
+    assert of_check["replayed_steps_are_the_eager_ones"].status == "skipped"
+    waits = of_check["host_never_waits_in_a_step"]
     assert (waits.status, waits.reason) == ("expected", "a branch on the loss is its method")
     with pytest.raises(DoesNotApply, match="capturable = False"):
         run_check("objective", ON_CUDA, Declared, tmp_path)

@@ -60,8 +60,8 @@ def test_every_fixture_is_listed() -> None:
     from simssl.testing import pytest_plugin
 
     fixtures = {
-        name: said(found.__wrapped__ if hasattr(found, "__wrapped__") else found)
-        for name, found in vars(pytest_plugin).items()
+        name: said(fixture.__wrapped__ if hasattr(fixture, "__wrapped__") else fixture)
+        for name, fixture in vars(pytest_plugin).items()
         if name.startswith("small_")
     }
     assert table("Fixtures") == fixtures

@@ -8,33 +8,45 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 
 from simssl.api import Shape
 from simssl.testing.fixtures import default_params
 from simssl.testing.outcomes import Check
 from simssl.testing.steps import untouched
 
-SHAPES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 17, 35), (3, 97, 100))
+SHAPES: tuple[Shape, ...] = (
+    (1, 28, 28),
+    (3, 32, 32),
+    (3, 64, 64),
+    (1, 17, 35),
+    (3, 97, 100),
+)
 
 
 def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> None:
-    """Encoders and decoders fit images of 1 and 3 channels, square and not, of even and of odd sides, but for shapes
-    that either refuses with a ValueError; some shape must be accepted."""
+    """Encoders and decoders fit images of 1 and 3 channels, square and not, of even and of odd sides. Either may refuse
+    a shape with a ValueError; some shape must be accepted."""
     for shape, encoder, decoder in _accepted(backbone):
         x_BCHW = torch.rand(4, *shape)
+        asked = tuple(x_BCHW.shape)
         z_BD = encoder(x_BCHW)
-        assert z_BD.shape == (4, 7), f"the encoder makes {tuple(z_BD.shape)} of {tuple(x_BCHW.shape)}, not (4, 7)"
-        logits = decoder(torch.randn(4, 5))
-        assert logits.shape == x_BCHW.shape, f"the decoder makes {tuple(logits.shape)}, not {tuple(x_BCHW.shape)}"
+        encoded = tuple(z_BD.shape)
+        assert encoded == (4, 7), f"the encoder makes {encoded} of {asked}, not (4, 7)"
+        logits_BCHW = decoder(torch.randn(4, 5))
+        decoded = tuple(logits_BCHW.shape)
+        assert decoded == asked, f"the decoder makes {decoded}, not {asked}"
 
 
 def no_image_depends_on_the_others_in_evaluation(backbone: Any, folder: Path) -> None:
-    """In evaluation an image has the same output alone as in a batch."""
+    """An image has the same output alone as in a batch, in evaluation."""
     for name, network, x in _both(backbone):
         network(x)
         with torch.no_grad():
-            together, alone = network.eval()(x)[:1], network(x[:1])
-            assert (together - alone).abs().max() <= 1e-4 * together.abs().max(), f"the {name} depends on the batch"
+            together = network.eval()(x)[:1]
+            alone = network(x[:1])
+            difference = (together - alone).abs().max()
+            assert difference <= 1e-4 * together.abs().max(), f"the {name} depends on the batch"
 
 
 def gradient_reaches_every_weight(backbone: Any, folder: Path) -> None:
@@ -48,14 +60,20 @@ def gradient_reaches_every_weight(backbone: Any, folder: Path) -> None:
 def weights_follow_the_seed(backbone: Any, folder: Path) -> None:
     """The seed of torch's default generator, and nothing else, decides the initial weights."""
 
-    def weights(seed: int) -> list[Tensor]:
+    def weights_of(seed: int) -> dict[str, Tensor]:
+        weights = {}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return [torch.nn.utils.parameters_to_vector(network.parameters()) for _, network, _ in _both(backbone)]
+            for name, network, _ in _both(backbone):
+                weights[name] = parameters_to_vector(network.parameters())
+        return weights
 
-    for name, one, again, other in zip(("encoder", "decoder"), weights(0), weights(0), weights(1), strict=True):
-        assert torch.equal(one, again), f"the same seed gives the {name} other weights"
-        assert not torch.equal(one, other), f"another seed gives the {name} the same weights"
+    first = weights_of(0)
+    again = weights_of(0)
+    other = weights_of(1)
+    for name, weights in first.items():
+        assert torch.equal(weights, again[name]), f"the same seed gives the {name} other weights"
+        assert not torch.equal(weights, other[name]), f"another seed gives the {name} the same weights"
 
 
 def _both(backbone: Any) -> Iterator[tuple[str, nn.Module, Tensor]]:
@@ -67,14 +85,16 @@ def _both(backbone: Any) -> Iterator[tuple[str, nn.Module, Tensor]]:
 
 def _accepted(backbone: Any) -> Iterator[tuple[Shape, nn.Module, nn.Module]]:
     """Encoders to 7 dimensions and decoders from 5, of each shape that the backbone does not refuse as it is built."""
-    built, refused = backbone(default_params(backbone)), []
+    instance = backbone(default_params(backbone))
+    refused = []
     for shape in SHAPES:
         try:
-            networks = built.encoder(shape, 7), built.decoder(shape, 5)
+            encoder = instance.encoder(shape, 7)
+            decoder = instance.decoder(shape, 5)
         except ValueError as error:
             refused.append(f"{shape}: {error}")
         else:
-            yield shape, *networks
+            yield shape, encoder, decoder
     assert len(refused) < len(SHAPES), f"it refuses every shape, {'; '.join(refused)}"
 
 

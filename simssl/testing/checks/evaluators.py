@@ -1,4 +1,4 @@
-"""Checks of evaluators: what they return, that they change nothing, and that they find what is known."""
+"""Checks of evaluators: their results are well formed and true where the truth is known, and they change nothing."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from simssl.training.contract import check_result
 
 
 def result_is_well_formed(evaluator: type[Evaluator], folder: Path) -> None:
-    """Metrics are finite numbers called `<metric>` or `<target>/<metric>`, with unit, direction and a protocol in JSON;
-    pictures are uint8 (C, H, W)."""
+    """Metrics are finite numbers called `<metric>` or `<target>/<metric>`, with unit, direction and a protocol in JSON.
+    Pictures are uint8 (C, H, W)."""
     result = _evaluate(evaluator, _applicable(evaluator), folder)
     check_result(evaluator(default_params(evaluator)), result)
     for name in (*result.metrics, *result.skipped):
@@ -47,15 +47,18 @@ def _assert_json(protocol: dict[str, Any], whose: str) -> None:
 
 
 def randomness_comes_from_the_subject_alone(evaluator: type[Evaluator], folder: Path) -> None:
-    """It measures the same again whatever the global random state, and leaves that as it is."""
-    built, results = _applicable(evaluator), []
+    """It measures the same again whatever the global random state, and leaves that state as it is."""
+    built = _applicable(evaluator)
+    results = []
     for seed in (0, 1):
         with leaves_global_randomness(seed, "subject.generator"):
             results.append(_evaluate(evaluator, built, folder))
     first, second = (result.metrics for result in results)
     assert first.keys() == second.keys(), "it measures other things the second time"
     for name in first:
-        assert first[name] == second[name], f"'{name}' is {first[name].value}, and {second[name].value} the second time"
+        one = first[name]
+        other = second[name]
+        assert one == other, f"'{name}' is {one.value}, and {other.value} the second time"
 
 
 def model_is_left_alone(evaluator: type[Evaluator], folder: Path) -> None:
@@ -70,34 +73,38 @@ def model_is_left_alone(evaluator: type[Evaluator], folder: Path) -> None:
 
 
 def oracle_reaches_its_values_and_noise_falls_to_chance(evaluator: type[Evaluator], folder: Path) -> None:
-    """For evaluators with an `oracle()`: its representation has the metrics that it says, and noise in its place those
-    of chance."""
+    """The representation of its `oracle()` has the metrics that the oracle says, and noise has those of chance. Only
+    for evaluators that have an oracle."""
     oracle = evaluator.oracle()
     if oracle is None:
         raise DoesNotApply("it has no oracle()")
     assert oracle.values, "its oracle has no values"
     assert oracle.noise, "its oracle says nothing of noise"
-    for what, method, values in (
+    methods = (
         ("the oracle", oracle_method(oracle), oracle.values),
         ("noise", noise_method(oracle), oracle.noise),
-    ):
+    )
+    for whose, method, values in methods:
         built = oracle_run(oracle, method)
-        found = _evaluate(evaluator, built, folder / what, **oracle.params)
+        result = _evaluate(evaluator, built, folder / whose, **oracle.params)
+        metrics = result.metrics
         for name, (least, most) in values.items():
-            assert name in found.metrics, f"of {what} there is no metric '{name}' but {', '.join(found.metrics)}"
-            value = found.metrics[name].value
-            assert least <= value <= most, f"'{name}' of {what} is {value:g}, not from {least:g} to {most:g}"
+            assert name in metrics, f"of {whose} there is no metric '{name}' but {', '.join(metrics)}"
+            value = metrics[name].value
+            assert least <= value <= most, f"'{name}' of {whose} is {value:g}, not from {least:g} to {most:g}"
 
 
 def _applicable(evaluator: type[Evaluator]) -> BuiltRun:
-    """A method that the evaluator applies to: with all that one can have, or an encoder alone."""
+    """A run that the evaluator applies to: of the method that has all that one can have, or of the bare encoder."""
     instance = evaluator(default_params(evaluator))
     objectives: tuple[type[Objective], ...] = (TinyObjective, TinyEncoder)
-    runs = [tiny_run(objective) for objective in objectives]
-    reasons = [why_skipped(instance, built) for built in runs]
-    for built, reason in zip(runs, reasons, strict=True):
+    reasons = []
+    for objective in objectives:
+        built = tiny_run(objective)
+        reason = why_skipped(instance, built)
         if reason is None:
             return built
+        reasons.append(reason)
     raise DoesNotApply(f"no method of the suite has all that it needs: {reasons[0]}")
 
 
@@ -106,8 +113,9 @@ def _evaluate(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **param
     reason = why_skipped(instance, built)
     assert reason is None, f"it does not apply to its own oracle: {reason}"
     instance.check(built.data)
+    subject = FrozenSubject(built, RunFolder(folder), "evaluator")
     with torch.no_grad():
-        return instance.run(FrozenSubject(built, RunFolder(folder), "evaluator"))
+        return instance.run(subject)
 
 
 CHECKS: tuple[Check, ...] = (

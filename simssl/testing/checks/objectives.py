@@ -26,17 +26,20 @@ def loss_is_finite_and_the_sum_of_its_terms(objective: type[Objective], folder: 
     """The terms are finite 0-d tensors with names of their own, and what is recorded as "loss" is their sum."""
     require_training(objective)
     built = tiny_run(objective)
-    terms = built.objective(*next(batches(built)), built.generator)
+    x_BJCHW, index_B = next(batches(built))
+    terms = built.objective(x_BJCHW, index_B, built.generator)
     check_terms(built.objective, terms)
-    for name, value in (*terms.loss.items(), *terms.monitor.items()):
-        assert bool(value.isfinite()), f"the term '{name}' is {value.item()}"
+    for values in (terms.loss, terms.monitor):
+        for name, value in values.items():
+            assert bool(value.isfinite()), f"the term '{name}' is {value.item()}"
     both = terms.loss.keys() & terms.monitor.keys()
     assert not both, f"'{min(both, default='')}' is a term of the loss and a monitor; give one of them another name"
-    logs = train_steps(built, folder, 5)
-    for recorded in logs:
-        total = sum(recorded[name] for name in terms.loss)
-        assert abs(recorded["loss"] - total) <= 1e-6 * max(abs(recorded[name]) for name in recorded), (
-            f"the loss is recorded as {recorded['loss']:g}, and its terms sum up to {total:g}: a term or a monitor "
+    for recorded in train_steps(built, folder, 5):
+        loss = recorded["loss"]
+        summed = sum(recorded[name] for name in terms.loss)
+        largest = max(abs(value) for value in recorded.values())
+        assert abs(loss - summed) <= 1e-6 * largest, (
+            f"the loss is recorded as {loss:g}, and its terms sum up to {summed:g}: a term or a monitor "
             "cannot be called 'loss', which is the name of the sum"
         )
 
@@ -45,91 +48,121 @@ def gradient_reaches_every_trainable_parameter(objective: type[Objective], folde
     """No parameter that requires a gradient goes without one."""
     require_training(objective)
     built = tiny_run(objective)
-    terms = built.objective(*next(batches(built)), built.generator)
+    x_BJCHW, index_B = next(batches(built))
+    terms = built.objective(x_BJCHW, index_B, built.generator)
     total(terms).backward()
     unreached = untouched(built.objective)
     assert not unreached, f"no gradient reaches {', '.join(unreached)}; if that is meant, requires_grad_(False)"
 
 
 def small_step_along_the_negative_gradient_lowers_the_loss(objective: type[Objective], folder: Path) -> None:
-    """By a tenth of what the gradient foretells, at some size of step; all that is not trained, and all
-    randomness, is the same before and after."""
+    """A small step lowers the loss by more than a tenth of what the gradient foretells, at some size of step. All that
+    is not trained, and all randomness, is the same before and after."""
     require_training(objective)
     built = tiny_run(objective)
     train_steps(built, folder, 2)
-    instance, (views, index_B) = built.objective.train(), next(batches(built))
-    state, own = copy.deepcopy(instance.state_dict()), built.generator.get_state()
+    instance = built.objective.train()
+    x_BJCHW, index_B = next(batches(built))
+    state = copy.deepcopy(instance.state_dict())
+    random_state = built.generator.get_state()
 
     def loss() -> Tensor:
-        built.generator.set_state(own)
-        return total(instance(views, index_B, built.generator))
+        built.generator.set_state(random_state)
+        terms = instance(x_BJCHW, index_B, built.generator)
+        return total(terms)
 
-    parameters: list[Tensor] = [p for p in instance.parameters() if p.requires_grad]
+    parameters = _trained_parameters(instance)
     before = loss()
     gradient = torch.autograd.grad(before, parameters, allow_unused=True, materialize_grads=True)
-    slope, length = (parameters_to_vector(tensors).detach().norm() for tensors in (gradient, parameters))
+    slope = parameters_to_vector(gradient).detach().norm()
+    length = parameters_to_vector(parameters).detach().norm()
     falls = {}
     for relative in (1e-2, 1e-3, 1e-4):
         instance.load_state_dict(state)
         step = relative * float(length / slope)
+        foretold = step * slope.square()
         with torch.no_grad():
             torch._foreach_add_(parameters, gradient, alpha=-step)
-            falls[relative] = float((before.detach() - loss()) / (step * slope.square()))
+            fall = before.detach() - loss()
+            falls[relative] = float(fall / foretold)
     assert max(falls.values()) > 0.1, f"steps of {tuple(falls)} times the weights' length change it by {falls}"
 
 
+def _trained_parameters(instance: Objective) -> list[Tensor]:
+    """The parameters that require a gradient."""
+    return [parameter for parameter in instance.parameters() if parameter.requires_grad]
+
+
 def permuting_the_images_changes_only_rounding(objective: type[Objective], folder: Path) -> None:
-    """For objectives that declare `permutation_invariant`: with the images in another order, and what is drawn for
-    each image along with it, terms and gradient are the same but for rounding."""
+    """Terms and gradient are the same but for rounding with the images, and what is drawn for each of them, in another
+    order. Only for objectives that declare `permutation_invariant`."""
     require_training(objective)
     if not objective.permutation_invariant:
         raise DoesNotApply("it does not declare `permutation_invariant = True`")
     built = tiny_run(objective)
     train_steps(built, folder, 2)
     x_BJCHW, index_B = next(batches(built))
-    order_B = torch.randperm(len(index_B), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    order_B = torch.randperm(len(index_B), generator=generator)
     before, gradient = _terms_and_gradient(built, x_BJCHW, index_B)
-    told = {}
+    scale = 1e-12 + max(abs(value) for value in before.values())
+    length = 1e-12 + gradient.norm()
+    largest_changes = {}
     for layout in LAYOUTS:
         after, other = _terms_and_gradient(built, x_BJCHW[order_B], index_B[order_B], (order_B, layout))
-        scale = 1e-12 + max(abs(value) for value in before.values())
-        changes = {f"the term '{name}'": abs(after[name] - before[name]) / scale for name in before}
-        changes["the gradient"] = float((other - gradient).norm() / (1e-12 + gradient.norm()))
-        told[max(changes.values())] = max(changes, key=lambda name: changes[name])
-    least = min(told)
-    assert least <= ROUNDING, f"with the images in another order {told[least]} changes by {least:.2g} of its size"
+        changes = {}
+        for name, value in before.items():
+            change = abs(after[name] - value)
+            changes[f"the term '{name}'"] = change / scale
+        difference = (other - gradient).norm()
+        changes["the gradient"] = float(difference / length)
+        most_changed = max(changes, key=lambda name: changes[name])
+        largest_changes[changes[most_changed]] = most_changed
+    least = min(largest_changes)
+    changed = largest_changes[least]
+    assert least <= ROUNDING, f"with the images in another order {changed} changes by {least:.2g} of its size"
 
 
 def _terms_and_gradient(
-    built: BuiltRun, x_BJCHW: Tensor, index_B: Tensor, along: tuple[Tensor, Layout] | None = None
+    built: BuiltRun,
+    x_BJCHW: Tensor,
+    index_B: Tensor,
+    along: tuple[Tensor, Layout] | None = None,
 ) -> tuple[dict[str, float], Tensor]:
-    """The terms of the loss and their gradient, all in one vector, from the built's state, which stays."""
-    instance, generator = copy.deepcopy(built.objective).train(), built.generator.clone_state()
+    """The terms of the loss and their gradient, all in one vector, from the built run's state, which stays."""
+    instance = copy.deepcopy(built.objective).train()
+    generator = built.generator.clone_state()
     if along is None:
         terms = instance(x_BJCHW, index_B, generator)
     else:
-        with PermutedDraws(along[0], x_BJCHW.shape[1], along[1]):
+        order_B, layout = along
+        J = x_BJCHW.shape[1]
+        with PermutedDraws(order_B, J, layout):
             terms = instance(x_BJCHW, index_B, generator)
-    parameters = [p for p in instance.parameters() if p.requires_grad]
-    gradient = torch.autograd.grad(total(terms), parameters, allow_unused=True, materialize_grads=True)
-    return {name: value.item() for name, value in terms.loss.items()}, parameters_to_vector(gradient)
+    gradient = torch.autograd.grad(
+        total(terms), _trained_parameters(instance), allow_unused=True, materialize_grads=True
+    )
+    values = {name: value.item() for name, value in terms.loss.items()}
+    return values, parameters_to_vector(gradient)
 
 
 def randomness_comes_from_the_generator_alone(objective: type[Objective], folder: Path) -> None:
-    """From one state of the generator come the same views, loss and weights whatever the global random state, which
-    a step (for what is not trained, `fit`) leaves as it is."""
+    """One state of the generator gives the same views, loss and weights, whatever the global random state. A step (or
+    `fit`, for what is not trained) leaves the global random state as it is."""
     built = tiny_run(objective)
     outputs = []
     for seed in (0, 1):
-        instance, generator = copy.deepcopy(built.objective), built.generator.clone_state()
+        instance = copy.deepcopy(built.objective)
+        generator = built.generator.clone_state()
         with leaves_global_randomness(seed, "the generator that is handed in"):
             outputs.append(_some_work(built, instance, generator))
     assert torch.equal(*outputs), "from the same state of the generator comes another result"
 
 
 def _some_work(built: BuiltRun, instance: Objective, generator: torch.Generator) -> Tensor:
-    """An epoch's beginning and a step, or `fit`; its results in one vector."""
-    plain_NCHW = built.views.plain(built.data.train.images)
+    """The results of an epoch's beginning and of a step, or of `fit`, in one vector."""
+    images_NCHW = built.data.train.images
+    plain_NCHW = built.views.plain(images_NCHW)
     if not instance.trained:
         instance.fit(iter([plain_NCHW]), generator)
         return encode(instance).flatten()
@@ -140,27 +173,36 @@ def _some_work(built: BuiltRun, instance: Objective, generator: torch.Generator)
 
     weights_N = instance.before_epoch(0, encode_all, generator)
     index_B = torch.arange(6)
-    x_BJCHW = built.views.batch(built.data.train.images[:6], instance.views, generator)
+    x_BJCHW = built.views.batch(images_NCHW[:6], instance.views, generator)
     terms = instance.train()(x_BJCHW, index_B, generator)
     instance.after_step(torch.tensor(0.5))
-    drawn = [weights_N.flatten()] if weights_N is not None else []
-    state = [value.detach().flatten().double() for value in instance.state_dict().values()]
-    return torch.cat([x_BJCHW.flatten(), total(terms).detach()[None], *drawn, *state, encode(instance).flatten()])
+    loss = total(terms).detach()
+    results = [x_BJCHW.flatten(), loss[None]]
+    if weights_N is not None:
+        results.append(weights_N.flatten())
+    for value in instance.state_dict().values():
+        flat = value.detach().flatten()
+        results.append(flat.double())
+    results.append(encode(instance).flatten())
+    return torch.cat(results)
 
 
 def representation_is_deterministic(objective: type[Objective], folder: Path) -> None:
-    """In evaluation: (B, latent_dim) in float32, the same each time, and of an image alone as of one in a batch."""
+    """The representation in evaluation is (B, latent_dim) in float32. It is the same each time, and that of an image is
+    the same alone as in a batch."""
     built = tiny_run(objective)
     train_steps(built, folder, 2)
     z_BD = encode(built.objective)
-    assert z_BD.shape == (4, LATENT_DIM), f"it is {tuple(z_BD.shape)} of 4 images, not (4, {LATENT_DIM})"
+    shape = tuple(z_BD.shape)
+    assert shape == (4, LATENT_DIM), f"it is {shape} of 4 images, not (4, {LATENT_DIM})"
     assert z_BD.dtype == torch.float32, f"it is {z_BD.dtype}; end with .float()"
     assert torch.equal(z_BD, encode(built.objective)), "it is another each time"
-    assert torch.allclose(z_BD[:1], encode(built.objective, 1), atol=1e-5), "it depends on the batch"
+    alone_1D = encode(built.objective, 1)
+    assert torch.allclose(z_BD[:1], alone_1D, atol=1e-5), "it depends on the batch"
 
 
 def decoder_returns_images(objective: type[Objective], folder: Path) -> None:
-    """For objectives that decode: logits of the images' shape, whose expected images lie in [0, 1]."""
+    """Logits have the images' shape, and the expected images lie in [0, 1]. Only for objectives that decode."""
     instance = tiny_run(objective).objective
     if not instance.decodes:
         raise DoesNotApply("it has no decoder")
@@ -170,7 +212,8 @@ def decoder_returns_images(objective: type[Objective], folder: Path) -> None:
     shape = (4, *SHAPE)
     for name, images in (("the logits", logits_BCHW), ("the expected images", mean_BCHW)):
         assert images.shape == shape, f"{name} are {tuple(images.shape)}, not {shape}"
-    assert bool(((mean_BCHW >= 0) & (mean_BCHW <= 1)).all()), "expected images leave [0, 1]"
+    within_BCHW = (mean_BCHW >= 0) & (mean_BCHW <= 1)
+    assert bool(within_BCHW.all()), "expected images leave [0, 1]"
     log_prob_B = instance.likelihood.log_prob(torch.ones(shape), logits_BCHW)
     assert log_prob_B.shape == (4,), f"log_prob is {tuple(log_prob_B.shape)} of 4 images, not (4,)"
 

@@ -1,4 +1,4 @@
-"""Checks of every kind: what a plugin says of itself and of its parameters."""
+"""Checks of every kind: a plugin documents itself, and its parameters are sound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simssl.testing.fixtures import default_params
 from simssl.testing.outcomes import Check
 
 BOUNDS = {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "enum", "const"}
-"""What bounds a number in a JSON Schema."""
+"""Keys that bound a number in a JSON Schema."""
 
 
 def parameters_are_documented(plugin: Any, folder: Path) -> None:
@@ -27,8 +27,10 @@ def parameters_are_bounded(plugin: Any, folder: Path) -> None:
     """Every number of its `Params` has a bound (`Field(gt=0)`), or says why it needs none:
     `Field(json_schema_extra={"unbounded": reason})`."""
     for name, field in _fields(plugin):
-        reason, free = field.get("unbounded"), any(_unbounded(field))
-        assert not free or (isinstance(reason, str) and reason.strip()), (
+        reason = field.get("unbounded")
+        excused = isinstance(reason, str) and reason.strip()
+        free = any(_unbounded(field))
+        assert not free or excused, (
             f"{plugin.__name__}.Params.{name} has no bound: give it one of ge, gt, le and lt, or the reason why it "
             "needs none, Field(json_schema_extra={'unbounded': '...'})"
         )
@@ -36,21 +38,29 @@ def parameters_are_bounded(plugin: Any, folder: Path) -> None:
 
 
 def defaults_are_valid(plugin: Any, folder: Path) -> None:
-    """The defaults (and the first of the `examples` of what has none) are accepted, and survive JSON."""
+    """The defaults are accepted, and survive JSON. A field without a default is tested at the first of its
+    `examples`."""
     params = default_params(plugin)
     again = plugin.Params.model_validate_json(params.model_dump_json())
     assert again == params, f"written as JSON and read again, {params!r} becomes {again!r}"
 
 
 def expected_failures_are_declared(plugin: Any, folder: Path) -> None:
-    """What `expected_failures` names are checks of its kind, each with a reason."""
+    """Every name in `expected_failures` is that of a check of its kind, and has a reason."""
     from simssl.testing.checks import CHECKS
 
-    kind = next(kind for kind, base in KINDS.items() if issubclass(plugin, getattr(api, base)))
+    kind = _kind_of(plugin)
     for name, reason in plugin.expected_failures.items():
         assert name in CHECKS[kind], f"{plugin.__name__}.expected_failures has '{name}', which is no check of its kind"
         given = isinstance(reason, str) and reason.strip()
         assert given, f"{plugin.__name__}.expected_failures gives no reason for '{name}'"
+
+
+def _kind_of(plugin: Any) -> str:
+    for kind, base in KINDS.items():
+        if issubclass(plugin, getattr(api, base)):
+            return kind
+    raise AssertionError("every plugin is of a kind")
 
 
 def _fields(plugin: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -58,11 +68,12 @@ def _fields(plugin: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     schema = plugin.Params.model_json_schema()
     yield from schema.get("properties", {}).items()
     for model, within in schema.get("$defs", {}).items():
-        yield from ((f"{model}.{name}", field) for name, field in within.get("properties", {}).items())
+        for name, field in within.get("properties", {}).items():
+            yield f"{model}.{name}", field
 
 
 def _unbounded(schema: Any) -> Iterator[bool]:
-    """True for each number within that may be any number."""
+    """Yield for each number in a schema whether it may be any number."""
     if isinstance(schema, dict):
         if schema.get("type") in ("integer", "number"):
             yield not BOUNDS & schema.keys()

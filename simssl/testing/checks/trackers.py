@@ -1,4 +1,4 @@
-"""Checks of trackers: that they follow a run from its beginning, or from where it goes on, to its end."""
+"""Checks of trackers: they follow a run from its beginning, or from where it goes on, to its end."""
 
 from __future__ import annotations
 
@@ -21,20 +21,28 @@ def follows_a_run(tracker: type[Tracker], folder: Path) -> None:
 
 
 def follows_a_run_that_goes_on_and_fails(tracker: type[Tracker], folder: Path) -> None:
-    """It takes what a run tells it that began before, in the same folder, and ends in an error."""
+    """It takes all that it is told by a run that goes on in the same folder, and that ends in an error."""
     _follow(tracker, folder, start_step=0, error=None)
     _follow(tracker, folder, start_step=5, error=RuntimeError("the disk is full"))
 
 
-def _follow(tracker: type[Tracker], folder: Path, start_step: int, error: BaseException | None) -> None:
+def _follow(
+    tracker: type[Tracker],
+    folder: Path,
+    start_step: int,
+    error: BaseException | None,
+) -> None:
     instance = tracker(default_params(tracker))
     built = tiny_run()
-    settings = {"objective": Choice("objective", "tiny", built.objective.params).resolved}
+    objective = Choice("objective", "tiny", built.objective.params)
+    settings = {"objective": objective.resolved}
     subject: Subject = FrozenSubject(built, RunFolder(folder), "evaluator")
     picture = torch.zeros(1, 16, 16, dtype=torch.uint8)
-    result = Result({"rank": Metric(2.0, "dimensions")}, {"test": picture}, {}, "effective_rank")
+    rank = Metric(2.0, "dimensions")
+    result = Result({"rank": rank}, {"test": picture}, {}, "effective_rank")
+    info = RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings)
     with leaves_global_randomness(0, "a generator of its own"):
-        instance.started(RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings))
+        instance.started(info)
         for step in (start_step + 2, 10):
             instance.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
         instance.evaluated(result, subject)

@@ -1,4 +1,4 @@
-"""Checks of objectives in a run: what is saved, resumed, and captured into a CUDA graph."""
+"""Checks of objectives in a run: they are saved, resumed, and captured into a CUDA graph."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,11 +20,14 @@ from simssl.testing.steps import encode, require_training, total, train_steps
 
 
 def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> None:
-    """Loaded from a checkpoint into another run's objective, the state gives the same representation."""
-    built, other = tiny_run(objective), tiny_run(objective, seed=1)
+    """The state, loaded from a checkpoint into another run's objective, gives the same representation."""
+    built = tiny_run(objective)
+    other = tiny_run(objective, seed=1)
     train_steps(built, folder, 2)
     file = folder / "state.pt"
-    checkpoint.save_state(file, dict.fromkeys(checkpoint.ALWAYS, 0) | {"objective": built.objective.state_dict()})
+    saved: dict[str, Any] = dict.fromkeys(checkpoint.ALWAYS, 0)
+    saved["objective"] = built.objective.state_dict()
+    checkpoint.save_state(file, saved)
     state = checkpoint.load_state(file)
     assert state is not None
     other.objective.load_state_dict(state["objective"])
@@ -32,9 +36,12 @@ def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> Non
 
 
 def resumed_run_is_bit_equal(objective: type[Objective], folder: Path) -> None:
-    """Stopped before an epoch's end and taken up by another process, a run ends in the same state, bit for bit."""
+    """A run that is stopped before an epoch's end and taken up by another process ends in the same state, bit for
+    bit."""
     require_training(objective)
-    whole, broken, resumed = (tiny_run(objective, images=24) for _ in range(3))
+    whole = tiny_run(objective, images=24)
+    broken = tiny_run(objective, images=24)
+    resumed = tiny_run(objective, images=24)
     train_steps(whole, folder / "whole", 7)
     train_steps(broken, folder / "broken", 3, save=True)
     train_steps(resumed, folder / "broken", 7)
@@ -45,18 +52,20 @@ def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None
     """`forward`, its gradient and `after_step` read no tensor's value on the host, and index by no boolean mask."""
     require_training(objective)
     built = tiny_run(objective)
-    views, index_B = next(batches(built))
+    x_BJCHW, index_B = next(batches(built))
     half = torch.tensor(0.5)
     with refuse_host_synchronisation():
-        total(built.objective(views, index_B, built.generator)).backward()
+        terms = built.objective(x_BJCHW, index_B, built.generator)
+        total(terms).backward()
         built.objective.after_step(half)
 
 
 def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) -> None:
-    """As from a CUDA graph: the operations of a step, recorded once and repeated, are the next steps, bit for bit, in
-    the epochs that follow as well."""
+    """The operations of a step, recorded once and repeated as by a CUDA graph, are the next steps, bit for bit, in the
+    epochs that follow as well."""
     _require_capturable(objective)
-    eager, replayed = (tiny_run(objective, images=24) for _ in range(2))
+    eager = tiny_run(objective, images=24)
+    replayed = tiny_run(objective, images=24)
     recorder = Recorder()
     train_steps(eager, folder / "eager", 10)
     with _captured():
@@ -66,12 +75,13 @@ def replayed_steps_are_the_eager_ones(objective: type[Objective], folder: Path) 
 
 
 def step_is_captured_on_cuda(objective: type[Objective], folder: Path) -> None:
-    """Where there is a CUDA device: its step is captured into a CUDA graph, whose replays have the same losses."""
+    """Its step is captured into a CUDA graph, whose replays have the same losses. Only with a CUDA device."""
     _require_capturable(objective)
     if not torch.cuda.is_available():
         raise DoesNotApply("there is no CUDA device here")
+    built = tiny_run(objective, images=24, device="cuda")
     with _captured():
-        train_steps(tiny_run(objective, images=24, device="cuda"), folder, 10)
+        train_steps(built, folder, 10)
 
 
 def _require_capturable(objective: type[Objective]) -> None:
@@ -82,14 +92,15 @@ def _require_capturable(objective: type[Objective]) -> None:
 
 @contextmanager
 def _captured() -> Iterator[None]:
-    """AssertionError, with the reason that the log gives, if a step is not captured."""
-    told: list[str] = []
+    """Raise AssertionError, with the reason that the log gives, if a step is not captured."""
+    messages: list[str] = []
 
-    class Told(logging.Handler):
+    class Collect(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    logger, handler = logging.getLogger("simssl"), Told()
+    logger = logging.getLogger("simssl")
+    handler = Collect()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -98,14 +109,17 @@ def _captured() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-    why = [text.partition("without a CUDA graph: ")[2] for text in told if "without a CUDA graph: " in text]
-    assert not why, f"its step cannot be captured: {why[0]}; or declare `capturable = False`"
+    marker = "without a CUDA graph: "
+    for message in messages:
+        if marker in message:
+            _, _, reason = message.partition(marker)
+            raise AssertionError(f"its step cannot be captured: {reason}; or declare `capturable = False`")
 
 
 def _assert_same_state(one: Objective, other: Objective, when: str) -> None:
-    there = other.state_dict()
+    of_other = other.state_dict()
     for name, value in one.state_dict().items():
-        assert torch.equal(value, there[name]), f"{name} differs {when}"
+        assert torch.equal(value, of_other[name]), f"{name} differs {when}"
 
 
 CHECKS: tuple[Check, ...] = (

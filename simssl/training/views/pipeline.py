@@ -1,10 +1,12 @@
-"""The views of an experiment: its operations, one after the other, on every view of a batch at once."""
+"""The views of an experiment: its operations, one after the other, on every view of a batch at once.
+
+M counts views: B images, J views each.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -20,25 +22,26 @@ from simssl.training.views.operation import Draws, Operation
 from simssl.training.views.resample import resize
 
 CACHE = 400_000
-"""Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache, and what each
-operation costs beside them is little."""
+"""Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache, and the
+overhead of each operation is little beside them."""
 
 
 class Views:
     """The views of an experiment, for images of one shape; UserError if the settings do not fit it."""
 
     def __init__(self, settings: ViewSettings, image_shape: Shape) -> None:
-        channels, *source = image_shape
-        height, width = (settings.size or length for length in source)
+        channels, height, width = image_shape
+        if settings.size:
+            height = width = settings.size
         self.threshold = settings.finish.threshold
         self.shape: Shape = (channels, height, width)
-        """Of every view, and of every image that is encoded, reconstructed or measured."""
+        """The shape of every view, and of every image that is encoded, reconstructed or measured."""
         _check_channels(settings, channels)
         self.operations = _operations(settings, image_shape, self.shape)
 
     @property
     def random(self) -> bool:
-        """Whether two views of an image can differ."""
+        """True if two views of an image can differ."""
         return any(operation.random for operation in self.operations)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
@@ -55,20 +58,25 @@ class Views:
         for part in _parts(images_MCHW):
             x_MCHW = images_MCHW[part].float().div_(255)
             for operation, values in zip(self.operations, prepared, strict=True):
-                x_MCHW = operation.apply(x_MCHW, {name: value[part] for name, value in values.items()})
+                values_of_part = {name: value[part] for name, value in values.items()}
+                x_MCHW = operation.apply(x_MCHW, values_of_part)
             self._finish(x_MCHW, views_MCHW[part])
         return views_MCHW
 
     def _finish(self, x: Tensor, out: Tensor) -> Tensor:
-        """Into `out`, which may be x; rounding can have left [0, 1] by the last bit."""
+        """Finish views into `out`, which may be x. They are clamped, for rounding can leave [0, 1] by the last bit."""
         if self.threshold is None:
             return torch.clamp(x, 0, 1, out=out)
         return torch.gt(x, self.threshold, out=out)
 
     def plain(self, images_MCHW: Tensor) -> Tensor:
         """Un-augmented images (M, *shape) in [0, 1], finished, of uint8 images or of floats in [0, 1]."""
+        x_MCHW = images_MCHW.float()
+        if images_MCHW.dtype == torch.uint8:
+            x_MCHW.div_(255)
+        else:
+            x_MCHW = x_MCHW.clone()
         _, height, width = self.shape
-        x_MCHW = images_MCHW.float().div_(255) if images_MCHW.dtype == torch.uint8 else images_MCHW.float().clone()
         x_MCHW = resize(x_MCHW, (height, width))
         return self._finish(x_MCHW, x_MCHW)
 
@@ -80,20 +88,36 @@ class Views:
     def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
         if "plain" not in kinds:
-            return self.random_views(images_BCHW, len(kinds), generator)[0]
-        plain_BCHW, J = self.plain(images_BCHW), kinds.count("random")
-        random = iter(self.random_views(images_BCHW, J, generator)[0].unbind(1) if J else ())
-        return torch.stack([next(random) if kind == "random" else plain_BCHW for kind in kinds], dim=1)
+            x_BJCHW, _ = self.random_views(images_BCHW, len(kinds), generator)
+            return x_BJCHW
+        plain_BCHW = self.plain(images_BCHW)
+        J_random = kinds.count("random")
+        random: Iterator[Tensor] = iter(())
+        if J_random:
+            x_BJCHW, _ = self.random_views(images_BCHW, J_random, generator)
+            random = iter(x_BJCHW.unbind(1))
+        views = []
+        for kind in kinds:
+            if kind == "random":
+                views.append(next(random))
+            else:
+                views.append(plain_BCHW)
+        return torch.stack(views, dim=1)
 
     def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
         """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
-        draws = self.draw(len(images_BCHW) * J, generator)
-        x_MCHW = self.apply(images_BCHW.repeat_interleave(J, dim=0), draws)
-        return x_MCHW.unflatten(0, (len(images_BCHW), J)), draws
+        B = len(images_BCHW)
+        draws = self.draw(B * J, generator)
+        images_MCHW = images_BCHW.repeat_interleave(J, dim=0)
+        x_MCHW = self.apply(images_MCHW, draws)
+        return x_MCHW.unflatten(0, (B, J)), draws
 
     def style(self, draws: Draws) -> dict[str, Tensor]:
-        """What an observer could read off the views (M,), float32: crop and flips in the view as seen, the factors
-        of the jitter (the order of its operations is none), grey (0 or 1) and the blur's sigma."""
+        """The parameters that an observer could read off the views (M,), float32.
+
+        They are crop and flips in the view as seen, the factors of the jitter, grey (0 or 1) and the blur's sigma. The
+        order of the jitter's operations is not among them.
+        """
         style: Draws = {}
         for operation in self.operations:
             style |= operation.style(draws)
@@ -101,45 +125,58 @@ class Views:
 
 
 def _parts(images_MCHW: Tensor) -> list[slice]:
-    """What is worked on at once: as equal as can be, and few enough for a CPU's cache; a GPU takes all."""
-    M, numbers = len(images_MCHW), math.prod(images_MCHW.shape[1:])
-    parts = 1 if images_MCHW.is_cuda else math.ceil(M / max(1, CACHE // numbers))
-    ends = [M * part // parts for part in range(1, parts + 1)]
-    return [slice(start, end) for start, end in pairwise([0, *ends])]
+    """Slices of views to work on at once: as equal as can be, and small enough for a CPU's cache. A GPU takes all."""
+    M = len(images_MCHW)
+    parts = 1
+    if not images_MCHW.is_cuda:
+        numbers = math.prod(images_MCHW.shape[1:])
+        most = max(1, CACHE // numbers)
+        parts = math.ceil(M / most)
+    slices = []
+    for part in range(parts):
+        start = M * part // parts
+        end = M * (part + 1) // parts
+        slices.append(slice(start, end))
+    return slices
 
 
 def _operations(views: ViewSettings, source: Shape, target: Shape) -> list[Operation]:
-    """What the settings ask for, in the order in which it is done."""
+    """The operations that the settings ask for, in the order in which they are done."""
     operations: list[Operation] = []
     if views.crop or views.horizontal_flip or views.vertical_flip or source != target:
-        operations.append(Geometry(views, source[1:], target[1:]))
+        geometry = Geometry(views, source[1:], target[1:])
+        operations.append(geometry)
     if views.jitter:
         operations.append(Jitter(views.jitter))
     if views.grey:
         operations.append(Grey(views.grey))
     if views.blur:
-        operations.append(Blur(views.blur, _kernel(views.blur, *target[1:])))
+        kernel = _kernel(views.blur, *target[1:])
+        operations.append(Blur(views.blur, kernel))
     return operations
 
 
 def _check_channels(views: ViewSettings, channels: int) -> None:
     """UserError if an operation on colours meets images that have none."""
     jitter = views.jitter
-    of_colour = {
-        "views.jitter.saturation": jitter and jitter.saturation,
-        "views.jitter.hue": jitter and jitter.hue,
-        "views.grey": views.grey,
-    }
-    asked = [name for name, value in of_colour.items() if value]
-    if asked and channels != 3:
-        raise UserError(f"{asked[0]} is for images of 3 colours, and these have {channels} channel(s); leave it out")
+    of_colour = []
+    if jitter and jitter.saturation:
+        of_colour.append("views.jitter.saturation")
+    if jitter and jitter.hue:
+        of_colour.append("views.jitter.hue")
+    if views.grey:
+        of_colour.append("views.grey")
+    if of_colour and channels != 3:
+        first = of_colour[0]
+        raise UserError(f"{first} is for images of 3 colours, and these have {channels} channel(s); leave it out")
     if jitter and channels not in (1, 3):
         raise UserError(f"views.jitter is for images of 1 or 3 channels, and these have {channels}; leave it out")
 
 
 def _kernel(blur: settings.Blur, height: int, width: int) -> int:
-    """The side of the blur's kernel: as the settings say, or SimCLR's tenth of the height, made odd."""
-    kernel = blur.kernel or 2 * (height // 10 // 2) + 1
+    """The side of the blur's kernel, from the settings; without one, SimCLR's tenth of the height, made odd."""
+    tenth = height // 10
+    kernel = blur.kernel or 2 * (tenth // 2) + 1
     if kernel == 1:
         raise UserError(f"views.blur.kernel is missing: a tenth of views of {height} pixels is too small for one")
     if kernel // 2 >= min(height, width):

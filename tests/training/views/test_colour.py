@@ -15,7 +15,7 @@ from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.views import Draws, Views
 from simssl.training.views.blur import gaussian
-from simssl.training.views.colour import BLENDS, CONTRAST, SATURATION, blend, luma, turn_hue
+from simssl.training.views.colour import BLENDS, CONTRAST, SATURATION, blend, luma, rotate_hue
 
 PAPER = Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 EVERYTHING = ViewSettings(
@@ -48,24 +48,24 @@ def test_each_blend_equals_torchvisions(kind: int, factor: float, channels: int)
     """On uint8 torchvision rounds grey down, what the factor enlarges, and then the result."""
     x = images(20, (channels, 16, 12))
     of_all = (torch.full((20, 1, 1, 1), value) for value in (factor, kind == CONTRAST, kind == SATURATION))
-    found = blend(x.float() / 255, *of_all)
-    torch.testing.assert_close(found, ADJUST[kind](x.float() / 255, factor), atol=1e-6, rtol=0)
+    result = blend(x.float() / 255, *of_all)
+    torch.testing.assert_close(result, ADJUST[kind](x.float() / 255, factor), atol=1e-6, rtol=0)
     rounding = 1.01 + (abs(1 - factor) if BLENDS[kind] != "brightness" and channels == 3 else 0)
-    torch.testing.assert_close(found * 255, ADJUST[kind](x, factor).float(), atol=rounding, rtol=0)
+    torch.testing.assert_close(result * 255, ADJUST[kind](x, factor).float(), atol=rounding, rtol=0)
 
 
-@pytest.mark.parametrize("turn", [-0.5, -0.2, -0.01, 0.0, 0.13, 0.2, 0.5])
-def test_the_turn_of_the_hue_equals_torchvisions(turn: float) -> None:
+@pytest.mark.parametrize("rotation", [-0.5, -0.2, -0.01, 0.0, 0.13, 0.2, 0.5])
+def test_the_rotation_of_the_hue_equals_torchvisions(rotation: float) -> None:
     x = images(20)
-    found = turn_hue(x.float() / 255, torch.full((20,), turn))
-    torch.testing.assert_close(found, TF.adjust_hue(x.float() / 255, turn), atol=1e-5, rtol=0)
-    torch.testing.assert_close(found, TF.adjust_hue(x, turn).float() / 255, atol=1.5 / 255, rtol=0)
+    result = rotate_hue(x.float() / 255, torch.full((20,), rotation))
+    torch.testing.assert_close(result, TF.adjust_hue(x.float() / 255, rotation), atol=1e-5, rtol=0)
+    torch.testing.assert_close(result, TF.adjust_hue(x, rotation).float() / 255, atol=1.5 / 255, rtol=0)
 
 
 def test_grey_equals_torchvisions() -> None:
     x = images(20)
-    found = Views(ViewSettings(grey=1.0), (3, 16, 12)).random_views(x, 1, generator())[0][:, 0]
-    torch.testing.assert_close(found, TF.rgb_to_grayscale(x, 3).float() / 255, atol=1.5 / 255, rtol=0)
+    result = Views(ViewSettings(grey=1.0), (3, 16, 12)).random_views(x, 1, generator())[0][:, 0]
+    torch.testing.assert_close(result, TF.rgb_to_grayscale(x, 3).float() / 255, atol=1.5 / 255, rtol=0)
 
 
 @pytest.mark.parametrize("kernel", [3, 7])
@@ -73,13 +73,13 @@ def test_grey_equals_torchvisions() -> None:
 def test_blur_equals_torchvisions(kernel: int, shape: tuple[int, int, int]) -> None:
     views, x = Views(ViewSettings(blur=Blur(kernel=kernel, probability=0.7)), shape), images(30, shape)
     draws = views.draw(30, generator())
-    found = views.apply(x, draws)
-    for image, sigma, view in zip(x, draws["blur_sigma"].tolist(), found, strict=True):
+    result = views.apply(x, draws)
+    for image, sigma, view in zip(x, draws["blur_sigma"].tolist(), result, strict=True):
         expected = TF.gaussian_blur(image, [kernel, kernel], [sigma, sigma]) if sigma else image
         torch.testing.assert_close(view, expected.float() / 255, atol=1.5 / 255, rtol=0)
     unblurred = draws["blur_sigma"] == 0
     assert unblurred.any()
-    assert torch.equal(found[unblurred], x[unblurred].float() / 255)
+    assert torch.equal(result[unblurred], x[unblurred].float() / 255)
 
 
 @pytest.mark.parametrize(("side", "kernel"), [(32, 3), (64, 7), (96, 9), (224, 23)])
@@ -92,9 +92,9 @@ def test_the_kernel_is_simclrs_tenth_of_the_height(side: int, kernel: int) -> No
 def test_all_together_equal_torchvisions_in_the_drawn_order() -> None:
     views, x = Views(EVERYTHING, (3, 16, 12)), images(300)
     draws = views.draw(300, generator())
-    found = views.apply(x, draws)
+    result = views.apply(x, draws)
     for i, image in enumerate(x):
-        torch.testing.assert_close(found[i], torchvision_view(image.float() / 255, draws, i), atol=2e-5, rtol=0)
+        torch.testing.assert_close(result[i], torchvision_view(image.float() / 255, draws, i), atol=2e-5, rtol=0)
 
 
 def torchvision_view(view: Tensor, draws: Draws, i: int) -> Tensor:
@@ -102,11 +102,11 @@ def torchvision_view(view: Tensor, draws: Draws, i: int) -> Tensor:
     box = [one[f"crop_{name}"] for name in ("top", "left", "height", "width")]
     view = TF.resized_crop(view, *box, size=list(view.shape[1:]), antialias=True)
     view = TF.hflip(view) if one["horizontal_flip"] else view
-    for place in range(4):
-        if place == one["blends_before_hue"]:
+    for step in range(4):
+        if step == one["blends_before_hue"]:
             view = TF.adjust_hue(view, one["hue"])
-        if place < 3:
-            kind = one["blend_order"][place]
+        if step < 3:
+            kind = one["blend_order"][step]
             view = ADJUST[kind](view, one[BLENDS[kind]])
     view = TF.rgb_to_grayscale(view, 3) if one["grey"] else view
     return TF.gaussian_blur(view, [5, 5], [one["blur_sigma"]] * 2) if one["blur_sigma"] else view

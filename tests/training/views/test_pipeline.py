@@ -25,9 +25,9 @@ def test_equals_torchvision_on_the_same_parameters(shape: tuple[int, int, int]) 
     settings = ViewSettings(crop=Crop(scale=(0.2, 1.0)), horizontal_flip=0.5, vertical_flip=0.3)
     views, x_NCHW = Views(settings, shape), images(200, shape)
     draws = views.draw(200, generator())
-    found = views.apply(x_NCHW, draws)
+    result = views.apply(x_NCHW, draws)
     for i, image in enumerate(x_NCHW):
-        torch.testing.assert_close(found[i], torchvision_view(image, draws, i), atol=1 / 255, rtol=0)
+        torch.testing.assert_close(result[i], torchvision_view(image, draws, i), atol=1 / 255, rtol=0)
 
 
 def torchvision_view(image: Tensor, draws: Draws, i: int) -> Tensor:
@@ -112,8 +112,8 @@ def test_plain_views_stand_where_they_are_asked_for() -> None:
 
 def test_finish_comes_last_and_is_applied_to_plain_images_too() -> None:
     views, x = Views(ViewSettings(crop=Crop(), finish=Finish(threshold=0.5)), (1, 8, 8)), images(5, (1, 8, 8))
-    for found in (views.plain(x), views.random_views(x, 2, generator())[0]):
-        assert set(found.unique().tolist()) == {0.0, 1.0}
+    for result in (views.plain(x), views.random_views(x, 2, generator())[0]):
+        assert set(result.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(views.plain(x), (x > 127.5).float())
 
 

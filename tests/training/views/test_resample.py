@@ -28,14 +28,14 @@ def test_crops_equal_torchvisions_with_antialias(shape: tuple[int, int, int], si
     settings = ViewSettings(size=size, crop=Crop(scale=(0.05, 1.0)), horizontal_flip=0.5, vertical_flip=0.3)
     views, x = Views(settings, shape), images(100, shape)
     draws = views.draw(100, torch.Generator().manual_seed(0))
-    found = views.apply(x, draws)
-    assert found.shape[1:] == views.shape == (shape[0], size, size)
+    result = views.apply(x, draws)
+    assert result.shape[1:] == views.shape == (shape[0], size, size)
     for i, image in enumerate(x):
         box = [int(draws[f"crop_{name}"][i]) for name in ("top", "left", "height", "width")]
         expected = TF.resized_crop(image, *box, size=[size, size], antialias=True)
         expected = TF.hflip(expected) if draws["horizontal_flip"][i] else expected
         expected = TF.vflip(expected) if draws["vertical_flip"][i] else expected
-        torch.testing.assert_close(found[i], expected.float() / 255, atol=1.5 / 255, rtol=0)
+        torch.testing.assert_close(result[i], expected.float() / 255, atol=1.5 / 255, rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "size"), SHAPES)
@@ -43,8 +43,8 @@ def test_plain_images_and_views_without_a_crop_are_resized(shape: tuple[int, int
     views, x = Views(ViewSettings(size=size), shape), images(5, shape)
     expected = TF.resize(x, [size, size], antialias=True).float() / 255
     generator = torch.Generator().manual_seed(0)
-    for found in (views.plain(x), *views.batch(x, ("random", "plain"), generator).unbind(1)):
-        torch.testing.assert_close(found, expected, atol=1.5 / 255, rtol=0)
+    for result in (views.plain(x), *views.batch(x, ("random", "plain"), generator).unbind(1)):
+        torch.testing.assert_close(result, expected, atol=1.5 / 255, rtol=0)
 
 
 def test_shrinking_does_not_alias() -> None:
