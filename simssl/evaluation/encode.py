@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Data, Posterior, Progress
-from simssl.blocks.images.decoding import decoded, fitted, read
-from simssl.blocks.images.files import find
+from simssl.blocks.images.decoding import decoded_images, fitted_image, read_image
+from simssl.blocks.images.files import find_images
 from simssl.errors import UserError
 from simssl.evaluation.trained import BATCH, TrainedModel, joined
 from simssl.experiment.config import choice
@@ -88,11 +88,11 @@ def _encode_files(model: TrainedModel, place: Path, progress: Progress) -> tuple
     shape = model.source_shape
 
     def decode(name: str) -> np.ndarray:
-        return fitted(read(folder / name, at_least=max(shape[1:])), shape)
+        return fitted_image(read_image(folder / name, at_least=max(shape[1:])), shape)
 
     try:
-        names = find(folder) if place.is_dir() else [place.name]
-        batches = _batches(decoded(folder, names, decode, progress))
+        names = find_images(folder) if place.is_dir() else [place.name]
+        batches = _batches(decoded_images(folder, names, decode, progress))
         posterior = joined([model.encode(images_BCHW) for images_BCHW in batches])
     except ValueError as error:
         raise UserError(str(error)) from error

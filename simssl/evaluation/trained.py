@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Posterior, Shape
-from simssl.blocks.images.decoding import fitted, upright
+from simssl.blocks.images.decoding import fitted_image, upright_image
 from simssl.blocks.statistics.moments import sample_normal
 from simssl.errors import UserError
 from simssl.experiment.config import load_experiments
@@ -150,7 +150,8 @@ class TrainedModel:
         if isinstance(pictures, Sequence) and all(isinstance(picture, Image.Image) for picture in pictures):
             if not pictures:
                 raise ValueError("there are no images to encode")
-            return torch.from_numpy(np.stack([fitted(upright(image), self.source_shape) for image in pictures]))
+            arrays = [fitted_image(upright_image(image), self.source_shape) for image in pictures]
+            return torch.from_numpy(np.stack(arrays))
         if not isinstance(images, (Tensor, np.ndarray)):
             kind = type(images).__name__
             raise TypeError(f"images are a tensor or an array (N, C, H, W), a PIL image or a list of them, not {kind}")

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images.cache import cache_file, pixels
-from simssl.blocks.images.decoding import Source
+from simssl.blocks.images.cache import cache_file, cached_pixels
+from simssl.blocks.images.decoding import ImageSource
 from simssl.blocks.messages import listed
 
 WIDTH = 178
@@ -55,8 +55,8 @@ class CelebA(Dataset):
         names, part_N = _partition(folder / PARTITION)
         _require_images(folder / IMAGES, names)
         targets = _targets(*_attributes(folder / ATTRIBUTES, names))
-        source = Source(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
-        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
+        source = ImageSource(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
+        images_N3SS, digest = cached_pixels(cache_file(root, source), source, progress)
         trained, validated = int((part_N < TEST).sum()), int((part_N == VALID).sum())
         train, test = (
             Split(

@@ -8,7 +8,7 @@ from torchvision.datasets import FashionMNIST
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import idx
+from simssl.blocks.images import load_idx, write_idx_example
 
 
 class FashionMnist(Dataset):
@@ -21,12 +21,12 @@ class FashionMnist(Dataset):
         return Data.of(*(self._split(root, train) for train in (True, False)))
 
     def _split(self, root: Path, train: bool) -> Split:
-        images_N1HW, labels_N = idx.load_idx(FashionMNIST, root, train)
+        images_N1HW, labels_N = load_idx(FashionMNIST, root, train)
         return Split(images_N1HW, {"class": Target(labels_N, tuple(FashionMNIST.classes), "content")})
 
     @classmethod
     def example(cls, root: Path) -> None:
-        idx.write_example(FashionMNIST, root)
+        write_idx_example(FashionMNIST, root)
 
 
 @simssl.hookimpl

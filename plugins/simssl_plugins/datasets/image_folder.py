@@ -13,9 +13,9 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images.cache import cache_file, cache_folder, pixels
-from simssl.blocks.images.decoding import Source
-from simssl.blocks.images.files import entries, find
+from simssl.blocks.images.cache import cache_file, cache_folder, cached_pixels
+from simssl.blocks.images.decoding import ImageSource
+from simssl.blocks.images.files import find_images, folder_entries
 from simssl.blocks.messages import listed
 from simssl.blocks.probes.splits import held_out
 
@@ -48,13 +48,13 @@ class ImageFolder(Dataset):
             raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
         passed = frozenset(os.path.realpath(place) for place in (folder, cache_folder(root)))
         places = _places(folder, passed)
-        found = {split: find(folder, place, passed) for split, place in places.items()}
+        found = {split: find_images(folder, place, passed) for split, place in places.items()}
         class_of = _classes(folder, places, found) if self.params.labels else {}
         train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
         if "test" not in found:
             train, test = _parted(folder / places["train"], train, class_of)
-        source = Source(folder, [*train, *validation, *test], self.params.size)
-        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
+        source = ImageSource(folder, [*train, *validation, *test], self.params.size)
+        images_N3SS, digest = cached_pixels(cache_file(root, source), source, progress)
         trained = len(train) + len(validation)
         splits = (
             Split(images_N3SS[span], _targets(source.names[span], class_of), digest=f"{digest} {span}")
@@ -82,7 +82,7 @@ class ImageFolder(Dataset):
 
 def _places(folder: Path, passed: frozenset[str]) -> dict[str, str]:
     """The folder of each split, or of all images where there are no such folders; what lies beside them is told."""
-    there = entries(folder, passed)
+    there = folder_entries(folder, passed)
     folders = [name for name, real in there.items() if real]
     named = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
     places = {split: name for name, split in named.items()}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.losses.likelihoods import LikelihoodParams, likelihood
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 
 

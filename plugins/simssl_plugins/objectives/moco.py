@@ -19,8 +19,8 @@ import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather, world_size
 from simssl.blocks.losses.contrast import contrast_with_negatives
+from simssl.blocks.networks.batch_norm import has_batch_norm, split_batch_norm
 from simssl.blocks.networks.heads import mlp
-from simssl.blocks.networks.split_batch_norm import has_batch_norm, split_batch_norm
 from simssl.blocks.networks.teacher import Teacher
 
 

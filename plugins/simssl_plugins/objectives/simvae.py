@@ -17,8 +17,8 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.losses.gaussian import entropy, expected_log_shared_mean, log_shared_mean
-from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
+from simssl.blocks.losses.gaussian import expected_log_shared_mean, gaussian_entropy, log_shared_mean
+from simssl.blocks.losses.likelihoods import LikelihoodParams, likelihood
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 
 
@@ -76,7 +76,7 @@ class SimVae(Objective):
         return Terms(
             loss={
                 "reconstruction": sample.reconstruction,
-                "entropy": -entropy(sample.log_variance_BD).mean(),
+                "entropy": -gaussian_entropy(sample.log_variance_BD).mean(),
                 "prior": -self._log_prior(*per_image).mean() / J,
             }
         )

@@ -17,7 +17,7 @@ from references import REGISTRY
 from torch import Tensor, nn
 
 from simssl.api import Shape
-from simssl.blocks.networks.split_batch_norm import SplitBatchNorm, has_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm
 from simssl.experiment.settings import Training
 from simssl.params import Params
 from simssl.store.folder import RunFolder

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.networks.split_batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
 
 CASES = [(nn.BatchNorm1d, (12, 5)), (nn.BatchNorm1d, (12, 5, 3)), (nn.BatchNorm2d, (12, 5, 3, 2))]
 
