@@ -10,6 +10,8 @@ import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
 from simssl.blocks.images import load_idx, write_idx_example
 
+CLASSES = tuple("0123456789")
+
 
 class Mnist(Dataset):
     """MNIST: 60,000 training and 10,000 test images of 1 x 28 x 28, in `MNIST/raw` or downloaded there.
@@ -18,11 +20,13 @@ class Mnist(Dataset):
     """
 
     def load(self, root: Path, progress: Progress) -> Data:
-        return Data.of(*(self._split(root, train) for train in (True, False)))
+        train = self._split(root, train=True)
+        test = self._split(root, train=False)
+        return Data.of(train, test)
 
     def _split(self, root: Path, train: bool) -> Split:
         images_N1HW, labels_N = load_idx(MNIST, root, train)
-        return Split(images_N1HW, {"class": Target(labels_N, tuple("0123456789"), "content")})
+        return Split(images_N1HW, {"class": Target(labels_N, CLASSES, "content")})
 
     @classmethod
     def example(cls, root: Path) -> None:
