@@ -23,8 +23,8 @@ def test_kl_between_against_torch() -> None:
     one, other = (
         Independent(Normal(m, (0.5 * v).exp()), 1) for m, v in ((mean, log_variance), (to_mean, to_log_variance))
     )
-    found = kl_between(mean, log_variance, to_mean, to_log_variance)
-    torch.testing.assert_close(found, kl_divergence(one, other))
+    divergence = kl_between(mean, log_variance, to_mean, to_log_variance)
+    torch.testing.assert_close(divergence, kl_divergence(one, other))
 
 
 def test_kl_between_against_quadrature() -> None:
