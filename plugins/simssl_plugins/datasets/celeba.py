@@ -79,10 +79,10 @@ class CelebA(Dataset):
         for i in range(12):
             name = f"{i + 1:06d}.jpg"
             Image.new("RGB", (178, 218), (20 * i, 100, 200)).save(folder / IMAGES / name)
-            signs = ["-1"] * len(OFFICIAL)
-            signs[i::12] = ["1"] * len(signs[i::12])
-            if i % 2:
-                signs[OFFICIAL.index("Male")] = "1"
+            signs = []
+            for a, attribute in enumerate(OFFICIAL):
+                has = a % 12 == i or (attribute == "Male" and i % 2 == 1)
+                signs.append("1" if has else "-1")
             attributes.append(f"{name} {' '.join(signs)}")
             partition.append(f"{name} {max(TRAIN, i - 9)}")
         (folder / ATTRIBUTES).write_text("\n".join([*attributes, ""]))

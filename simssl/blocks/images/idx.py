@@ -38,7 +38,8 @@ def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 def _explained(error: Exception, folder: Path, train: bool) -> Exception:
     """The error that says what is missing, or which of the files cannot be read."""
-    absent = [name for name in (*FILES[True], *FILES[False]) if not (folder / name).is_file()]
+    names = (*FILES[True], *FILES[False])
+    absent = [name for name in names if not (folder / name).is_file()]
     if absent:
         return FileNotFoundError(
             f"{folder} has no {', '.join(absent)}, which could be neither unpacked from there nor downloaded "

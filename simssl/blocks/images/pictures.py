@@ -20,16 +20,24 @@ def picture_grid(rows: Sequence[Tensor], tile: int = 64, gap: int = 4) -> Tensor
     for images_NCHW in rows:
         longer = max(images_NCHW.shape[-2:])
         enlarged_NCHW = _enlarge(images_NCHW, max(1, tile // longer))
-        tiles = [F.pad(image_CHW, (0, gap, 0, gap), value=1.0) for image_CHW in enlarged_NCHW]
+        tiles = [_on_white(image_CHW, right=gap, below=gap) for image_CHW in enlarged_NCHW]
         strips.append(torch.cat(tiles, dim=2))
     width = max(strip.shape[2] for strip in strips)
-    filled = [F.pad(strip, (0, width - strip.shape[2]), value=1.0) for strip in strips]
-    picture = F.pad(torch.cat(filled, dim=1), (gap, 0, gap, 0), value=1.0)
+    filled = [_on_white(strip, right=width - strip.shape[2]) for strip in strips]
+    picture = _on_white(torch.cat(filled, dim=1), left=gap, above=gap)
     return (picture * 255).round().to(torch.uint8)
 
 
 def _enlarge(images_NCHW: Tensor, factor: int) -> Tensor:
-    return images_NCHW.clamp(0, 1).repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    """The images with every pixel a square of factor x factor."""
+    clamped_NCHW = images_NCHW.clamp(0, 1)
+    higher_NCHW = clamped_NCHW.repeat_interleave(factor, dim=2)
+    return higher_NCHW.repeat_interleave(factor, dim=3)
+
+
+def _on_white(image_CHW: Tensor, left: int = 0, right: int = 0, above: int = 0, below: int = 0) -> Tensor:
+    """The image with margins of these widths."""
+    return F.pad(image_CHW, (left, right, above, below), value=1.0)
 
 
 def bar_charts(charts: Mapping[str, Tensor], width: int = 640, height: int = 160, gap: int = 8) -> Tensor:
