@@ -48,7 +48,7 @@ class ImageFolder(Dataset):
         size: int = Field(64, ge=8)
         "Side in pixels: the shorter side is resized to it, and the middle is kept. Ours: 64, as CelebA in the paper."
         labels: bool = True
-        "Whether folders are classes; with false all images are taken, however deep they lie, without labels."
+        "Folders are classes; with false all images are taken, however deep they lie, without labels."
 
     def load(self, root: Path, progress: Progress) -> Data:
         folder = root / os.path.expanduser(self.params.path)

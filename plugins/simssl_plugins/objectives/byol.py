@@ -31,7 +31,7 @@ class Byol(EncoderObjective):
         predictor: Widths = (4096,)
         "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
+        "Momentum of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
 
     views = ("random", "random")
     permutation_invariant = True

@@ -38,9 +38,9 @@ class Dino(EncoderObjective):
         teacher_temperature: float = Field(0.04, gt=0)
         "Divides the teacher's logits. Source: Caron et al. 2021, where its warm-up starts."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
+        "Momentum of the teacher's average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
         centre_momentum: float = Field(0.9, ge=0, le=1)
-        "Of the centre's moving average. Source: Caron et al. 2021, appendix D."
+        "Momentum of the centre's moving average. Source: Caron et al. 2021, appendix D."
 
     views = ("random", "random")
     permutation_invariant = True

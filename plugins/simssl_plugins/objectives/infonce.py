@@ -28,7 +28,7 @@ class InfoNce(EncoderObjective):
 
     class Params(simssl.Params):
         similarity: Similarity = "dot"
-        "Of two projections: dot product, or cosine. Source: the paper, section 4.3, has the dot product."
+        "Similarity of two projections: dot product, or cosine. Source: the paper, section 4.3, has the dot product."
         temperature: float = Field(1.0, gt=0)
         "Divides the similarities. Source: the paper, section 4.3: 1 for the dot product; cosines need less."
         head: Widths = (128, 64)

@@ -34,11 +34,11 @@ class InstanceDiscrimination(EncoderObjective):
         """A learned weight for every image (Dosovitskiy et al. 2014), or the memory of its last representations
         (Wu et al. 2018). Source: the paper, section 4.3, has the parametric one."""
         negatives: int = Field(4096, ge=1)
-        "Of the memory bank: entries drawn in each step, for all its images. Source: Wu et al. 2018, for each image."
+        "Entries of the memory bank that a step draws, for all its images. Source: Wu et al. 2018, for each image."
         temperature: float = Field(0.1, gt=0)
-        "Of the memory bank: divides the cosines. Source: the code of Wu et al. 2018 for CIFAR-10."
+        "Divides the cosines with the memory bank. Source: the code of Wu et al. 2018 for CIFAR-10."
         momentum: float = Field(0.5, ge=0, lt=1)
-        "Of the memory bank: the old entry's share in the new one. Source: the code of Wu et al. 2018."
+        "The old entry's share in the memory bank's new one. Source: the code of Wu et al. 2018."
 
         @model_validator(mode="after")
         def _of_the_bank_alone(self) -> InstanceDiscrimination.Params:

@@ -34,7 +34,7 @@ class MoCo(EncoderObjective):
         """Keys that are remembered; with fewer images than that, an image's own old keys are among its negatives.
         Source: He et al. 2020, the authors' code for CIFAR-10."""
         momentum: float = Field(0.99, ge=0, le=1)
-        "Of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
+        "Momentum of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
         temperature: float = Field(0.1, gt=0)
         "Divides the cosine similarities. Source: He et al. 2020, the authors' code for CIFAR-10."
         batch_norm_splits: int = Field(8, ge=1)

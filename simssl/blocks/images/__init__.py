@@ -1,6 +1,6 @@
 """Image files read into tensors, and tensors shown as pictures.
 
-A data set of image files finds them, decodes them to squares of one size, and keeps the pixels in a cache.
+A data set of image files lists them, decodes them to squares of one size, and keeps the pixels in a cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from simssl.blocks.images.idx import load_idx, write_idx_example
 from simssl.blocks.images.pictures import bar_charts, picture_grid
 
 __all__ = [  # noqa: RUF022 - in groups
-    # image files: found, decoded, cached
+    # image files: listed, decoded, cached
     "find_images",
     "folder_entries",
     "read_image",
