@@ -1,6 +1,6 @@
 """Install with pip, and hold every dependency at the lowest version that pyproject.toml allows: for `tox -e floor`.
 
-    python .ci/floor.py ARGUMENTS      (those of pip install)
+python .ci/floor.py ARGUMENTS      (those of pip install)
 """
 
 from __future__ import annotations

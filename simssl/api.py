@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from simssl import API_VERSION
+from simssl.blocks.losses.likelihoods import likelihood
+from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 from simssl.errors import ContractError
 from simssl.params import Params as BaseParams
 
@@ -306,6 +308,29 @@ class EncoderObjective(Objective):
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """The encoder's output, without a variance."""
         return Posterior(self.encoder(x_BCHW).float())
+
+
+class AutoencoderObjective(Objective):
+    """A method whose representation is q(z | x) of a Gaussian autoencoder, and which decodes by p(x | z).
+
+    Its Params inherit `simssl.blocks.losses.LikelihoodParams` before `simssl.Params`.
+    """
+
+    model: GaussianAutoencoder
+
+    def __init__(self, params: Any, context: Context) -> None:
+        super().__init__(params, context)
+        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
+
+    def posterior(self, x_BCHW: Tensor) -> Posterior:
+        """The mean and the variance of q(z | x)."""
+        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
+        return Posterior(mean_BD, log_variance_BD.exp())
+
+    def decode(self, z_BD: Tensor) -> Tensor:
+        """The autoencoder's logits (B, C, H, W)."""
+        return self.model.decode(z_BD)
 
 
 # --- evaluators ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes train the run together."""
+    """The number of processes that train the run together."""
     return 1
 
 

@@ -1,7 +1,7 @@
-"""What torch and glibc do not promise, and simssl uses all the same: each in one function, with its reason.
+"""Parts of torch and glibc that they do not promise, and simssl uses all the same: each in one function.
 
-A test calls each of them against the installed versions (`tests/blocks/test_internals.py`), so that a change is noticed
-there first.
+Its docstring gives the reason. A test calls each of them against the installed versions
+(`tests/blocks/test_internals.py`), so that a change is noticed there first.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ BatchNorm = _BatchNorm
 def fused_adam(weights: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, lr: float) -> Callable[[Tensor], None]:
     """A function that takes one step of Adam, in place, given the number of the step (from 1, a 0-d tensor).
 
-    It is the kernel alone, at torch.optim's defaults: what `torch.optim.Adam` does around it takes 45 to 60
-    microseconds, where the step of a small probe takes 7.
+    It is the kernel alone, at torch.optim's defaults: the rest of `torch.optim.Adam` takes 45 to 60 microseconds, where
+    the step of a small probe takes 7.
     """
     settings: dict[str, Any] = {
         "lr": lr,
@@ -49,7 +49,7 @@ def allow_eager_steps(optimizer: torch.optim.Optimizer) -> None:
 
 
 def move_towards(tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: float | Tensor) -> None:
-    """Add to each tensor, in place, `weight` times what its target is away from it, in three launches for all.
+    """Add to each tensor, in place, `weight` times its difference from its target, in three launches for all.
 
     `torch._foreach_lerp_` would be one launch, but takes no weight from the device in older versions of torch.
     """
@@ -64,8 +64,8 @@ def move_towards(tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: f
 def own_buffers(module: nn.Module) -> dict[str, Tensor | None]:
     """The dict in which a module keeps its own buffers, those that are None among them.
 
-    `named_buffers` leaves out what is None, and nothing public puts another tensor back under a name that a plugin
-    has deleted.
+    `named_buffers` leaves out those that are None, and nothing public puts another tensor back under a name that a
+    plugin has deleted.
     """
     return module._buffers
 
@@ -79,8 +79,11 @@ def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the CPU's matrix products of bfloat16 are oneDNN's. Elsewhere torch has a plain loop for them, which
-    takes hundreds of times as long, and no public function says so."""
+    """Return whether the CPU's matrix products of bfloat16 are oneDNN's.
+
+    Elsewhere torch has a plain loop for them, which takes hundreds of times as long. No public function tells them
+    apart.
+    """
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -100,17 +103,19 @@ def float32_settings() -> tuple[Any, ...]:
 
 
 def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) -> None:
-    """Tell a graph that it draws from a generator. torch 2.14 and later find that out by themselves."""
+    """Tell a graph that it draws from a generator. torch 2.14 and later do so by themselves."""
     if Version(torch.__version__) < Version("2.14"):
         graph.register_generator_state(generator)
 
 
 # --- memory of the host ----------------------------------------------------------------------------------
 
-LARGEST_APART, TRIM_THRESHOLD, MMAP_THRESHOLD = 1, -1, -3
-"""The parameters of glibc's `mallopt`: `M_MXFAST`, up to which size a freed block does not join the free ones beside
-it; `M_TRIM_THRESHOLD`, how much is free before it goes back to the kernel; and `M_MMAP_THRESHOLD`, from which size on a
-block is a mapping of its own, which goes back as soon as it is freed."""
+LARGEST_APART = 1
+"""`mallopt`'s M_MXFAST: the largest freed block that does not join the free ones beside it, in bytes."""
+TRIM_THRESHOLD = -1
+"""`mallopt`'s M_TRIM_THRESHOLD: the free bytes at the heap's end from which on they go back to the kernel."""
+MMAP_THRESHOLD = -3
+"""`mallopt`'s M_MMAP_THRESHOLD: the smallest block that is a mapping of its own, which goes back once it is freed."""
 
 
 class Allocator:
@@ -133,4 +138,5 @@ def allocator() -> Allocator | None:
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
-    return Allocator(library) if hasattr(library, "gnu_get_libc_version") else None
+    is_glibc = hasattr(library, "gnu_get_libc_version")
+    return Allocator(library) if is_glibc else None

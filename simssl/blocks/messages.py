@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 def reason(error: Exception) -> str:
     """The error's text on one line, or its kind if it has none."""
-    return " ".join((str(error) or type(error).__name__).split())
+    text = str(error) or type(error).__name__
+    return " ".join(text.split())
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
+    first = ", ".join(names[:most])
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+    return f"{first} and {more:,} more" if more > 0 else first

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Data, Posterior, Progress
-from simssl.blocks.images.decoding import decoded, fitted, read
-from simssl.blocks.images.files import find
+from simssl.blocks.images.decoding import decoded_images, fitted_image, read_image
+from simssl.blocks.images.files import find_images
 from simssl.errors import UserError
 from simssl.evaluation.trained import BATCH, TrainedModel, joined
 from simssl.experiment.config import choice
@@ -99,12 +99,12 @@ def _encode_files(model: TrainedModel, path: Path, progress: Progress) -> tuple[
     longer_side = max(shape[1:])
 
     def decode(name: str) -> np.ndarray:
-        picture = read(folder / name, at_least=longer_side)
-        return fitted(picture, shape)
+        picture = read_image(folder / name, at_least=longer_side)
+        return fitted_image(picture, shape)
 
     try:
-        names = find(folder) if path.is_dir() else [path.name]
-        images = decoded(folder, names, decode, progress)
+        names = find_images(folder) if path.is_dir() else [path.name]
+        images = decoded_images(folder, names, decode, progress)
         posteriors = [model.encode(images_BCHW) for images_BCHW in _batches(images)]
         posterior = joined(posteriors)
     except ValueError as error:

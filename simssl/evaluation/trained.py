@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Posterior, Shape
-from simssl.blocks.images.decoding import fitted, upright
+from simssl.blocks.images.decoding import fitted_image, upright_image
 from simssl.blocks.statistics.moments import sample_normal
 from simssl.errors import UserError
 from simssl.experiment.config import load_experiments
@@ -174,7 +174,7 @@ class TrainedModel:
         if _are_pictures(pictures):
             if not pictures:
                 raise ValueError("there are no images to encode")
-            arrays = [fitted(upright(picture), self.source_shape) for picture in pictures]
+            arrays = [fitted_image(upright_image(picture), self.source_shape) for picture in pictures]
             return torch.from_numpy(np.stack(arrays))
         if not isinstance(images, (Tensor, np.ndarray)):
             kind = type(images).__name__

@@ -14,7 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 import simssl
-from simssl.blocks.images.pictures import grid
+from simssl.blocks.images.pictures import picture_grid
 from simssl.errors import SimsslError, UserError
 from simssl.plugin.registry import Registry
 
@@ -77,7 +77,7 @@ def test_decoding_what_is_encoded_is_the_picture_of_the_reconstructions(trained:
     model, x_NCHW = simssl.load(trained["simvae"]), images()[:12]
     decoded_NCHW = model.decode(model.encode(x_NCHW).mean)
     picture = np.asarray(Image.open(trained["simvae"] / "images" / "reconstruction" / "test.png"), dtype=int)
-    again = grid([x_NCHW / 255, decoded_NCHW])[0].numpy().astype(int)
+    again = picture_grid([x_NCHW / 255, decoded_NCHW])[0].numpy().astype(int)
     assert np.abs(again - picture).max() <= 1
 
 

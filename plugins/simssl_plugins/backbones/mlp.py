@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
 
-from pydantic import Field
 from torch import nn
 
 import simssl
 from simssl.api import Backbone, Shape
-from simssl.blocks.networks.heads import mlp
+from simssl.blocks.networks import Widths, mlp
 
 
 class Mlp(Backbone):
     """pixels - hidden - outputs, and inputs - hidden reversed - pixels; ReLU between the layers."""
 
     class Params(simssl.Params):
-        hidden: tuple[Annotated[int, Field(ge=1)], ...] = (2000, 500, 500)
+        hidden: Widths = (2000, 500, 500)
         "Widths of the hidden layers. Source: the paper's MLP for MNIST and FashionMNIST."
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(), mlp((math.prod(shape), *self.params.hidden, outputs)))
+        widths = (math.prod(shape), *self.params.hidden, outputs)
+        return nn.Sequential(nn.Flatten(), mlp(widths))
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        return nn.Sequential(mlp((inputs, *reversed(self.params.hidden), math.prod(shape))), nn.Unflatten(1, shape))
+        widths = (inputs, *reversed(self.params.hidden), math.prod(shape))
+        return nn.Sequential(mlp(widths), nn.Unflatten(1, shape))
 
 
 @simssl.hookimpl

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from typing import Any, Literal, NamedTuple
@@ -22,18 +21,27 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class Stem(NamedTuple):
-    """What stands before the stages: one convolution, and perhaps a max-pool."""
+    """The layers before the stages: one convolution, and perhaps a max-pool."""
 
     kernel: int
     stride: int
     pool: bool
 
     def __str__(self) -> str:
-        kernel, pool = f"{self.kernel} x {self.kernel}", "max-pool" if self.pool else "no max-pool"
-        return f"{kernel}, stride {self.stride}, {pool}"
+        pool = "max-pool" if self.pool else "no max-pool"
+        return f"{self.kernel} x {self.kernel}, stride {self.stride}, {pool}"
+
+    @property
+    def reduction(self) -> int:
+        """The factor by which it makes an image smaller."""
+        return self.stride * (2 if self.pool else 1)
 
 
-STEMS = {"small": Stem(3, 1, False), "medium": Stem(3, 1, True), "imagenet": Stem(7, 2, True)}
+STEMS = {
+    "small": Stem(kernel=3, stride=1, pool=False),
+    "medium": Stem(kernel=3, stride=1, pool=True),
+    "imagenet": Stem(kernel=7, stride=2, pool=True),
+}
 LARGEST = {"small": 48, "medium": 96}
 """The shorter side of an image up to which `auto` takes the stem."""
 
@@ -52,14 +60,15 @@ class Resnet18(Backbone):
         "Start the encoder from timm's ImageNet weights, which are downloaded once; they need the imagenet stem."
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        channels = shape[0]
         stem = self._stem(shape)
-        network = _pretrained(stem, shape, outputs) if self.params.pretrained else _create(shape, outputs)
+        network = _pretrained(stem, channels, outputs) if self.params.pretrained else _create(channels, outputs)
         if stem.kernel == 3:
-            network.conv1 = _he(nn.Conv2d(shape[0], WIDTHS[0], 3, stem.stride, 1, bias=False))
+            network.conv1 = _he(nn.Conv2d(channels, WIDTHS[0], 3, stem.stride, 1, bias=False))
         if not stem.pool:
             network.maxpool = nn.Identity()
         cfg = network.pretrained_cfg
-        return nn.Sequential(_Standardize(shape[0], cfg["mean"], cfg["std"]), network)
+        return nn.Sequential(_Standardize(channels, cfg["mean"], cfg["std"]), network)
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
         return _Decoder(self._stem(shape), shape, inputs)
@@ -68,32 +77,37 @@ class Resnet18(Backbone):
         if self.params.stem != "auto":
             return STEMS[self.params.stem]
         _, height, width = shape
-        name = next((n for n, largest in LARGEST.items() if min(height, width) <= largest), "imagenet")
+        fitting = [name for name, largest in LARGEST.items() if min(height, width) <= largest]
+        name = fitting[0] if fitting else "imagenet"
         logging.getLogger("simssl").info(
             f"resnet18 takes the {name} stem ({STEMS[name]}) for images of {height} x {width}; 'stem' chooses another"
         )
         return STEMS[name]
 
 
-def _pretrained(stem: Stem, shape: Shape, outputs: int) -> Any:
-    """ValueError if the weights mean nothing for this stem or these channels, or cannot be had."""
+def _pretrained(stem: Stem, channels: int, outputs: int) -> Any:
+    """timm's network with its weights; ValueError if they do not fit the stem or the channels, or cannot be had."""
     if stem != STEMS["imagenet"]:
         raise ValueError(f"the pretrained weights have a 7 x 7 stem, not this one ({stem}); set 'stem: imagenet'")
-    if shape[0] not in (1, 3):
-        raise ValueError(f"the pretrained weights are for images of 1 or 3 channels, not {shape[0]}")
+    if channels not in (1, 3):
+        raise ValueError(f"the pretrained weights are for images of 1 or 3 channels, not {channels}")
     try:
-        return _create(shape, outputs, pretrained=True)
+        return _create(channels, outputs, pretrained=True)
     except Exception as error:  # whatever the hub raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = str(error).strip() or type(error).__name__
+        reason = text.splitlines()[0]
         raise ValueError(
             f"the pretrained weights cannot be had ({reason}); connect to the network once, or leave out 'pretrained'"
         ) from error
 
 
-def _create(shape: Shape, outputs: int, pretrained: bool = False) -> Any:
-    """No residual branch starts at zero, as it would by timm's default: then no gradient reached its weights."""
+def _create(channels: int, outputs: int, pretrained: bool = False) -> Any:
+    """timm's network.
+
+    No residual branch starts at zero, as it would by timm's default: then no gradient reached its weights.
+    """
     return timm.create_model(
-        "resnet18", pretrained=pretrained, num_classes=outputs, in_chans=shape[0], zero_init_last=False
+        "resnet18", pretrained=pretrained, num_classes=outputs, in_chans=channels, zero_init_last=False
     )
 
 
@@ -105,9 +119,15 @@ class _Standardize(nn.Module):
 
     def __init__(self, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        for name, value in (("mean", mean), ("std", std)):
-            each_C = value if channels == len(value) else (sum(value) / len(value),) * channels
-            self.register_buffer(name, torch.tensor(each_C)[:, None, None])
+        self.register_buffer("mean", self._each_channel(channels, mean))
+        self.register_buffer("std", self._each_channel(channels, std))
+
+    @staticmethod
+    def _each_channel(channels: int, values: tuple[float, ...]) -> Tensor:
+        """The values (C, 1, 1), or their average where the images have other channels."""
+        if channels != len(values):
+            values = (sum(values) / len(values),) * channels
+        return torch.tensor(values)[:, None, None]
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return (x_BCHW - self.mean) / self.std
@@ -120,14 +140,22 @@ class _Decoder(nn.Module):
         super().__init__()
         channels, height, width = shape
         self.size = (height, width)
-        outermost = stem.stride * (2 if stem.pool else 1)
-        sizes = [(_ceil(height, outermost * 2**n), _ceil(width, outermost * 2**n)) for n in range(len(WIDTHS))]
+        sizes = []
+        for stage in range(len(WIDTHS)):
+            reduction = stem.reduction * 2**stage
+            sizes.append((_ceil(height, reduction), _ceil(width, reduction)))
         innermost = (WIDTHS[-1], *sizes[-1])
         self.first = nn.Sequential(nn.Linear(inputs, math.prod(innermost)), nn.Unflatten(1, innermost))
         blocks = []
-        for (wide, size), (narrow, larger) in itertools.pairwise(zip(WIDTHS[::-1], sizes[::-1], strict=True)):
-            blocks += [_Block(wide, wide, size), _Block(wide, narrow, larger)]
-        blocks += [_Block(WIDTHS[0], WIDTHS[0], sizes[0]) for _ in range(2)]
+        for stage in range(len(WIDTHS) - 1, 0, -1):
+            blocks += [
+                _Block(WIDTHS[stage], WIDTHS[stage], sizes[stage]),
+                _Block(WIDTHS[stage], WIDTHS[stage - 1], sizes[stage - 1]),
+            ]
+        blocks += [
+            _Block(WIDTHS[0], WIDTHS[0], sizes[0]),
+            _Block(WIDTHS[0], WIDTHS[0], sizes[0]),
+        ]
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Conv2d(WIDTHS[0], channels, stem.kernel, padding=stem.kernel // 2)
 
@@ -143,9 +171,11 @@ class _Block(nn.Module):
     def __init__(self, before: int, after: int, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.conv1, self.bn1 = _he(nn.Conv2d(before, before, 3, 1, 1, bias=False)), nn.BatchNorm2d(before)
-        self.conv2, self.bn2 = _he(nn.Conv2d(before, after, 3, 1, 1, bias=False)), nn.BatchNorm2d(after)
-        projection = _he(nn.Conv2d(before, after, 1, bias=False)), nn.BatchNorm2d(after)
+        self.conv1 = _he(nn.Conv2d(before, before, 3, 1, 1, bias=False))
+        self.bn1 = nn.BatchNorm2d(before)
+        self.conv2 = _he(nn.Conv2d(before, after, 3, 1, 1, bias=False))
+        self.bn2 = nn.BatchNorm2d(after)
+        projection = _he(nn.Conv2d(before, after, 1, bias=False)), nn.BatchNorm2d(after)  # drawn even if it is not used
         self.skip = nn.Identity() if before == after else nn.Sequential(*projection)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -155,7 +185,9 @@ class _Block(nn.Module):
 
 
 def _resize(x_BCHW: Tensor, size: Size) -> Tensor:
-    return x_BCHW if x_BCHW.shape[2:] == size else F.interpolate(x_BCHW, size=size, mode="nearest")
+    if x_BCHW.shape[2:] == size:
+        return x_BCHW
+    return F.interpolate(x_BCHW, size=size, mode="nearest")
 
 
 def _he(conv: nn.Conv2d) -> nn.Conv2d:
@@ -165,6 +197,7 @@ def _he(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def _ceil(length: int, parts: int) -> int:
+    """length / parts, rounded up."""
     return -(-length // parts)
 
 

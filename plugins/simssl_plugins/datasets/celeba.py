@@ -1,4 +1,7 @@
-"""CelebA: 202,599 aligned faces of 178 x 218 pixels with 40 attributes each (Liu et al. 2015)."""
+"""CelebA: 202,599 aligned faces of 178 x 218 pixels with 40 attributes each (Liu et al. 2015).
+
+S is the side of the images, A counts the attributes.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,16 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images.cache import cache_file, pixels
-from simssl.blocks.images.decoding import Source
+from simssl.blocks.images import ImageSource, cache_file, cached_pixels
 from simssl.blocks.messages import listed
 
 WIDTH = 178
-"""Of the official pictures; one of another width is cropped in proportion."""
-IMAGES, ATTRIBUTES, PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
+"""The official pictures' width; one of another width is cropped in proportion."""
+IMAGES = "img_align_celeba"
+ATTRIBUTES = "list_attr_celeba.txt"
+PARTITION = "list_eval_partition.txt"
 TRAIN, VALID, TEST = 0, 1, 2
+"""The parts, as the partition numbers them."""
 COLOURS = {"Black_Hair": "black", "Blond_Hair": "blond", "Brown_Hair": "brown", "Gray_Hair": "grey"}
 OFFICIAL = (
     *("5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose"),
@@ -55,17 +60,12 @@ class CelebA(Dataset):
         names, part_N = _partition(folder / PARTITION)
         _require_images(folder / IMAGES, names)
         targets = _targets(*_attributes(folder / ATTRIBUTES, names))
-        source = Source(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
-        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
-        trained, validated = int((part_N < TEST).sum()), int((part_N == VALID).sum())
-        train, test = (
-            Split(
-                images_N3SS[span],
-                {name: _cut(target, span) for name, target in targets.items()},
-                digest=f"{digest} {span}",
-            )
-            for span in (slice(trained), slice(trained, None))
-        )
+        source = ImageSource(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
+        images_N3SS, digest = cached_pixels(cache_file(root, source), source, progress)
+        trained = int((part_N < TEST).sum())
+        validated = int((part_N == VALID).sum())
+        train = _split(images_N3SS, targets, slice(trained), digest)
+        test = _split(images_N3SS, targets, slice(trained, None), digest)
         validation = torch.arange(trained - validated, trained) if validated else None
         return Data.of(train, test if len(test) else None, validation=validation)
 
@@ -74,34 +74,44 @@ class CelebA(Dataset):
         """Twelve flat faces, ten for training, one for validation, one for test."""
         folder = root / "celeba"
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
-        names = [f"{i:06d}.jpg" for i in range(1, 13)]
-        for i, name in enumerate(names):
+        attributes = ["12", " ".join(OFFICIAL)]
+        partition = []
+        for i in range(12):
+            name = f"{i + 1:06d}.jpg"
             Image.new("RGB", (178, 218), (20 * i, 100, 200)).save(folder / IMAGES / name)
-        has = [["1" if a % 12 == i or (a == 20 and i % 2) else "-1" for a in range(40)] for i in range(12)]
-        rows = [f"{name} {' '.join(row)}" for name, row in zip(names, has, strict=True)]
-        (folder / ATTRIBUTES).write_text("\n".join(["12", " ".join(OFFICIAL), *rows, ""]))
-        (folder / PARTITION).write_text("".join(f"{name} {max(0, i - 9)}\n" for i, name in enumerate(names)))
+            signs = []
+            for a, attribute in enumerate(OFFICIAL):
+                has = a % 12 == i or (attribute == "Male" and i % 2 == 1)
+                signs.append("1" if has else "-1")
+            attributes.append(f"{name} {' '.join(signs)}")
+            partition.append(f"{name} {max(TRAIN, i - 9)}")
+        (folder / ATTRIBUTES).write_text("\n".join([*attributes, ""]))
+        (folder / PARTITION).write_text("\n".join([*partition, ""]))
 
 
 def _require(folder: Path) -> None:
-    """FileNotFoundError says what is missing and how to get it, ValueError what is a file and should be a folder."""
+    """Raise FileNotFoundError, which says how to get what is missing, or ValueError for a file in a folder's stead."""
     if (folder / IMAGES).is_file():
         raise ValueError(f"{folder / IMAGES} is no folder; move it away, and unpack {IMAGES}.zip there")
     absent = [name for name in (IMAGES, ATTRIBUTES, PARTITION) if not (folder / name).exists()]
     if not absent:
         return
-    packed = f"; unpack {IMAGES}.zip there" if absent == [IMAGES] and (folder / f"{IMAGES}.zip").exists() else ""
-    get = (
-        "; get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for non-commercial research only; "
-        f"'In-The-Wild' is another set) and put them there, {IMAGES}.zip unpacked, or name the folder above "
-        "celeba with --data"
-    )
-    raise FileNotFoundError(f"{folder} has no {', '.join(absent)}{packed or get}")
+    if absent == [IMAGES] and (folder / f"{IMAGES}.zip").exists():
+        remedy = f"unpack {IMAGES}.zip there"
+    else:
+        remedy = (
+            "get them from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (for non-commercial research only; "
+            f"'In-The-Wild' is another set) and put them there, {IMAGES}.zip unpacked, or name the folder above "
+            "celeba with --data"
+        )
+    raise FileNotFoundError(f"{folder} has no {', '.join(absent)}; {remedy}")
 
 
 def _require_images(folder: Path, names: list[str]) -> None:
-    there = set(os.listdir(folder))
-    if absent := [name for name in names if name not in there]:
+    """Raise FileNotFoundError if images that the partition lists are not in their folder."""
+    files = set(os.listdir(folder))
+    absent = [name for name in names if name not in files]
+    if absent:
         raise FileNotFoundError(
             f"{folder} lacks {len(absent):,} of the {len(names):,} images that {PARTITION} lists, {absent[0]} first; "
             f"unpack {IMAGES}.zip again, or list fewer"
@@ -121,55 +131,67 @@ def _partition(path: Path) -> tuple[list[str], np.ndarray]:
     """The images' names and parts (N,): training, validation and test images, each in the file's order."""
     parts: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
-        if not (row := line.split()):
+        row = line.split()
+        if not row:
             continue
         if len(row) != 2 or row[1] not in ("0", "1", "2"):
             raise ValueError(f"{path}, line {number}, is not a file's name and 0, 1 or 2; get the file again")
-        if row[0] in parts:
-            raise ValueError(f"{path}, line {number}, lists {row[0]} again; get the file again")
-        parts[row[0]] = int(row[1])
+        name, part = row
+        if name in parts:
+            raise ValueError(f"{path}, line {number}, lists {name} again; get the file again")
+        parts[name] = int(part)
     part_N = np.array(list(parts.values()))
     if not (part_N == TRAIN).any():
         raise ValueError(f"{path} lists no training image; get the file again")
-    order_N, names = np.argsort(part_N, kind="stable"), list(parts)
+    order_N = np.argsort(part_N, kind="stable")
+    names = list(parts)
     return [names[i] for i in order_N], part_N[order_N]
 
 
 def _attributes(path: Path, names: list[str]) -> tuple[list[str], Tensor]:
-    """The attributes' names, and those of the images of these names (A, N), 0 or 1."""
+    """The attributes' names, and which of them the named images have (A, N), 0 or 1."""
     lines = _lines(path)
     attributes = lines[1].split() if len(lines) > 1 else []
-    if unknown := set(OFFICIAL) - set(attributes):
-        raise ValueError(f"{path} has no attribute {listed(sorted(unknown))} in its second line; get it again")
-    rows = dict(_row(line, len(attributes), f"{path}, line {i}") for i, line in enumerate(lines[2:], 3) if line.strip())
-    if absent := [name for name in names if name not in rows]:
+    lacking = set(OFFICIAL) - set(attributes)
+    if lacking:
+        raise ValueError(f"{path} has no attribute {listed(sorted(lacking))} in its second line; get it again")
+    rows = {}
+    for number, line in enumerate(lines[2:], 3):
+        if line.strip():
+            name, row = _row(line, len(attributes), f"{path}, line {number}")
+            rows[name] = row
+    absent = [name for name in names if name not in rows]
+    if absent:
         raise ValueError(
             f"{path} has no line for {len(absent):,} of the {len(names):,} images that {PARTITION} lists, {absent[0]} "
             "first; get the file again"
         )
-    has_NA = np.frombuffer(b"".join(rows[name] for name in names), np.uint8).reshape(len(names), len(attributes))
+    content = b"".join(rows[name] for name in names)
+    has_NA = np.frombuffer(content, np.uint8).reshape(len(names), len(attributes))
     return attributes, torch.from_numpy(has_NA.T.astype(np.int64))
 
 
-def _row(line: str, length: int, place: str) -> tuple[str, bytes]:
-    """An image's name and what it has, a byte of 0 or 1 for each attribute."""
+def _row(line: str, length: int, where: str) -> tuple[str, bytes]:
+    """An image's name and a byte of 0 or 1 for each attribute; `where` is the line, for the errors."""
     name, *signs = line.split()
     if len(signs) != length:
-        raise ValueError(f"{place}, has {len(signs)} values for the {length} attributes; get the file again")
-    if wrong := set(signs) - {"1", "-1"}:
-        raise ValueError(f"{place}, has '{min(wrong)}' where 1 or -1 is wanted; get the file again")
+        raise ValueError(f"{where}, has {len(signs)} values for the {length} attributes; get the file again")
+    wrong = set(signs) - {"1", "-1"}
+    if wrong:
+        raise ValueError(f"{where}, has '{min(wrong)}' where 1 or -1 is wanted; get the file again")
     return name, bytes([sign == "1" for sign in signs])
 
 
 def _targets(attributes: list[str], has_AN: Tensor) -> dict[str, Target]:
     has = dict(zip(attributes, has_AN, strict=True))
+    hair_N = _hair(torch.stack([has[name] for name in COLOURS]))
     targets = {
         "gender": Target(has["Male"], ("female", "male"), "content"),
-        "hair": Target(_hair(torch.stack([has[name] for name in COLOURS])), (*COLOURS.values(), "other"), "style"),
+        "hair": Target(hair_N, (*COLOURS.values(), "other"), "style"),
     }
-    return targets | {
-        name: Target(has_N, ("no", "yes"), "content" if name == "Male" else "style") for name, has_N in has.items()
-    }
+    for name, has_N in has.items():
+        targets[name] = Target(has_N, ("no", "yes"), "content" if name == "Male" else "style")
+    return targets
 
 
 def _hair(has_4N: Tensor) -> Tensor:
@@ -179,8 +201,10 @@ def _hair(has_4N: Tensor) -> Tensor:
     return torch.where(count_N > 1, -1, colour_N)
 
 
-def _cut(target: Target, span: slice) -> Target:
-    return Target(target.values[span], target.classes, target.role)
+def _split(images_N3SS: Tensor, targets: dict[str, Target], span: slice, digest: str) -> Split:
+    """The images of a span, with their targets."""
+    own = {name: Target(target.values[span], target.classes, target.role) for name, target in targets.items()}
+    return Split(images_N3SS[span], own, digest=f"{digest} {span}")
 
 
 @simssl.hookimpl

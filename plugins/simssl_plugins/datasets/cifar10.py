@@ -1,4 +1,7 @@
-"""CIFAR-10: 60,000 colour pictures of ten kinds of things, 32 x 32 pixels (Krizhevsky 2009)."""
+"""CIFAR-10: 60,000 colour pictures of ten kinds of things, 32 x 32 pixels (Krizhevsky 2009).
+
+P counts the values of an image, channel by channel.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ from torchvision.datasets import CIFAR10
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images.downloads import without_leftovers
+from simssl.blocks.images import without_leftovers
 from simssl.blocks.messages import reason
 
 FOLDER = "cifar-10-batches-py"
-TRAIN, TEST = tuple(f"data_batch_{n}" for n in range(1, 6)), ("test_batch",)
+TRAIN = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+TEST = ("test_batch",)
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
@@ -29,7 +33,9 @@ class Cifar10(Dataset):
     def load(self, root: Path, progress: Progress) -> Data:
         if _missing(root):
             _download(root)
-        return Data.of(*(_split(root / FOLDER, names) for names in (TRAIN, TEST)))
+        train = _split(root / FOLDER, TRAIN)
+        test = _split(root / FOLDER, TEST)
+        return Data.of(train, test)
 
     @classmethod
     def example(cls, root: Path) -> None:
@@ -37,17 +43,19 @@ class Cifar10(Dataset):
         folder = root / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         for name in (*TRAIN, *TEST):
-            labels = [i % 10 for i in range(8)]
-            rows_N = np.repeat(np.array(labels, dtype=np.uint8)[:, None] * 25, 3 * 32 * 32, axis=1)
-            (folder / name).write_bytes(pickle.dumps({"labels": labels, "data": rows_N}, protocol=2))
+            labels = list(range(8))
+            levels_N1 = np.array(labels, dtype=np.uint8)[:, None] * 25
+            rows_NP = np.repeat(levels_N1, 3 * 32 * 32, axis=1)
+            (folder / name).write_bytes(pickle.dumps({"labels": labels, "data": rows_NP}, protocol=2))
 
 
 def _missing(root: Path) -> list[str]:
+    """The names of the files that are not there."""
     return [name for name in (*TRAIN, *TEST) if not (root / FOLDER / name).is_file()]
 
 
 def _download(root: Path) -> None:
-    """FileNotFoundError says what to put where if torchvision can neither unpack nor download it."""
+    """Unpack or download the set; FileNotFoundError says what to put where if torchvision can do neither."""
     try:
         with without_leftovers(root):  # torchvision makes it before it downloads
             CIFAR10(str(root), download=True)
@@ -60,9 +68,14 @@ def _download(root: Path) -> None:
 
 
 def _split(folder: Path, names: tuple[str, ...]) -> Split:
-    batches = [_batch(folder / name) for name in names]
-    images_N3HW, labels_N = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*batches, strict=True))
-    return Split(images_N3HW, {"class": Target(labels_N, CLASSES, "content")})
+    images = []
+    labels = []
+    for name in names:
+        images_N3HW, labels_N = _batch(folder / name)
+        images.append(images_N3HW)
+        labels.append(labels_N)
+    target = Target(torch.from_numpy(np.concatenate(labels)), CLASSES, "content")
+    return Split(torch.from_numpy(np.concatenate(images)), {"class": target})
 
 
 def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -71,21 +84,20 @@ def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
         with path.open("rb") as file:
             content = _Arrays(file, encoding="latin1").load()
         labels_N = np.array(content["labels"], dtype=np.int64)
-        return content["data"].reshape(len(labels_N), 3, 32, 32), labels_N
+        images_N3HW = content["data"].reshape(len(labels_N), 3, 32, 32)
+        return images_N3HW, labels_N
     except Exception as error:
         raise ValueError(f"{path} is damaged ({reason(error)}); get it again") from error
 
 
 class _Arrays(pickle.Unpickler):
-    """Reads what the batches consist of, arrays and plain values, and runs no other code."""
+    """Reads the batches' content, arrays and plain values, and runs no other code."""
+
+    ALLOWED = (("numpy", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode"))
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module.split(".")[0], name) not in {
-            ("numpy", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }:
+        package = module.split(".")[0]
+        if (package, name) not in self.ALLOWED:
             raise pickle.UnpicklingError(f"it holds {module}.{name}, not arrays alone")
         return super().find_class(module, name)
 

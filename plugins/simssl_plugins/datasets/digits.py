@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
 from simssl.blocks.probes.splits import stratified_permutation
 
+CLASSES = tuple("0123456789")
 TRAIN = 1437
 
 
@@ -22,14 +24,18 @@ class Digits(Dataset):
 
     def load(self, root: Path, progress: Progress) -> Data:
         bunch = load_digits()
-        images_N188 = torch.from_numpy(bunch.images * (255 / 16)).round().to(torch.uint8)[:, None]
+        levels_NHW = torch.from_numpy(bunch.images * (255 / 16))
+        images_N1HW = levels_NHW.round().to(torch.uint8)[:, None]
         labels_N = torch.from_numpy(bunch.target).long()
         order_N = stratified_permutation(labels_N)
-        return Data.of(*(_split(images_N188[i], labels_N[i]) for i in (order_N[:TRAIN], order_N[TRAIN:])))
+        train_N, test_N = order_N[:TRAIN], order_N[TRAIN:]
+        train = _split(images_N1HW[train_N], labels_N[train_N])
+        test = _split(images_N1HW[test_N], labels_N[test_N])
+        return Data.of(train, test)
 
 
-def _split(images_N188: torch.Tensor, labels_N: torch.Tensor) -> Split:
-    return Split(images_N188, {"class": Target(labels_N, tuple("0123456789"), "content")})
+def _split(images_N1HW: Tensor, labels_N: Tensor) -> Split:
+    return Split(images_N1HW, {"class": Target(labels_N, CLASSES, "content")})
 
 
 @simssl.hookimpl

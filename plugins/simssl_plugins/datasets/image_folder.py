@@ -1,4 +1,7 @@
-"""A user's own images: a folder with one folder a class in it, or images without labels."""
+"""A user's own images: a folder with one folder a class in it, or images without labels.
+
+S is the side of the images.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images.cache import cache_file, cache_folder, pixels
-from simssl.blocks.images.decoding import Source
-from simssl.blocks.images.files import entries, find
+from simssl.blocks.images import (
+    ImageSource,
+    cache_file,
+    cache_folder,
+    cached_pixels,
+    find_images,
+    folder_entries,
+)
 from simssl.blocks.messages import listed
 from simssl.blocks.probes.splits import held_out
 
@@ -40,27 +48,32 @@ class ImageFolder(Dataset):
         size: int = Field(64, ge=8)
         "Side in pixels: the shorter side is resized to it, and the middle is kept. Ours: 64, as CelebA in the paper."
         labels: bool = True
-        "Whether folders are classes; with false all images are taken, however deep they lie, without labels."
+        "Folders are classes; with false all images are taken, however deep they lie, without labels."
 
     def load(self, root: Path, progress: Progress) -> Data:
         folder = root / os.path.expanduser(self.params.path)
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
-        passed = frozenset(os.path.realpath(place) for place in (folder, cache_folder(root)))
-        places = _places(folder, passed)
-        found = {split: find(folder, place, passed) for split, place in places.items()}
-        class_of = _classes(folder, places, found) if self.params.labels else {}
-        train, validation, test = (found.get(split, []) for split in ("train", "validation", "test"))
-        if "test" not in found:
-            train, test = _parted(folder / places["train"], train, class_of)
-        source = Source(folder, [*train, *validation, *test], self.params.size)
-        images_N3SS, digest = pixels(cache_file(root, source), source, progress)
+        passed = frozenset({os.path.realpath(folder), os.path.realpath(cache_folder(root))})
+        folders = _split_folders(folder, passed)
+        names = {split: find_images(folder, below, passed) for split, below in folders.items()}
+        class_of = _classes(folder, folders["train"], names) if self.params.labels else {}
+        train = names["train"]
+        validation = names.get("validation", [])
+        if "test" in names:
+            test = names["test"]
+        else:
+            train, test = _parted(folder / folders["train"], train, class_of)
+        source = ImageSource(folder, [*train, *validation, *test], self.params.size)
+        images_N3SS, digest = cached_pixels(cache_file(root, source), source, progress)
+
+        def split_of(span: slice) -> Split:
+            targets = _targets(source.names[span], class_of)
+            return Split(images_N3SS[span], targets, digest=f"{digest} {span}")
+
         trained = len(train) + len(validation)
-        splits = (
-            Split(images_N3SS[span], _targets(source.names[span], class_of), digest=f"{digest} {span}")
-            for span in (slice(trained), slice(trained, None))
-        )
-        return Data.of(*splits, validation=torch.arange(len(train), trained) if validation else None)
+        validation_N = torch.arange(len(train), trained) if validation else None
+        return Data.of(split_of(slice(trained)), split_of(slice(trained, None)), validation=validation_N)
 
     @classmethod
     def example(cls, root: Path) -> None:
@@ -80,34 +93,45 @@ class ImageFolder(Dataset):
         (root / "photos" / "notes.txt").write_text("where they were taken\n")
 
 
-def _places(folder: Path, passed: frozenset[str]) -> dict[str, str]:
-    """The folder of each split, or of all images where there are no such folders; what lies beside them is told."""
-    there = entries(folder, passed)
-    folders = [name for name, real in there.items() if real]
-    named = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
-    places = {split: name for name, split in named.items()}
-    if len(places) < 2 and (len(named) < len(folders) or "train" not in places):
+def _split_folders(folder: Path, passed: frozenset[str]) -> dict[str, str]:
+    """The folder's name of each split, or "" for "train" alone where there are no such folders.
+
+    The log says what lies beside them.
+    """
+    entries = folder_entries(folder, passed)
+    folders = [name for name, real in entries.items() if real]
+    split_of = {name: SPLITS[name.lower()] for name in folders if name.lower() in SPLITS}
+    folder_of = {split: name for name, split in split_of.items()}
+    has_classes = len(split_of) < len(folders) or "train" not in folder_of
+    if len(folder_of) < 2 and has_classes:
         return {"train": ""}
-    if double := [name for name, split in named.items() if places[split] != name]:
-        kept = places[named[double[0]]]
-        raise ValueError(f"{folder} has both {double[0]} and {kept}, which are one split; keep one of them")
-    if "train" not in places:
-        raise ValueError(f"{folder} has {' and '.join(named)} and no folder train; put the training images there")
-    if others := [name for name in there if name not in named]:
-        _say(f"{folder}: left out, beside the folders {', '.join(named)}: {listed(others)}")
-    if "test" not in places:
-        _say(f"{folder} has no folder test: the last tenth of {places['train']} is the test split")
-    return places
+    for name, split in split_of.items():
+        if folder_of[split] != name:
+            raise ValueError(f"{folder} has both {name} and {folder_of[split]}, which are one split; keep one of them")
+    if "train" not in folder_of:
+        raise ValueError(f"{folder} has {' and '.join(split_of)} and no folder train; put the training images there")
+    others = [name for name in entries if name not in split_of]
+    if others:
+        _say(f"{folder}: left out, beside the folders {', '.join(split_of)}: {listed(others)}")
+    if "test" not in folder_of:
+        _say(f"{folder} has no folder test: the last tenth of {folder_of['train']} is the test split")
+    return folder_of
 
 
 def _say(sentence: str) -> None:
     logging.getLogger("simssl").info(sentence)
 
 
-def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) -> dict[str, str]:
-    """The class of each image by name: the folder that it lies in below its split's; none if there are no folders."""
-    depth = 1 if places["train"] else 0
-    parts = {name: PurePosixPath(name).parts for names in found.values() for name in names}
+def _classes(folder: Path, train_folder: str, names: dict[str, list[str]]) -> dict[str, str]:
+    """The class of each image, by the image's name: the folder that it lies in below its split's.
+
+    `names` are the images of each split. The result is empty if there are no folders.
+    """
+    depth = 1 if train_folder else 0
+    parts = {}
+    for split_names in names.values():
+        for name in split_names:
+            parts[name] = PurePosixPath(name).parts
     loose = [name for name, part in parts.items() if len(part) == depth + 1]
     if len(loose) == len(parts):
         return {}
@@ -116,12 +140,13 @@ def _classes(folder: Path, places: dict[str, str], found: dict[str, list[str]]) 
             f"{folder} has images beside the folders of its classes, {loose[0]} first; move them into one, or set "
             "'labels: false'"
         )
-    trained = {parts[name][depth] for name in found["train"]}
-    if foreign := [part for part in parts.values() if part[depth] not in trained]:
-        raise ValueError(
-            f"{folder.joinpath(*foreign[0][:2])} is a class that {folder / places['train']} lacks; add it there, take "
-            "it away, or set 'labels: false'"
-        )
+    trained = {parts[name][depth] for name in names["train"]}
+    for part in parts.values():
+        if part[depth] not in trained:
+            raise ValueError(
+                f"{folder.joinpath(*part[:2])} is a class that {folder / train_folder} lacks; add it there, take it "
+                "away, or set 'labels: false'"
+            )
     return {name: part[depth] for name, part in parts.items()}
 
 
@@ -130,8 +155,10 @@ def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[l
     if len(names) == 1:
         raise ValueError(f"{folder} has one image; at least two are needed, one to train and one to test on")
     targets = _targets(names, class_of)
-    fit_N, held_N = held_out(targets["class"].values if targets else torch.zeros(len(names)))
-    train, test = ([names[i] for i in index_N.sort().values.tolist()] for index_N in (fit_N, held_N))
+    class_N = targets["class"].values if targets else torch.zeros(len(names))
+    train_N, test_N = held_out(class_N)
+    train = [names[i] for i in train_N.sort().values.tolist()]
+    test = [names[i] for i in test_N.sort().values.tolist()]
     return train, test
 
 
@@ -139,8 +166,9 @@ def _targets(names: Sequence[str], class_of: dict[str, str]) -> dict[str, Target
     if not class_of:
         return {}
     classes = tuple(sorted(set(class_of.values())))
-    number = {name: i for i, name in enumerate(classes)}
-    return {"class": Target(torch.tensor([number[class_of[name]] for name in names]), classes, "content")}
+    number_of = {name: i for i, name in enumerate(classes)}
+    class_N = torch.tensor([number_of[class_of[name]] for name in names])
+    return {"class": Target(class_N, classes, "content")}
 
 
 @simssl.hookimpl

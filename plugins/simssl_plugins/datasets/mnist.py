@@ -8,7 +8,9 @@ from torchvision.datasets import MNIST
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import idx
+from simssl.blocks.images import load_idx, write_idx_example
+
+CLASSES = tuple("0123456789")
 
 
 class Mnist(Dataset):
@@ -18,15 +20,17 @@ class Mnist(Dataset):
     """
 
     def load(self, root: Path, progress: Progress) -> Data:
-        return Data.of(*(self._split(root, train) for train in (True, False)))
+        train = self._split(root, train=True)
+        test = self._split(root, train=False)
+        return Data.of(train, test)
 
     def _split(self, root: Path, train: bool) -> Split:
-        images_N1HW, labels_N = idx.load_idx(MNIST, root, train)
-        return Split(images_N1HW, {"class": Target(labels_N, tuple("0123456789"), "content")})
+        images_N1HW, labels_N = load_idx(MNIST, root, train)
+        return Split(images_N1HW, {"class": Target(labels_N, CLASSES, "content")})
 
     @classmethod
     def example(cls, root: Path) -> None:
-        idx.write_example(MNIST, root)
+        write_idx_example(MNIST, root)
 
 
 @simssl.hookimpl

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
-from simssl.blocks.images.pictures import bars
+from simssl.blocks.images.pictures import bar_charts
 from simssl.blocks.losses.gaussian import kl_standard
 from simssl.blocks.statistics.geometry import (
     alignment,
@@ -86,7 +86,7 @@ class Collapse(Evaluator):
         else:
             of_units, charts["KL(q || N(0, I)) of each latent, nats"] = _units(*posterior)
             metrics |= of_units
-        images = {"latents": bars(charts)} if charts else {}
+        images = {"latents": bar_charts(charts)} if charts else {}
         return Result(metrics, images, self._protocol(len(index_I)), skipped=skipped)
 
     def _protocol(self, images: int) -> dict[str, object]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.losses.likelihood import Gaussian
+from simssl.blocks.losses.likelihoods import GaussianLikelihood
 from simssl.blocks.probes.regression import Standardizer, train_epochs
 from simssl.blocks.statistics.reconstruction import BATCH, errors, mean_image, picture
 
@@ -56,7 +56,7 @@ class Decoder(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         fit_N, held_out_N = subject.selection()
-        train_ND, likelihood = subject.features("train"), Gaussian(self.params.sigma2_x)
+        train_ND, likelihood = subject.features("train"), GaussianLikelihood(self.params.sigma2_x)
         mean_CHW = mean_image(partial(subject.images, "train"), len(train_ND))
         epochs = self._best_epoch(subject, train_ND, fit_N, held_out_N)
         if epochs == self.params.epochs > 1:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Subject
-from simssl.blocks.images.pictures import grid
+from simssl.blocks.images.pictures import picture_grid
 from simssl.blocks.losses.gaussian import reparameterize
 from simssl.blocks.statistics.frechet import Missing, check_features, frechet_distance
 from simssl.blocks.statistics.moments import moments, sample_normal
@@ -71,7 +71,7 @@ class Generation(Evaluator):
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None
         count = min(self.params.samples, len(subject.data.test))
-        shown = grid(self._expected(subject, self._latents(subject, self.params.pictures)).cpu().split(ROW))
+        shown = picture_grid(self._expected(subject, self._latents(subject, self.params.pictures)).cpu().split(ROW))
         z_ND, of = self._latents(subject, count), subject.data.test
         order_N = torch.randperm(len(of), generator=subject.generator, device=subject.device)[:count]
         metrics, skipped = {}, {}

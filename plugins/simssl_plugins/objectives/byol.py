@@ -3,11 +3,10 @@
     L = || p / |p| - z / |z| ||^2 = 2 - 2 cos(p, z),
 
 p the student's prediction from one view, z the teacher's projection of the other; the mean over both directions.
+P is the width of both.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +15,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
-from simssl.blocks.networks.heads import mlp, require_two_images
-from simssl.blocks.networks.teacher import Teacher, cosine_momentum
+from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp, require_two_images
 
 
 class Byol(EncoderObjective):
@@ -28,12 +26,12 @@ class Byol(EncoderObjective):
     """
 
     class Params(simssl.Params):
-        head: tuple[Annotated[int, Field(ge=1)], ...] = Field((4096, 256), min_length=1)
+        head: Widths = Field((4096, 256), min_length=1)
         "Widths of the projector behind the representation, batch norm between them. Source: Grill et al. 2020."
-        predictor: tuple[Annotated[int, Field(ge=1)], ...] = (4096,)
+        predictor: Widths = (4096,)
         "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
+        "Momentum of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
 
     views = ("random", "random")
     permutation_invariant = True
@@ -42,17 +40,21 @@ class Byol(EncoderObjective):
         super().__init__(params, context)
         require_two_images(context.images_per_step)
         self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
-        self.predictor = mlp((params.head[-1], *params.predictor, params.head[-1]), batch_norm=True)
+        width = params.head[-1]
+        self.predictor = mlp((width, *params.predictor, width), batch_norm=True)
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
-        a, b = (self._distance(x, other) for x, other in ((xa_BCHW, xb_BCHW), (xb_BCHW, xa_BCHW)))
-        return Terms(loss={"prediction": (a + b) / 2})
+        error_a = self._error(xa_BCHW, xb_BCHW)
+        error_b = self._error(xb_BCHW, xa_BCHW)
+        return Terms(loss={"prediction": (error_a + error_b) / 2})
 
-    def _distance(self, x_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+    def _error(self, x_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+        """The error of the student's predictions from one view of the teacher's projections of the other, 0-d."""
         prediction_BP = self.predictor(self.head(self.encoder(x_BCHW))).float()
-        return prediction_error(prediction_BP, self.teacher(other_BCHW).float())
+        target_BP = self.teacher(other_BCHW).float()
+        return prediction_error(prediction_BP, target_BP)
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress))
@@ -63,7 +65,8 @@ class Byol(EncoderObjective):
 
 def prediction_error(prediction_BP: Tensor, target_BP: Tensor) -> Tensor:
     """The mean over B of 2 - 2 cos(prediction, target), a 0-d tensor from 0 (the same direction) to 4 (opposite)."""
-    return (2 - 2 * F.cosine_similarity(prediction_BP, target_BP, dim=1)).mean()
+    cosine_B = F.cosine_similarity(prediction_BP, target_BP, dim=1)
+    return (2 - 2 * cosine_B).mean()
 
 
 @simssl.hookimpl

@@ -10,13 +10,11 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.losses.gaussian import kl_between
-from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
-from simssl.blocks.networks.autoencoder import GaussianAutoencoder
+from simssl.api import AutoencoderObjective, Objective, Terms
+from simssl.blocks.losses import LikelihoodParams, kl_between
 
 
-class CrVae(Objective):
+class CrVae(AutoencoderObjective):
     """The VAE on an image and one augmented view of it, whose posteriors it makes agree. Terms in nats per view.
 
     The gradient goes through both posteriors. With lambda_ = 0 it is the VAE on the same images.
@@ -29,24 +27,14 @@ class CrVae(Objective):
     views = ("plain", "random")
     permutation_invariant = True
 
-    def __init__(self, params: Params, context: Context) -> None:
-        super().__init__(params, context)
-        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
-        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
-
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
-        mean_BJD, log_variance_BJD = (t.unflatten(0, (-1, 2)) for t in (sample.mean_BD, sample.log_variance_BD))
-        plain, augmented = ((mean_BJD[:, j], log_variance_BJD[:, j]) for j in (0, 1))
+        mean_BJD = sample.mean_BD.unflatten(0, (-1, 2))
+        log_variance_BJD = sample.log_variance_BD.unflatten(0, (-1, 2))
+        plain = mean_BJD[:, 0], log_variance_BJD[:, 0]
+        augmented = mean_BJD[:, 1], log_variance_BJD[:, 1]
         consistency = 0.5 * self.params.lambda_ * kl_between(*augmented, *plain).mean()
         return Terms(loss={"reconstruction": sample.reconstruction, "kl": sample.kl, "consistency": consistency})
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
-        return Posterior(mean_BD, log_variance_BD.exp())
-
-    def decode(self, z_BD: Tensor) -> Tensor:
-        return self.model.decode(z_BD)
 
 
 @simssl.hookimpl

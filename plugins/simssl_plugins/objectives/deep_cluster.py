@@ -2,6 +2,7 @@
 
 Each epoch: k-means on the representations of all images, PCA-whitened and of length 1; then minimise
 CE(W f(x) + b, cluster of the image), images drawn uniformly over the clusters, W and b beginning at 0.
+K counts clusters, P principal components.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
-from simssl.blocks.networks.heads import in_float32
+from simssl.blocks.networks import in_float32
 from simssl.blocks.statistics.kmeans import kmeans
 from simssl.blocks.statistics.pca import principal_components
 
@@ -47,18 +48,21 @@ class DeepCluster(EncoderObjective):
     @torch.no_grad()
     def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor:
         z_ND = encode_all()
-        whitened_NK = principal_components(z_ND.split(1000), min(z_ND.shape)).whiten(z_ND)
-        cluster_N, _ = kmeans(F.normalize(whitened_NK, dim=1), self.params.k, generator, self.params.iterations)
+        whitened_NP = principal_components(z_ND.split(1000), min(z_ND.shape)).whiten(z_ND)
+        rows_NP = F.normalize(whitened_NP, dim=1)
+        cluster_N, _ = kmeans(rows_NP, self.params.k, generator, self.params.iterations)
         self.cluster_N.copy_(cluster_N)
         for parameter in self.restarted_parameters():
             parameter.zero_()
-        return 1 / cluster_N.bincount()[cluster_N]
+        size_K = cluster_N.bincount()
+        return 1 / size_K[cluster_N]
 
     def restarted_parameters(self) -> Iterable[nn.Parameter]:
         return self.classifier.parameters()
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        logits_BK = in_float32(self.classifier, self.encoder(x_BJCHW[:, 0]))
+        z_BD = self.encoder(x_BJCHW[:, 0])
+        logits_BK = in_float32(self.classifier, z_BD)
         return Terms(loss={"cross_entropy": F.cross_entropy(logits_BK, self.cluster_N[index_B])})
 
 

@@ -3,11 +3,10 @@
     L = -sum_k softmax((t - c) / T_t)_k log softmax(s / T_s)_k,
 
 s the student's K logits of one view, t the teacher's of the other, c the centre; the mean over both directions.
+M counts views: B images, J views each. P is the width of the head.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.networks.heads import mlp
-from simssl.blocks.networks.teacher import Teacher, cosine_momentum
+from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp
 
 
 class Dino(EncoderObjective):
@@ -33,16 +31,16 @@ class Dino(EncoderObjective):
     class Params(simssl.Params):
         K: int = Field(1024, ge=2)
         "Soft classes. Ours, for small data; Caron et al. 2021 have 65536 on ImageNet."
-        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        head: Widths = (128, 64)
         "Widths of the head before the prototypes. Ours, as SimCLR's; Caron et al. 2021 have (2048, 2048, 256)."
         temperature: float = Field(0.1, gt=0)
         "Divides the student's logits. Source: Caron et al. 2021, section 3.2."
         teacher_temperature: float = Field(0.04, gt=0)
         "Divides the teacher's logits. Source: Caron et al. 2021, where its warm-up starts."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Of the teacher's moving average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
+        "Momentum of the teacher's average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
         centre_momentum: float = Field(0.9, ge=0, le=1)
-        "Of the centre's moving average. Source: Caron et al. 2021, appendix D."
+        "Momentum of the centre's moving average. Source: Caron et al. 2021, appendix D."
 
     views = ("random", "random")
     permutation_invariant = True
@@ -52,17 +50,21 @@ class Dino(EncoderObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         self.head = mlp((context.latent_dim, *params.head))
-        self.prototypes = Prototypes(params.head[-1] if params.head else context.latent_dim, params.K)
+        width = params.head[-1] if params.head else context.latent_dim
+        self.prototypes = Prototypes(width, params.K)
         self.teacher = Teacher(nn.Sequential(self.encoder, self.head, self.prototypes))
         self.register_buffer("centre", torch.zeros(params.K))
         self.register_buffer("batch_centre", torch.zeros(params.K), persistent=False)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        x_MCHW, shape = x_BJCHW.flatten(0, 1), x_BJCHW.shape[:2]
-        s_BJK = self.prototypes(self.head(self.encoder(x_MCHW))).unflatten(0, shape)
+        B, J = x_BJCHW.shape[:2]
+        x_MCHW = x_BJCHW.flatten(0, 1)
+        s_MK = self.prototypes(self.head(self.encoder(x_MCHW)))
+        s_BJK = s_MK.unflatten(0, (B, J))
         t_MK = self.teacher(x_MCHW)
         self.batch_centre = gather(t_MK.mean(0, keepdim=True)).mean(0)
-        p_BJK = ((t_MK - self.centre) / self.params.teacher_temperature).softmax(1).unflatten(0, shape)
+        p_MK = ((t_MK - self.centre) / self.params.teacher_temperature).softmax(1)
+        p_BJK = p_MK.unflatten(0, (B, J))
         agreement = cross_entropy(p_BJK.flip(1), s_BJK / self.params.temperature)
         return Terms(loss={"cross_entropy": agreement}, monitor={"teacher_entropy": entropy(p_BJK)})
 
@@ -71,8 +73,11 @@ class Dino(EncoderObjective):
         self.centre.lerp_(self.batch_centre, 1 - self.params.centre_momentum)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        teacher = self.teacher.network.get_submodule("0")
-        return {"projection": self.head(self.encoder(x_BCHW)).float(), "teacher": teacher(x_BCHW).float()}
+        teacher_encoder = self.teacher.network.get_submodule("0")
+        return {
+            "projection": self.head(self.encoder(x_BCHW)).float(),
+            "teacher": teacher_encoder(x_BCHW).float(),
+        }
 
 
 class Prototypes(nn.Module):
@@ -84,7 +89,9 @@ class Prototypes(nn.Module):
 
     def forward(self, z_BP: Tensor) -> Tensor:
         with torch.autocast(z_BP.device.type, enabled=False):
-            return F.normalize(z_BP.float(), dim=1) @ F.normalize(self.weight, dim=1).T
+            rows_BP = F.normalize(z_BP.float(), dim=1)
+            prototypes_KP = F.normalize(self.weight, dim=1)
+            return rows_BP @ prototypes_KP.T
 
 
 def cross_entropy(p: Tensor, logits: Tensor) -> Tensor:

@@ -1,8 +1,12 @@
-"""InfoNCE (van den Oord et al. 2018) between two views of each image, by dot product or cosine similarity."""
+"""InfoNCE (van den Oord et al. 2018, eq. 4): a view finds the other view of its image among those of the batch.
+
+    L = -1/(2B) sum_i log [exp(s_ii / T) / sum_k exp(s_ik / T)] + log [exp(s_ii / T) / sum_k exp(s_ki / T)],
+
+s_ik the dot product or the cosine of image i's first projection and image k's second (`simssl.blocks.losses.info_nce`).
+M counts views: B images, J views each. P is the width of the projection.
+"""
 
 from __future__ import annotations
-
-from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -11,8 +15,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.losses.contrast import info_nce
-from simssl.blocks.networks.heads import mlp, require_two_images
+from simssl.blocks.losses import Similarity, info_nce
+from simssl.blocks.networks import Widths, mlp, require_two_images
 
 
 class InfoNce(EncoderObjective):
@@ -23,11 +27,11 @@ class InfoNce(EncoderObjective):
     """
 
     class Params(simssl.Params):
-        similarity: Literal["dot", "cosine"] = "dot"
-        "Of two projections: dot product, or cosine. Source: the paper, section 4.3, has the dot product."
+        similarity: Similarity = "dot"
+        "Similarity of two projections: dot product, or cosine. Source: the paper, section 4.3, has the dot product."
         temperature: float = Field(1.0, gt=0)
         "Divides the similarities. Source: the paper, section 4.3: 1 for the dot product; cosines need less."
-        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        head: Widths = (128, 64)
         "Widths of the projection head behind the representation; none if []. Ours, as SimCLR's here."
 
     views = ("random", "random")
@@ -40,8 +44,9 @@ class InfoNce(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
-        za_BP, zb_BP = (gather(z_BP) for z_BP in z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1))
-        return Terms(loss={"info_nce": info_nce(za_BP, zb_BP, self.params.similarity, self.params.temperature)})
+        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        loss = info_nce(gather(za_BP), gather(zb_BP), self.params.similarity, self.params.temperature)
+        return Terms(loss={"info_nce": loss})
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

@@ -2,7 +2,7 @@
 
 Parametric (Dosovitskiy et al. 2014): minimise CE(W f(x) + b, index). With a memory bank (Wu et al. 2018): minimise
 CE(f(x) . [m_index, m_k1, m_k2, ...] / T, 0), f(x) of length 1, the m_k drawn entries of a bank of all images;
-after each step m_index = normalise(0.5 m_index + 0.5 f(x)).
+after each step m_index = normalise(0.5 m_index + 0.5 f(x)). K counts drawn entries.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.losses.contrast import contrast_with_negatives
-from simssl.blocks.networks.heads import in_float32
+from simssl.blocks.losses import contrast_with_negatives
+from simssl.blocks.networks import in_float32
 
 
 class InstanceDiscrimination(EncoderObjective):
@@ -34,16 +34,19 @@ class InstanceDiscrimination(EncoderObjective):
         """A learned weight for every image (Dosovitskiy et al. 2014), or the memory of its last representations
         (Wu et al. 2018). Source: the paper, section 4.3, has the parametric one."""
         negatives: int = Field(4096, ge=1)
-        "Of the memory bank: entries drawn in each step, for all its images. Source: Wu et al. 2018, for each image."
+        "Entries of the memory bank that a step draws, for all its images. Source: Wu et al. 2018, for each image."
         temperature: float = Field(0.1, gt=0)
-        "Of the memory bank: divides the cosines. Source: the code of Wu et al. 2018 for CIFAR-10."
+        "Divides the cosines with the memory bank. Source: the code of Wu et al. 2018 for CIFAR-10."
         momentum: float = Field(0.5, ge=0, lt=1)
-        "Of the memory bank: the old entry's share in the new one. Source: the code of Wu et al. 2018."
+        "The old entry's share in the memory bank's new one. Source: the code of Wu et al. 2018."
 
         @model_validator(mode="after")
         def _of_the_bank_alone(self) -> InstanceDiscrimination.Params:
+            if self.variant == "memory_bank":
+                return self
             for name in ("negatives", "temperature", "momentum"):
-                if self.variant == "parametric" and getattr(self, name) != type(self).model_fields[name].default:
+                default = type(self).model_fields[name].default
+                if getattr(self, name) != default:
                     raise ValueError(f"'{name}' is the memory bank's: leave it out, or set 'variant: memory_bank'")
             return self
 
@@ -67,15 +70,19 @@ class InstanceDiscrimination(EncoderObjective):
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_BD = self.encoder(x_BJCHW[:, 0])
         if self.classifier is not None:
-            return Terms(loss={"cross_entropy": F.cross_entropy(in_float32(self.classifier, z_BD), index_B)})
+            logits_BN = in_float32(self.classifier, z_BD)
+            return Terms(loss={"cross_entropy": F.cross_entropy(logits_BN, index_B)})
         z_BD = F.normalize(z_BD.float(), dim=1)
         self.seen = gather(index_B), gather(z_BD.detach())
         return Terms(loss={"cross_entropy": self._against_bank(z_BD, index_B, generator)})
 
     def _against_bank(self, z_BD: Tensor, index_B: Tensor, generator: torch.Generator) -> Tensor:
         """The cross entropy of each image's own entry among the drawn ones, whose own index is masked: 0-d."""
-        drawn_K = torch.randint(len(self.bank_ND), (self.params.negatives,), generator=generator, device=z_BD.device)
-        own_BD, drawn_KD, is_own_BK = self.bank_ND[index_B], self.bank_ND[drawn_K], drawn_K == index_B[:, None]
+        N, K = len(self.bank_ND), self.params.negatives
+        drawn_K = torch.randint(N, (K,), generator=generator, device=z_BD.device)
+        own_BD = self.bank_ND[index_B]
+        drawn_KD = self.bank_ND[drawn_K]
+        is_own_BK = drawn_K == index_B[:, None]
         return contrast_with_negatives(z_BD, own_BD, drawn_KD, self.params.temperature, is_own_BK)
 
     @torch.no_grad()
@@ -84,7 +91,8 @@ class InstanceDiscrimination(EncoderObjective):
             return
         index_B, z_BD = self.seen
         old_BD = self.bank_ND[index_B]
-        self.bank_ND.index_copy_(0, index_B, F.normalize(torch.lerp(z_BD, old_BD, self.params.momentum), dim=1))
+        new_BD = torch.lerp(z_BD, old_BD, self.params.momentum)
+        self.bank_ND.index_copy_(0, index_B, F.normalize(new_BD, dim=1))
 
 
 @simssl.hookimpl

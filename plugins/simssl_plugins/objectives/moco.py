@@ -4,11 +4,10 @@
 
 q the projection of one view, k the teacher's of the other, k_n the keys of the queue, all of length 1; the mean
 over both directions (the authors' code for CIFAR-10 sums them).
+M counts new keys, Q those of the queue. P is the width of the projection.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +17,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather, world_size
-from simssl.blocks.losses.contrast import contrast_with_negatives
-from simssl.blocks.networks.heads import mlp
-from simssl.blocks.networks.split_batch_norm import has_batch_norm, split_batch_norm
-from simssl.blocks.networks.teacher import Teacher
+from simssl.blocks.losses import contrast_with_negatives
+from simssl.blocks.networks import Teacher, Widths, has_batch_norm, mlp, split_batch_norm
 
 
 class MoCo(EncoderObjective):
@@ -37,13 +34,13 @@ class MoCo(EncoderObjective):
         """Keys that are remembered; with fewer images than that, an image's own old keys are among its negatives.
         Source: He et al. 2020, the authors' code for CIFAR-10."""
         momentum: float = Field(0.99, ge=0, le=1)
-        "Of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
+        "Momentum of the key encoder's moving average. Source: He et al. 2020, the authors' code for CIFAR-10."
         temperature: float = Field(0.1, gt=0)
         "Divides the cosine similarities. Source: He et al. 2020, the authors' code for CIFAR-10."
         batch_norm_splits: int = Field(8, ge=1)
         """Equal parts of the batch over which the encoders' batch norm has statistics of its own, if the backbone has
         any. Source: He et al. 2020, the authors' code for CIFAR-10."""
-        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        head: Widths = (128, 64)
         "Widths of the projection head behind the representation. Ours, as SimCLR's, for small representations."
 
     views = ("random", "random")
@@ -69,25 +66,30 @@ class MoCo(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
-        ka_BP, kb_BP = self._keys(xa_BCHW, generator), self._keys(xb_BCHW, generator)
-        a, b = (self._contrast(x, k_BP) for x, k_BP in ((xa_BCHW, kb_BP), (xb_BCHW, ka_BP)))
+        ka_BP = self._keys(xa_BCHW, generator)
+        kb_BP = self._keys(xb_BCHW, generator)
+        loss_a = self._contrast(xa_BCHW, kb_BP)
+        loss_b = self._contrast(xb_BCHW, ka_BP)
         self.new_keys = torch.cat([gather(ka_BP), gather(kb_BP)])
-        return Terms(loss={"info_nce": (a + b) / 2})
+        return Terms(loss={"info_nce": (loss_a + loss_b) / 2})
 
     def _keys(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
         """The keys of one view of each image (B, P), of length 1."""
         if self.splits == 1:
             return F.normalize(self.teacher(x_BCHW).float(), dim=1)
         order_B = torch.rand(len(x_BCHW), generator=generator, device=x_BCHW.device).argsort()
-        return F.normalize(self.teacher(x_BCHW[order_B]).float(), dim=1)[order_B.argsort()]
+        permuted_BP = F.normalize(self.teacher(x_BCHW[order_B]).float(), dim=1)
+        return permuted_BP[order_B.argsort()]
 
     def _contrast(self, x_BCHW: Tensor, k_BP: Tensor) -> Tensor:
+        """The loss of the queries of one view, whose keys are of the other: 0-d."""
         q_BP = F.normalize(self.head(self.encoder(x_BCHW)).float(), dim=1)
         return contrast_with_negatives(q_BP, k_BP, self.queue, self.params.temperature)
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(self.params.momentum)
-        M, Q = len(self.new_keys), len(self.queue)
+        M = len(self.new_keys)
+        Q = len(self.queue)
         rows_M = (self.position + torch.arange(M, device=self.queue.device)) % Q
         self.queue.index_copy_(0, rows_M, self.new_keys)
         self.position.add_(M).remainder_(Q)
@@ -97,13 +99,18 @@ class MoCo(EncoderObjective):
 
 
 def _require_equal_parts(images: int, splits: int) -> None:
-    """ValueError if a step's images do not split into parts whose statistics batch norm can take."""
-    if splits > 1 and (images % splits or images < 2 * splits):
-        fitting = next(n for n in range(splits, 0, -1) if n == 1 or (images % n == 0 and images >= 2 * n))
+    """Raise ValueError if a step's images do not split into parts whose statistics batch norm can take."""
+    if not _are_equal_parts(images, splits):
+        fitting = next(n for n in range(splits, 0, -1) if _are_equal_parts(images, n))
         raise ValueError(
             f"batch_norm_splits is {splits}, and the {images} images of a step do not split into {splits} equal parts "
             f"of two or more; change training.batch_views, or set 'batch_norm_splits: {fitting}'"
         )
+
+
+def _are_equal_parts(images: int, splits: int) -> bool:
+    """Return whether each part has the same number of images, two or more, or there is one part."""
+    return splits == 1 or (images % splits == 0 and images >= 2 * splits)
 
 
 @simssl.hookimpl

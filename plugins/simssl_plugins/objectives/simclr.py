@@ -1,8 +1,12 @@
-"""SimCLR (Chen et al. 2020): NT-Xent between two views of each image, behind a projection head."""
+"""SimCLR (Chen et al. 2020, eq. 1): NT-Xent between two views of each image, behind a projection head.
+
+    L = -1/(2B) sum_i log [exp(s_ip / T) / sum_{k != i} exp(s_ik / T)],
+
+over the 2B views, s_ik the cosine of two projections, p the other view of i's image (`simssl.blocks.losses.nt_xent`).
+M counts views: B images, J views each. P is the width of the projection.
+"""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -11,8 +15,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.losses.contrast import nt_xent
-from simssl.blocks.networks.heads import mlp, require_two_images
+from simssl.blocks.losses import nt_xent
+from simssl.blocks.networks import Widths, mlp, require_two_images
 
 
 class SimClr(EncoderObjective):
@@ -25,7 +29,7 @@ class SimClr(EncoderObjective):
     class Params(simssl.Params):
         temperature: float = Field(0.5, gt=0)
         "Divides the cosine similarities. Source: Chen et al. 2020, appendix B.9, for CIFAR-10."
-        head: tuple[Annotated[int, Field(ge=1)], ...] = (128, 64)
+        head: Widths = (128, 64)
         "Widths of the projection head. Ours: one hidden layer, as theirs, for representations of 10 to 64 dimensions."
 
     views = ("random", "random")
@@ -39,7 +43,8 @@ class SimClr(EncoderObjective):
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
         za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
-        return Terms(loss={"nt_xent": nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)})
+        loss = nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)
+        return Terms(loss={"nt_xent": loss})
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": self.head(self.encoder(x_BCHW)).float()}

@@ -4,7 +4,7 @@ Model: z_j ~ N(psi, sigma2 I) for the J views of an image, x_j ~ p(x | z_j). Max
 
     sum_j E_q[log p(x_j | z_j)] + sum_j H[q(z_j | x_j)] + E_q[log p(z_1 .. z_J)],
 
-psi integrated out of the last term (`simssl.blocks.losses.gaussian.log_shared_mean`).
+psi integrated out of the last term (`simssl.blocks.losses.log_shared_mean`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.losses.gaussian import entropy, expected_log_shared_mean, log_shared_mean
-from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
-from simssl.blocks.networks.autoencoder import GaussianAutoencoder
+from simssl.api import AutoencoderObjective, Context, Objective, Terms
+from simssl.blocks.losses import LikelihoodParams, expected_log_shared_mean, gaussian_entropy, log_shared_mean
 
 
-class SimVae(Objective):
+class SimVae(AutoencoderObjective):
     """SimVAE: a VAE whose prior draws the J views of an image around one mean. Terms in nats per view.
 
     With J = 1 and gamma2 = 1 - sigma2 it is the VAE.
@@ -55,7 +53,9 @@ class SimVae(Objective):
             """gamma2, or None for a uniform psi."""
             if self.psi == "uniform":
                 return None
-            return 1 - self.sigma2 / self.J if self.gamma2 is None else self.gamma2
+            if self.gamma2 is None:
+                return 1 - self.sigma2 / self.J
+            return self.gamma2
 
     permutation_invariant = True
 
@@ -65,35 +65,29 @@ class SimVae(Objective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
         self.sigma2 = params.sigma2
-        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         B, J = x_BJCHW.shape[:2]
         sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
-        per_image = (t.unflatten(0, (B, J)) for t in (sample.mean_BD, sample.log_variance_BD, sample.z_BD))
+        mean_BJD = sample.mean_BD.unflatten(0, (B, J))
+        log_variance_BJD = sample.log_variance_BD.unflatten(0, (B, J))
+        z_BJD = sample.z_BD.unflatten(0, (B, J))
         return Terms(
             loss={
                 "reconstruction": sample.reconstruction,
-                "entropy": -entropy(sample.log_variance_BD).mean(),
-                "prior": -self._log_prior(*per_image).mean() / J,
+                "entropy": -gaussian_entropy(sample.log_variance_BD).mean(),
+                "prior": -self._log_prior(mean_BJD, log_variance_BJD, z_BJD).mean() / J,
             }
         )
 
     def _log_prior(self, mean_BJD: Tensor, log_variance_BJD: Tensor, z_BJD: Tensor) -> Tensor:
         """E_q log p(z_1 .. z_J), (B,)."""
-        sigma2, gamma2 = self.params.sigma2, self.params.variance_of_psi
+        sigma2 = self.params.sigma2
+        gamma2 = self.params.variance_of_psi
         if self.params.prior == "closed_form":
             return expected_log_shared_mean(mean_BJD, log_variance_BJD, sigma2, gamma2)
         return log_shared_mean(z_BJD, sigma2, gamma2)
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
-        return Posterior(mean_BD, log_variance_BD.exp())
-
-    def decode(self, z_BD: Tensor) -> Tensor:
-        return self.model.decode(z_BD)
 
 
 @simssl.hookimpl

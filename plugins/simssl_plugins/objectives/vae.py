@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, Likelihood, Objective, Posterior, Terms
-from simssl.blocks.losses.likelihood import LikelihoodParams, likelihood
-from simssl.blocks.networks.autoencoder import GaussianAutoencoder
+from simssl.api import AutoencoderObjective, Objective, Terms
+from simssl.blocks.losses import LikelihoodParams
 
 
-class Vae(Objective):
+class Vae(AutoencoderObjective):
     """The variational autoencoder, on one augmented view of each image. Terms in nats per view."""
 
     class Params(LikelihoodParams, simssl.Params):
@@ -20,21 +19,9 @@ class Vae(Objective):
     views = ("random",)
     permutation_invariant = True
 
-    def __init__(self, params: Params, context: Context) -> None:
-        super().__init__(params, context)
-        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
-        self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
-
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
         return Terms(loss={"reconstruction": sample.reconstruction, "kl": sample.kl})
-
-    def posterior(self, x_BCHW: Tensor) -> Posterior:
-        mean_BD, log_variance_BD = self.model.infer(x_BCHW)
-        return Posterior(mean_BD, log_variance_BD.exp())
-
-    def decode(self, z_BD: Tensor) -> Tensor:
-        return self.model.decode(z_BD)
 
 
 @simssl.hookimpl

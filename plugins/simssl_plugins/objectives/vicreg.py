@@ -3,11 +3,10 @@
 Minimise 25 mse(z, z') + 25/2 [v(z) + v(z')] + c(z) + c(z'), with v(z) = mean_d relu(1 - sqrt(var_d + 1e-4)) and
 c(z) the sum of squared covariances of different dimensions over their number (`simssl.blocks.losses.redundancy`). The
 authors' code halves the variance term, the paper's eq. 6 does not; this is the code's.
+M counts views: B images, J views each. P is the width of the projection.
 """
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +16,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
-from simssl.blocks.networks.heads import mlp, require_two_images
+from simssl.blocks.losses import covariance_penalty, variance_hinge
+from simssl.blocks.networks import Widths, mlp, require_two_images
 
 
 class VicReg(EncoderObjective):
@@ -36,7 +35,7 @@ class VicReg(EncoderObjective):
         "Weight of the hinge on the deviations, the mean of the two views'. Source: their section 4.2, and their code."
         covariance: float = Field(1.0, ge=0)
         "Weight of the squared covariances, the sum of the two views'. Source: Bardes et al. 2022, section 4.2."
-        head: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
+        head: Widths = (256, 256)
         "Widths of the projection head behind the representation. Ours, for small ones; theirs is 8192 three times."
 
     views = ("random", "random")
@@ -49,12 +48,17 @@ class VicReg(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
-        za_BP, zb_BP = (gather(z_BP) for z_BP in z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1))
+        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        za_BP = gather(za_BP)
+        zb_BP = gather(zb_BP)
+        distance = F.mse_loss(za_BP, zb_BP)
+        hinges = variance_hinge(za_BP) + variance_hinge(zb_BP)
+        penalties = covariance_penalty(za_BP) + covariance_penalty(zb_BP)
         return Terms(
             loss={
-                "invariance": self.params.invariance * F.mse_loss(za_BP, zb_BP),
-                "variance": self.params.variance * 0.5 * (variance_hinge(za_BP) + variance_hinge(zb_BP)),
-                "covariance": self.params.covariance * (covariance_penalty(za_BP) + covariance_penalty(zb_BP)),
+                "invariance": self.params.invariance * distance,
+                "variance": self.params.variance * 0.5 * hinges,
+                "covariance": self.params.covariance * penalties,
             }
         )
 

@@ -23,9 +23,9 @@ class ConsoleTracker(Tracker):
     def started(self, run: RunInfo) -> None:
         self.run = run
         self.console = Console(stderr=True, highlight=False)
-        self.begun = self.printed = time.perf_counter()
+        self.begun = time.perf_counter()
+        self.printed = self.begun
         self.bar: Progress | None = None
-        self.last: dict[str, float] = {}
         if run.start_step:
             self._print(f"goes on after step {run.start_step:,} of {run.steps:,}")
         if self.console.is_terminal and run.start_step < run.steps:
@@ -33,35 +33,41 @@ class ConsoleTracker(Tracker):
 
     def _start_bar(self) -> None:
         rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
-        columns = (
+        self.bar = Progress(
             BarColumn(bar_width=16),
             TaskProgressColumn(),
             TimeRemainingColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}", markup=False, table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[terms]}", markup=False, table_column=rest),
+            console=self.console,
+            transient=True,
+            expand=True,
         )
-        self.bar = Progress(*columns, console=self.console, transient=True, expand=True)
-        done, steps = self.run.start_step, self.run.steps
-        self.task: TaskID = self.bar.add_task("training", total=steps, completed=done, rate="", terms="")
+        self.task: TaskID = self.bar.add_task(
+            "training", total=self.run.steps, completed=self.run.start_step, rate="", terms=""
+        )
         self.bar.start()
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         now = time.perf_counter()
-        self.last = terms
-        rate = (step - self.run.start_step) * self.run.views_per_step / (now - self.begun)
+        steps = self.run.steps
+        views = (step - self.run.start_step) * self.run.views_per_step
+        rate = views / (now - self.begun)
+        speed = f"{rate:,.0f} views/s"
         if self.bar:
-            self.bar.update(self.task, completed=step, rate=f"{rate:,.0f} views/s", terms=_terms(terms))
-        elif now - self.printed >= self.params.seconds and step < self.run.steps:
+            self.bar.update(self.task, completed=step, rate=speed, terms=_terms(terms))
+        elif now - self.printed >= self.params.seconds and step < steps:
             self.printed = now
-            left = (self.run.steps - step) * self.run.views_per_step / rate
-            done = f"step {step:,}/{self.run.steps:,} {step / self.run.steps:.0%}"
-            self._print(f"{done}  {_terms(terms)}  {rate:,.0f} views/s  {left:.0f} s left")
-        if step == self.run.steps:
+            left = (steps - step) * self.run.views_per_step / rate
+            done = f"step {step:,}/{steps:,} {step / steps:.0%}"
+            self._print(f"{done}  {_terms(terms)}  {speed}  {left:.0f} s left")
+        if step == steps:
             self._stop_bar()
-            self._print(f"trained in {now - self.begun:.1f} s, {rate:,.0f} views/s  {_terms(terms)}")
+            self._print(f"trained in {now - self.begun:.1f} s, {speed}  {_terms(terms)}")
 
     def evaluated(self, result: Result, subject: Subject) -> None:
-        summary = {name: metric for name, metric in result.metrics.items() if "/" not in name} or result.metrics
+        of_no_target = {name: metric for name, metric in result.metrics.items() if "/" not in name}
+        summary = of_no_target or result.metrics
         values = [f"{name} {metric.value:.4g}" for name, metric in summary.items()]
         values += [f"{name} skipped" for name in result.skipped if "/" not in name]
         self._print(f"{result.evaluator}: {'  '.join(values)}")
@@ -79,6 +85,7 @@ class ConsoleTracker(Tracker):
 
 
 def _terms(terms: dict[str, float]) -> str:
+    """The terms of the loss, one after the other."""
     return "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
 
 

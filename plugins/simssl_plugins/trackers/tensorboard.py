@@ -1,4 +1,7 @@
-"""TensorBoard: terms, metrics, pictures, runs side by side, representations; `tensorboard --logdir runs` shows them."""
+"""TensorBoard: terms, metrics, pictures, runs side by side, representations; `tensorboard --logdir runs` shows them.
+
+P counts the images in the projector.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +57,12 @@ class TensorBoardTracker(Tracker):
         self.run = run
         self.subject: Subject | None = None
         unfinished = run.start_step < run.steps
-        self.writer = SummaryWriter(str(run.directory), purge_step=run.start_step + 1 if unfinished else None)
+        first_step = run.start_step + 1 if unfinished else None
+        self.writer = SummaryWriter(str(run.directory), purge_step=first_step)
         if run.start_step == 0:
             settings = yaml.safe_dump(dict(run.settings), sort_keys=False)
-            self.writer.add_text("experiment", "".join(f"    {line}\n" for line in settings.splitlines()))
+            block = [f"    {line}\n" for line in settings.splitlines()]
+            self.writer.add_text("experiment", "".join(block))
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         for name, value in terms.items():
@@ -79,16 +84,23 @@ class TensorBoardTracker(Tracker):
             self.writer.close()
 
     def _add_hyperparameters(self) -> None:
-        """Without the list of all columns that torch would add: TensorBoard takes it from one run for all, and without
-        it finds what any run has. A run that ends a second time repeats what is there, and stays one row."""
+        """Add the settings, without the list of all columns that torch would add.
+
+        TensorBoard takes that list from one run for all, and without it shows the columns that any run has. A run that
+        ends a second time repeats what is there, and stays one row.
+        """
         settings = {"experiment": self.run.experiment, **dict(_flat("", self.run.settings))}
         _, start, end = hparams(settings, {})
-        for summary in (start, end):
-            self.writer._get_file_writer().add_summary(summary)
+        writer = self.writer._get_file_writer()
+        writer.add_summary(start)
+        writer.add_summary(end)
 
     def _add_projector(self) -> None:
-        test = self.subject.data.test if self.subject else None
-        if self.subject is None or test is None or not self.params.points:
+        """Write the test images' representations for the projector, if the run was measured and has a test split."""
+        if self.subject is None or self.params.points == 0:
+            return
+        test = self.subject.data.test
+        if test is None:
             return
         P = min(self.params.points, len(test))
         index_P = torch.arange(P) * len(test) // P
@@ -103,44 +115,54 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, float | str]]:
         return
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _flat(key if key and name == "name" else f"{key}.{name}".lstrip("."), inner)
+            if key and name == "name":
+                yield from _flat(key, inner)
+            else:
+                yield from _flat(f"{key}.{name}".lstrip("."), inner)
     else:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         yield key, value if is_number else str(value)
 
 
 def _columns(split: Split, index_P: Tensor) -> dict[str, list[str]]:
-    """What is known of the images at these places: a column a target, and the places."""
+    """The targets of the images of these indices, a column each, and the indices."""
     columns = {name: _words(target, index_P) for name, target in split.targets.items()}
-    return {**columns, "index": [str(i) for i in index_P.tolist()]}
+    columns["index"] = [str(i) for i in index_P.tolist()]
+    return columns
 
 
 def _words(target: Target, index_P: Tensor) -> list[str]:
+    """The target's values in words, each on one line."""
     values = target.values[index_P].tolist()
     if target.classes is None:
         return [f"{value:.6g}" for value in values]
-    return [" ".join(target.classes[i].split()) if i >= 0 else "no label" for i in values]
+    classes = [" ".join(name.split()) for name in target.classes]
+    return [classes[i] if i >= 0 else "no label" for i in values]
 
 
 def _write_projector(folder: Path, z_PD: Tensor, x_PCHW: Tensor, columns: dict[str, list[str]]) -> None:
-    """Representations, labels and thumbnails, and last the file that names them."""
-    place = folder / "projector"
-    place.mkdir(exist_ok=True)
-    np.savetxt(place / "representation.tsv", z_PD.numpy(), fmt="%.6g", delimiter="\t")
-    head = [tuple(columns)] if len(columns) > 1 else []  # a column that is alone has none, says the format
-    lines = ("\t".join(row) for row in [*head, *zip(*columns.values(), strict=True)])
-    (place / "labels.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """Write representations, labels and thumbnails, and last the file that names them."""
+    projector = folder / "projector"
+    projector.mkdir(exist_ok=True)
+    np.savetxt(projector / "representation.tsv", z_PD.numpy(), fmt="%.6g", delimiter="\t")
+    rows = list(zip(*columns.values(), strict=True))
+    if len(columns) > 1:  # a column that is alone has no head, says the format
+        rows.insert(0, tuple(columns))
+    lines = ["\t".join(row) + "\n" for row in rows]
+    (projector / "labels.tsv").write_text("".join(lines), encoding="utf-8")
     thumbnails_PCHW = _thumbnails(x_PCHW)
-    _sprite(thumbnails_PCHW).save(place / "thumbnails.png")
+    _sprite(thumbnails_PCHW).save(projector / "thumbnails.png")
     height, width = thumbnails_PCHW.shape[2:]
     (folder / "projector_config.pbtxt").write_text(PROJECTOR.format(width=width, height=height))
 
 
 def _thumbnails(x_PCHW: Tensor) -> Tensor:
-    longer = max(x_PCHW.shape[2:])
+    """The images, no side longer than a thumbnail's."""
+    height, width = x_PCHW.shape[2:]
+    longer = max(height, width)
     if longer <= THUMBNAIL:
         return x_PCHW
-    size = [max(1, length * THUMBNAIL // longer) for length in x_PCHW.shape[2:]]
+    size = [max(1, height * THUMBNAIL // longer), max(1, width * THUMBNAIL // longer)]
     return F.interpolate(x_PCHW, size, mode="bilinear", antialias=True).clamp(0, 1)
 
 
@@ -148,9 +170,11 @@ def _sprite(x_PCHW: Tensor) -> Image.Image:
     """The images row by row, as many to a row as there are rows, which is how the projector reads them."""
     P, C, H, W = x_PCHW.shape
     side = math.ceil(math.sqrt(P))
-    filled = torch.cat([x_PCHW, x_PCHW.new_ones(side * side - P, C, H, W)]).unflatten(0, (side, side))
-    pixels = (filled.permute(0, 3, 1, 4, 2).reshape(side * H, side * W, C) * 255).round().byte().numpy()
-    return Image.fromarray(pixels if C == 3 else pixels[..., 0])
+    white = x_PCHW.new_ones(side * side - P, C, H, W)
+    tiles = torch.cat([x_PCHW, white]).unflatten(0, (side, side))
+    sprite_HWC = tiles.permute(0, 3, 1, 4, 2).reshape(side * H, side * W, C)
+    pixels_HWC = (sprite_HWC * 255).round().byte().numpy()
+    return Image.fromarray(pixels_HWC if C == 3 else pixels_HWC[..., 0])
 
 
 @simssl.hookimpl

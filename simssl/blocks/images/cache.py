@@ -1,8 +1,8 @@
 """Image files, decoded once, into a memory-mapped cache of uint8 pixels.
 
-A cache is one file: a header of JSON and the pixels (N, 3, size, size) after it. Its key is the digest of every
-source file's name, size and time of change, so that a second start reads no image and a changed file is noticed.
-The files in another order are another cache; those of files that have changed are removed.
+A cache is one file: a header of JSON and the pixels (N, 3, S, S) after it, S the side of the images. Its key is the
+digest of every source file's name, size and time of change, so that a second start reads no image and a changed file is
+noticed. The files in another order are another cache; those of files that have changed are removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from simssl.blocks.images.decoding import Progress, Source, decoded, digest_of
+from simssl.blocks.images.decoding import ImageSource, Progress, decoded_images, digest_of
 
 HEADER = 4096
 """Bytes before the pixels."""
@@ -34,36 +34,42 @@ def cache_folder(root: Path) -> Path:
     return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache")
 
 
-def cache_file(root: Path, source: Source) -> Path:
-    """Where what is decoded of a source lies in the cache's folder.
+def cache_file(root: Path, source: ImageSource) -> Path:
+    """The file, in the cache's folder, of what is decoded of a source.
 
     Up to its last hyphen the name is the same for all orders of a folder's files.
     """
-    place = source.folder.resolve()
-    name = f"{place.name}-{source.size}-{digest_of(str(place), source.crop)[:8]}-{source.order[:8]}"
-    return cache_folder(root) / name
+    folder = source.folder.resolve()
+    content = digest_of(str(folder), source.crop)[:8]
+    order = source.order[:8]
+    return cache_folder(root) / f"{folder.name}-{source.size}-{content}-{order}"
 
 
-def pixels(cache: Path, source: Source, progress: Progress) -> tuple[Tensor, str]:
-    """The decoded images (N, 3, size, size), memory-mapped, and the digest of their content.
+def cached_pixels(cache: Path, source: ImageSource, progress: Progress) -> tuple[Tensor, str]:
+    """The decoded images (N, 3, S, S), memory-mapped, and the digest of their content.
 
-    They are decoded where the cache is missing, damaged or of other files; it is written whole or not at all, by
+    They are decoded where the cache is missing, damaged or of other files. It is written whole or not at all, by
     one process while others wait. ValueError names a file that is no image, or a folder that cannot be written.
     """
     key = source.key
-    found = _open(cache, key)
-    if found is None:
-        with _writing(cache):
-            found = _open(cache, key) or _build(cache, key, source, progress)
-    return found
+    cached = _open(cache, key)
+    if cached is not None:
+        return cached
+    with _writing(cache):
+        cached = _open(cache, key)  # another process may have written it by now
+        if cached is None:
+            cached = _build(cache, key, source, progress)
+    return cached
 
 
 def _open(cache: Path, key: tuple[str, str]) -> tuple[Tensor, str] | None:
-    """What is cached under this key, if it is whole."""
+    """The pixels and their digest, if the cache is whole and of this key."""
     header = _header(cache)
     try:
-        shape, digest = tuple(header["shape"]), str(header["digest"])
-        if header["key"] != list(key) or cache.stat().st_size != HEADER + math.prod(shape):
+        shape = tuple(header["shape"])
+        digest = str(header["digest"])
+        whole = HEADER + math.prod(shape)
+        if header["key"] != list(key) or cache.stat().st_size != whole:
             return None
     except (OSError, KeyError, TypeError):
         return None
@@ -72,7 +78,7 @@ def _open(cache: Path, key: tuple[str, str]) -> tuple[Tensor, str] | None:
 
 
 def _header(cache: Path) -> dict[str, Any]:
-    """Empty if the file is no cache."""
+    """The cache's header; empty if the file is no cache."""
     try:
         with cache.open("rb") as file:
             header = json.loads(file.read(HEADER))
@@ -81,28 +87,31 @@ def _header(cache: Path) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
-def _build(cache: Path, key: tuple[str, str], source: Source, progress: Progress) -> tuple[Tensor, str]:
+def _build(cache: Path, key: tuple[str, str], source: ImageSource, progress: Progress) -> tuple[Tensor, str]:
+    """Decode the source into the cache, and open that."""
     digest = hashlib.sha256()
     part = cache.with_name(_family(cache) + ".part")
     try:
         with part.open("wb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, which name no file: an image is read, or it is an error
             file.seek(HEADER)
-            for image_3SS in decoded(source.folder, source.names, source.decode, progress):
-                digest.update(content := image_3SS.tobytes())
+            for image_3SS in decoded_images(source.folder, source.names, source.decode, progress):
+                content = image_3SS.tobytes()
+                digest.update(content)
                 file.write(content)
             shape = (len(source.names), 3, source.size, source.size)
+            header = json.dumps({"key": key, "shape": shape, "digest": digest.hexdigest()})
             file.seek(0)
-            file.write(json.dumps({"key": key, "shape": shape, "digest": digest.hexdigest()}).encode().ljust(HEADER))
+            file.write(header.encode().ljust(HEADER))
             file.flush()
             os.fsync(file.fileno())
         part.replace(cache)
     finally:
         part.unlink(missing_ok=True)
     _drop_outdated(cache, key)
-    found = _open(cache, key)
-    assert found is not None
-    return found
+    built = _open(cache, key)
+    assert built is not None
+    return built
 
 
 def _family(cache: Path) -> str:
@@ -111,9 +120,10 @@ def _family(cache: Path) -> str:
 
 def _drop_outdated(cache: Path, key: tuple[str, str]) -> None:
     """Remove the caches of the same folder, in whatever order, whose files were others."""
+    files, _ = key
     for other in cache.parent.glob(f"{glob.escape(_family(cache))}*"):
-        cached = _header(other).get("key")
-        if cached and cached[0] != key[0]:
+        other_key = _header(other).get("key")
+        if other_key and other_key[0] != files:
             other.unlink()
 
 

@@ -1,4 +1,4 @@
-"""What a download that fails leaves behind: nothing."""
+"""Downloads that fail and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def without_leftovers(*folders: Path) -> Iterator[None]:
-    """If what stands inside fails, remove those of the folders, inner ones first, that it made and left empty."""
+    """Remove the folders, inner ones first, that a body that fails has made and left empty."""
     new = [folder for folder in folders if not folder.exists()]
     try:
         yield

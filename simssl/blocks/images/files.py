@@ -5,50 +5,68 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from simssl.blocks.messages import listed
 
-SUFFIXES = Image.registered_extensions().keys() & {
-    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-}
-"""In small letters; not every Pillow reads AVIF."""
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""The ends of images' names, in small letters."""
 
 
-def find(folder: Path, below: str = "", passed: frozenset[str] = frozenset()) -> list[str]:
-    """The images' names as seen from the folder, sorted, however deep they lie; what else there is is told.
+@cache
+def _readable_suffixes() -> frozenset[str]:
+    """Those that this Pillow reads: not every one reads AVIF. Asked late, for the answer imports every decoder."""
+    return SUFFIXES & Image.registered_extensions().keys()
 
-    What is hidden is left out, and so are folders whose real path is `passed`. ValueError if there are no images, or
-    a folder cannot be read.
+
+def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozenset()) -> list[str]:
+    """The images' names as seen from the folder, sorted, however deep they lie below `below`.
+
+    What is hidden is left out, and so are folders whose real path is `passed`. Files that are no images by their names
+    are left out too, and the log says so. ValueError if there are no images, or a folder cannot be read.
     """
-    files = list(_files(folder, below, passed | {os.path.realpath(folder / below)}))
-    images = sorted(name for name in files if PurePosixPath(name).suffix.lower() in SUFFIXES)
-    if others := sorted(set(files) - set(images)):
-        logging.getLogger("simssl").info(f"{folder}: left out, no image by its name: {listed(others)}")
+    suffixes = _readable_suffixes()
+    images = []
+    others = []
+    for name in _files(folder, below, passed | {os.path.realpath(folder / below)}):
+        if PurePosixPath(name).suffix.lower() in suffixes:
+            images.append(name)
+        else:
+            others.append(name)
+    if others:
+        names = listed(sorted(others))
+        logging.getLogger("simssl").info(f"{folder}: left out, no image by its name: {names}")
     if not images:
-        raise ValueError(f"{folder / below} has no images; read are names that end in {', '.join(sorted(SUFFIXES))}")
-    return images
+        raise ValueError(f"{folder / below} has no images; read are names that end in {', '.join(sorted(suffixes))}")
+    return sorted(images)
 
 
-def entries(place: Path, passed: frozenset[str]) -> dict[str, str | None]:
-    """What lies in a folder, in order: of folders, or links to one, the real path, of files None.
+def folder_entries(folder: Path, passed: frozenset[str]) -> dict[str, str | None]:
+    """The names of what lies in a folder, sorted: with the real path of folders, or links to one, and None of files.
 
-    What is hidden is left out, and so are folders that are `passed`. ValueError if the folder cannot be read.
+    What is hidden is left out, and so are folders whose real path is `passed`. ValueError if the folder cannot be read.
     """
     try:
-        with os.scandir(place) as seen:
-            found = sorted((entry.name, entry.is_dir()) for entry in seen if not entry.name.startswith("."))
+        with os.scandir(folder) as scanned:
+            visible = sorted((entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith("."))
     except OSError as error:
         raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
-    real = {name: os.path.realpath(place / name) if is_folder else None for name, is_folder in found}
-    return {name: path for name, path in real.items() if path not in passed}
+    entries: dict[str, str | None] = {}
+    for name, is_folder in visible:
+        path = os.path.realpath(folder / name) if is_folder else None
+        if path not in passed:
+            entries[name] = path
+    return entries
 
 
 def _files(folder: Path, below: str, passed: frozenset[str]) -> Iterator[str]:
     """The names of all files below, as seen from the folder, through links too."""
-    for name, real in entries(folder / below, passed).items():
+    for name, real in folder_entries(folder / below, passed).items():
         inner = os.path.join(below, name)
         if real is None:
             yield inner

@@ -22,7 +22,7 @@ FILES = {
 def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     """Images (N, 1, H, W) uint8 and labels (N,) int64 of a torchvision class such as MNIST.
 
-    Found below `root`, or downloaded there. FileNotFoundError says what to put where, ValueError which file
+    They are read below `root`, or downloaded there. FileNotFoundError says what to put where, ValueError which file
     is damaged.
     """
     folder = root / dataset.__name__ / "raw"
@@ -37,8 +37,9 @@ def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def _explained(error: Exception, folder: Path, train: bool) -> Exception:
-    """What is missing, or which of the files cannot be read."""
-    absent = [name for names in FILES.values() for name in names if not (folder / name).is_file()]
+    """The error that says what is missing, or which of the files cannot be read."""
+    names = (*FILES[True], *FILES[False])
+    absent = [name for name in names if not (folder / name).is_file()]
     if absent:
         return FileNotFoundError(
             f"{folder} has no {', '.join(absent)}, which could be neither unpacked from there nor downloaded "
@@ -49,16 +50,25 @@ def _explained(error: Exception, folder: Path, train: bool) -> Exception:
     return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason(error)}); get them again")
 
 
-def write_example(dataset: Any, root: Path, images: int = 40) -> None:
-    """Write a few images in the format of a torchvision class such as MNIST, for tests: squares whose place
-    depends on their label."""
+def write_idx_example(dataset: Any, root: Path, images: int = 40) -> None:
+    """Write a few images in the format of a torchvision class such as MNIST, for tests.
+
+    They show squares whose position depends on their label.
+    """
     folder = root / dataset.__name__ / "raw"
     folder.mkdir(parents=True, exist_ok=True)
-    for train, names in FILES.items():
-        labels_N = torch.arange(images) % 10
-        pixels_N28 = torch.zeros(images, 28, 28, dtype=torch.uint8)
+    labels_N = torch.arange(images) % 10
+    for train, (image_file, label_file) in FILES.items():
+        pixels_NHW = torch.zeros(images, 28, 28, dtype=torch.uint8)
         for i, label in enumerate(labels_N.tolist()):
-            pixels_N28[i, 2 * label : 2 * label + 8, 10 - train : 20] = 255
-        for name, values in zip(names, (pixels_N28, labels_N.to(torch.uint8)), strict=True):
-            header = struct.pack(f">I{values.ndim}I", 0x0800 + values.ndim, *values.shape)
-            (folder / name).write_bytes(header + values.numpy().tobytes())
+            top, left = 2 * label, 10 - train
+            pixels_NHW[i, top : top + 8, left:20] = 255
+        _write_idx(folder / image_file, pixels_NHW)
+        _write_idx(folder / label_file, labels_N.to(torch.uint8))
+
+
+def _write_idx(file: Path, values: Tensor) -> None:
+    """Write uint8 values of any shape behind the format's header."""
+    magic_number = 0x0800 + values.ndim
+    header = struct.pack(f">I{values.ndim}I", magic_number, *values.shape)
+    file.write_bytes(header + values.numpy().tobytes())

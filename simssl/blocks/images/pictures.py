@@ -11,36 +11,52 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 
-def grid(rows: Sequence[Tensor], tile: int = 64, gap: int = 4) -> Tensor:
-    """Rows of images (n, C, H, W) in [0, 1] as one picture (C, height, width), uint8, on white.
+def picture_grid(rows: Sequence[Tensor], tile: int = 64, gap: int = 4) -> Tensor:
+    """Rows of images (N, C, H, W) in [0, 1] as one picture (C, height, width), uint8, on white.
 
     Images smaller than `tile` pixels are enlarged by a whole factor, without smoothing. A row may be shorter.
     """
-    tiles = [_enlarge(row, max(1, tile // max(row.shape[-2:]))) for row in rows]
-    lines = [torch.cat([F.pad(image, (0, gap, 0, gap), value=1.0) for image in row], dim=2) for row in tiles]
-    width = max(line.shape[2] for line in lines)
-    lines = [F.pad(line, (0, width - line.shape[2]), value=1.0) for line in lines]
-    picture = F.pad(torch.cat(lines, dim=1), (gap, 0, gap, 0), value=1.0)
+    strips = []
+    for images_NCHW in rows:
+        longer = max(images_NCHW.shape[-2:])
+        enlarged_NCHW = _enlarge(images_NCHW, max(1, tile // longer))
+        tiles = [_on_white(image_CHW, right=gap, below=gap) for image_CHW in enlarged_NCHW]
+        strips.append(torch.cat(tiles, dim=2))
+    width = max(strip.shape[2] for strip in strips)
+    filled = [_on_white(strip, right=width - strip.shape[2]) for strip in strips]
+    picture = _on_white(torch.cat(filled, dim=1), left=gap, above=gap)
     return (picture * 255).round().to(torch.uint8)
 
 
 def _enlarge(images_NCHW: Tensor, factor: int) -> Tensor:
-    return images_NCHW.clamp(0, 1).repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    """The images with every pixel a square of factor x factor."""
+    clamped_NCHW = images_NCHW.clamp(0, 1)
+    higher_NCHW = clamped_NCHW.repeat_interleave(factor, dim=2)
+    return higher_NCHW.repeat_interleave(factor, dim=3)
 
 
-def bars(charts: Mapping[str, Tensor], width: int = 640, height: int = 160, gap: int = 8) -> Tensor:
+def _on_white(image_CHW: Tensor, left: int = 0, right: int = 0, above: int = 0, below: int = 0) -> Tensor:
+    """The image with margins of these widths."""
+    return F.pad(image_CHW, (left, right, above, below), value=1.0)
+
+
+def bar_charts(charts: Mapping[str, Tensor], width: int = 640, height: int = 160, gap: int = 8) -> Tensor:
     """Bar charts of values (D,) from 0 up, one below the other, as one picture (1, charts * height, width), uint8.
 
     Above each stands its title with its largest value, which fills the height. A value that is no number has no bar.
     """
     picture = Image.new("L", (width, height * len(charts)), 255)
     draw = ImageDraw.Draw(picture)
+    room = height - 4 * gap
     for n, (title, values_D) in enumerate(charts.items()):
         values = values_D.double().nan_to_num(0).clamp(min=0).tolist()
-        foot, room, step = (n + 1) * height - gap, height - 4 * gap, (width - 2 * gap) / len(values)
-        draw.text((gap, n * height + gap // 2), f"{title}; the highest bar is {max(values):.3g}", fill=0)
+        highest = max(values)
+        draw.text((gap, n * height + gap // 2), f"{title}; the highest bar is {highest:.3g}", fill=0)
+        foot = (n + 1) * height - gap
+        step = (width - 2 * gap) / len(values)
         for d, value in enumerate(values):
-            left, top = gap + d * step, foot - room * value / (max(values) or 1)
+            left = gap + d * step
+            top = foot - room * value / (highest or 1)
             draw.rectangle((round(left), round(top), round(left + 0.8 * step), foot), fill=96)
         draw.line((gap, foot, width - gap, foot), fill=0)
     return torch.from_numpy(np.array(picture))[None]

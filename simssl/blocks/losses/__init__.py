@@ -1,1 +1,52 @@
-"""Losses, likelihoods, and the terms of lower bounds."""
+"""The terms that losses and lower bounds are made of, each a function of tensors.
+
+Contrastive losses compare views with each other, the Gaussian terms and the likelihoods make evidence lower bounds, and
+the penalties on second moments keep a representation from collapsing.
+"""
+
+from __future__ import annotations
+
+from simssl.blocks.losses.contrast import Similarity, contrast_with_negatives, info_nce, nt_xent, similarities
+from simssl.blocks.losses.gaussian import (
+    expected_log_shared_mean,
+    gaussian_entropy,
+    kl_between,
+    kl_standard,
+    log_normal,
+    log_shared_mean,
+    reparameterize,
+)
+from simssl.blocks.losses.likelihoods import (
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    LikelihoodName,
+    LikelihoodParams,
+    likelihood,
+)
+from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
+
+__all__ = [  # noqa: RUF022 - in groups
+    # contrastive losses
+    "nt_xent",
+    "info_nce",
+    "contrast_with_negatives",
+    "similarities",
+    "Similarity",
+    # Gaussians with diagonal covariance
+    "log_normal",
+    "gaussian_entropy",
+    "kl_standard",
+    "kl_between",
+    "reparameterize",
+    "log_shared_mean",
+    "expected_log_shared_mean",
+    # likelihoods p(x | z)
+    "likelihood",
+    "LikelihoodParams",
+    "LikelihoodName",
+    "GaussianLikelihood",
+    "BernoulliLikelihood",
+    # penalties on second moments
+    "variance_hinge",
+    "covariance_penalty",
+]

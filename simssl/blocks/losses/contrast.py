@@ -1,4 +1,8 @@
-"""Contrastive losses."""
+"""Contrastive losses.
+
+K counts negatives, M the rows of a second set. The N rows of `nt_xent` are the 2B views, those of a row's logits in
+`contrast_with_negatives` its key and the K negatives.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
     B = len(za_BD)
     z_ND = torch.cat([za_BD, zb_BD])
     logits_NN = similarities(z_ND, z_ND, "cosine") / temperature
-    logits_NN = logits_NN.masked_fill(torch.eye(2 * B, dtype=torch.bool, device=z_ND.device), -torch.inf)
+    itself_NN = torch.eye(2 * B, dtype=torch.bool, device=z_ND.device)
+    logits_NN = logits_NN.masked_fill(itself_NN, -torch.inf)
     positive_N = torch.arange(2 * B, device=z_ND.device).roll(B)
     return F.cross_entropy(logits_NN, positive_N)
 
@@ -34,7 +39,9 @@ def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: 
     """
     logits_BB = similarities(za_BD, zb_BD, similarity) / temperature
     positive_B = torch.arange(len(za_BD), device=za_BD.device)
-    return 0.5 * (F.cross_entropy(logits_BB, positive_B) + F.cross_entropy(logits_BB.T, positive_B))
+    first_to_second = F.cross_entropy(logits_BB, positive_B)
+    second_to_first = F.cross_entropy(logits_BB.T, positive_B)
+    return 0.5 * (first_to_second + second_to_first)
 
 
 def contrast_with_negatives(
@@ -48,13 +55,16 @@ def contrast_with_negatives(
     negative_BK = similarities(q_BD, negatives_KD, "dot")
     if masked_BK is not None:
         negative_BK = negative_BK.masked_fill(masked_BK, -torch.inf)
-    logits_BN = torch.cat([(q_BD * k_BD).sum(1, keepdim=True), negative_BK], dim=1) / temperature
-    return F.cross_entropy(logits_BN, torch.zeros(len(q_BD), dtype=torch.long, device=q_BD.device))
+    positive_B1 = (q_BD * k_BD).sum(1, keepdim=True)
+    logits_BN = torch.cat([positive_B1, negative_BK], dim=1) / temperature
+    first_B = torch.zeros(len(q_BD), dtype=torch.long, device=q_BD.device)
+    return F.cross_entropy(logits_BN, first_B)
 
 
 def similarities(za_ND: Tensor, zb_MD: Tensor, similarity: Similarity) -> Tensor:
     """Dot products or cosines (N, M) of every row with every row, in the precision of the rows, under autocast too."""
     with torch.autocast(za_ND.device.type, enabled=False):
         if similarity == "cosine":
-            za_ND, zb_MD = F.normalize(za_ND, dim=1), F.normalize(zb_MD, dim=1)
+            za_ND = F.normalize(za_ND, dim=1)
+            zb_MD = F.normalize(zb_MD, dim=1)
         return za_ND @ zb_MD.T

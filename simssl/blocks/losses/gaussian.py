@@ -16,7 +16,7 @@ def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor | float) -> Ten
     return -0.5 * (LOG_2PI + log_variance + (x - mean).square() / variance)
 
 
-def entropy(log_variance: Tensor) -> Tensor:
+def gaussian_entropy(log_variance: Tensor) -> Tensor:
     """H[N(m, v)] = 1/2 sum_d (1 + log 2 pi + log v_d): (..., D) -> (...)."""
     return 0.5 * (1 + LOG_2PI + log_variance).sum(-1)
 
@@ -69,15 +69,20 @@ def expected_log_shared_mean(
 def _spread(z_BJD: Tensor) -> tuple[Tensor, Tensor]:
     """S and zbar^2, each summed over the latent dimensions: (B,), (B,)."""
     mean_B1D = z_BJD.mean(1, keepdim=True)
-    return (z_BJD - mean_B1D).square().sum((1, 2)), mean_B1D.square().sum((1, 2))
+    spread_B = (z_BJD - mean_B1D).square().sum((1, 2))
+    square_B = mean_B1D.square().sum((1, 2))
+    return spread_B, square_B
 
 
 def _log_shared_mean(
     spread_B: Tensor, square_B: Tensor, shape: torch.Size, sigma2: float, gamma2: float | None
 ) -> Tensor:
+    """`log_shared_mean` of the statistics that it depends on, which `_spread` gives."""
     _, J, D = shape
-    constant = (J - 1) * (LOG_2PI + math.log(sigma2))
+    differences = (J - 1) * (LOG_2PI + math.log(sigma2))
     if gamma2 is None:
-        return -0.5 * (D * (constant + math.log(J)) + spread_B / sigma2)
+        constant = D * (differences + math.log(J))
+        return -0.5 * (constant + spread_B / sigma2)
     total = sigma2 + J * gamma2
-    return -0.5 * (D * (constant + LOG_2PI + math.log(total)) + spread_B / sigma2 + J * square_B / total)
+    constant = D * (differences + LOG_2PI + math.log(total))
+    return -0.5 * (constant + spread_B / sigma2 + J * square_B / total)

@@ -11,7 +11,8 @@ def variance_hinge(z_BD: Tensor, epsilon: float = 1e-4) -> Tensor:
 
     Source: Bardes et al. 2022, eq. 1. In the precision of its input.
     """
-    return (1 - (z_BD.var(0) + epsilon).sqrt()).relu().mean()
+    deviation_D = (z_BD.var(0) + epsilon).sqrt()
+    return (1 - deviation_D).relu().mean()
 
 
 def covariance_penalty(z_BD: Tensor) -> Tensor:
@@ -23,4 +24,5 @@ def covariance_penalty(z_BD: Tensor) -> Tensor:
     centred_BD = (z_BD - z_BD.mean(0)).double()
     covariance_DD = (centred_BD.T @ centred_BD / (B - 1)).to(z_BD.dtype)
     diagonal_DD = torch.eye(D, dtype=torch.bool, device=z_BD.device)
-    return covariance_DD.masked_fill(diagonal_DD, 0).square().sum() / D
+    off_diagonal_DD = covariance_DD.masked_fill(diagonal_DD, 0)
+    return off_diagonal_DD.square().sum() / D

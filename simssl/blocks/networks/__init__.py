@@ -1,1 +1,29 @@
-"""Networks that methods are built from."""
+"""Networks that methods are built from: heads, a Gaussian autoencoder, teachers, batch norm over parts of a batch.
+
+The encoders and decoders themselves are a backbone's, which `Context.encoder` and `Context.decoder` build.
+"""
+
+from __future__ import annotations
+
+from simssl.blocks.networks.autoencoder import GaussianAutoencoder, Sample
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+from simssl.blocks.networks.heads import Widths, in_float32, mlp, require_two_images
+from simssl.blocks.networks.teacher import Teacher, cosine_momentum
+
+__all__ = [  # noqa: RUF022 - in groups
+    # heads
+    "mlp",
+    "Widths",
+    "in_float32",
+    "require_two_images",
+    # variational autoencoders
+    "GaussianAutoencoder",
+    "Sample",
+    # teachers
+    "Teacher",
+    "cosine_momentum",
+    # batch norm
+    "has_batch_norm",
+    "split_batch_norm",
+    "SplitBatchNorm",
+]

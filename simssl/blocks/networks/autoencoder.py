@@ -55,7 +55,8 @@ class GaussianAutoencoder(nn.Module):
         network (w = 20) has a KL of 10^8 nats, and that one gradient slows Adam for the next thousand steps.
         """
         mean_BD, w_BD = self.encoder(x_BCHW).float().chunk(2, dim=1)
-        return mean_BD, torch.where(w_BD > 0, w_BD.clamp(min=0).log1p(), w_BD)
+        log_variance_BD = torch.where(w_BD > 0, w_BD.clamp(min=0).log1p(), w_BD)
+        return mean_BD, log_variance_BD
 
     def decode(self, z_BD: Tensor) -> Tensor:
         """Logits (B, C, H, W), in float32."""
@@ -63,7 +64,8 @@ class GaussianAutoencoder(nn.Module):
         return logits_BCHW
 
     def sample(self, x_BCHW: Tensor, log_prob: LogProb, generator: torch.Generator) -> Sample:
-        """What every evidence lower bound begins with: infer q(z | x), draw z, decode it."""
+        """The sample that every evidence lower bound begins with: infer q(z | x), draw z, decode it."""
         mean_BD, log_variance_BD = self.infer(x_BCHW)
         z_BD = reparameterize(mean_BD, log_variance_BD, generator)
-        return Sample(mean_BD, log_variance_BD, z_BD, log_prob(x_BCHW, self.decode(z_BD)))
+        log_likelihood_B = log_prob(x_BCHW, self.decode(z_BD))
+        return Sample(mean_BD, log_variance_BD, z_BD, log_likelihood_B)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
+"""The widths of an MLP's layers, each at least 1: the type of a field of `Params`."""
 
 
 def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
@@ -20,24 +25,28 @@ def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
     linear = [nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(widths)]
     modules: list[nn.Module] = []
     for layer in linear:
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is linear[-1] else "relu")
+        is_last = layer is linear[-1]
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if is_last else "relu")
         nn.init.zeros_(layer.bias)
-        modules += [layer, nn.ReLU()]
-        if batch_norm and layer is not linear[-1]:
+        modules.append(layer)
+        if is_last:
+            break
+        if batch_norm:
             layer.register_parameter("bias", None)
-            modules.insert(-1, nn.BatchNorm1d(layer.out_features))
-    return nn.Sequential(*modules[:-1])
+            modules.append(nn.BatchNorm1d(layer.out_features))
+        modules.append(nn.ReLU())
+    return nn.Sequential(*modules)
 
 
 def in_float32(layer: nn.Module, z_BD: Tensor) -> Tensor:
-    """What a last layer makes of representations, in float32 under autocast too: logits are part of the loss."""
+    """The output of a last layer, in float32 under autocast too: logits are part of the loss."""
     with torch.autocast(z_BD.device.type, enabled=False):
         logits: Tensor = layer(z_BD.float())
     return logits
 
 
 def require_two_images(images_per_step: int) -> None:
-    """ValueError if a loss that compares images with each other would have nothing to compare."""
+    """Raise ValueError if a loss that compares images with each other would have nothing to compare."""
     if images_per_step == 1:
         raise ValueError(
             "it compares images with each other, and a step has only one; make training.batch_views larger"

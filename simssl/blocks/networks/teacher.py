@@ -29,20 +29,25 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """What the student would return with the averaged weights."""
+        """The output that the student would have with the averaged weights."""
         y: Tensor = self.network(x)
         return y
 
     @torch.no_grad()
     def update(self, momentum: float | Tensor) -> None:
         """Become momentum * teacher + (1 - momentum) * student; a tensor is 0-d and on the device."""
-        pairs = list(zip(_state(self.network), _state(self._student[0]), strict=True))
-        moving = [(teacher, student) for teacher, student in pairs if teacher.is_floating_point()]
-        teachers, students = zip(*moving, strict=True)
-        move_towards(teachers, students, 1 - momentum)
-        for teacher, student in pairs:
-            if not teacher.is_floating_point():
-                teacher.copy_(student)
+        moving: list[Tensor] = []
+        targets: list[Tensor] = []
+        copied: list[tuple[Tensor, Tensor]] = []
+        for teacher, student in zip(_state(self.network), _state(self._student[0]), strict=True):
+            if teacher.is_floating_point():
+                moving.append(teacher)
+                targets.append(student)
+            else:
+                copied.append((teacher, student))
+        move_towards(moving, targets, 1 - momentum)
+        for teacher, student in copied:
+            teacher.copy_(student)
 
 
 def _state(module: nn.Module) -> list[Tensor]:
@@ -50,8 +55,8 @@ def _state(module: nn.Module) -> list[Tensor]:
 
 
 def cosine_momentum(base: float, progress: Tensor) -> Tensor:
-    """A momentum that rises from `base` to 1 along a half cosine (Grill et al. 2020), 0-d as `progress` in [0, 1].
+    """A momentum that rises from `base` to 1 along a half cosine (Grill et al. 2020), a 0-d tensor.
 
-    1 - (1 - base) (cos(pi progress) + 1) / 2.
+    1 - (1 - base) (cos(pi progress) + 1) / 2, with `progress` a 0-d tensor in [0, 1].
     """
     return 1 - (1 - base) * ((math.pi * progress).cos() + 1) / 2

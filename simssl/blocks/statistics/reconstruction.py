@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from simssl.blocks.images.pictures import grid
+from simssl.blocks.images.pictures import picture_grid
 
 BATCH = 1000
 """Images that are decoded at once."""
@@ -35,7 +35,7 @@ class Errors(NamedTuple):
 def errors(images: Images, z_ND: Tensor, decode: Decode, likelihood: Any, mean_CHW: Tensor) -> Errors:
     """The errors of images decoded from representations (N, D), against one image that is given for all.
 
-    `likelihood` as of `simssl.blocks.losses.likelihood`.
+    `likelihood` as of `simssl.blocks.losses.likelihoods`.
     """
     nll, mse, mse_of_mean = torch.zeros(3, dtype=torch.float64)
     for index_B in torch.arange(len(z_ND)).split(BATCH):
@@ -55,7 +55,7 @@ def mean_image(images: Images, N: int) -> Tensor:
 
 def picture(x_NCHW: Tensor, expected_NCHW: Tensor) -> Tensor:
     """Originals over what was decoded, as one picture."""
-    return grid([x_NCHW.cpu(), expected_NCHW.cpu()])
+    return picture_grid([x_NCHW.cpu(), expected_NCHW.cpu()])
 
 
 def _squared_errors(expected: Tensor, x_BCHW: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as TF
 
-from simssl.blocks.images import decoding as images
-from simssl.blocks.images.cache import HEADER, pixels
-from simssl.blocks.images.decoding import Source, fitted, read, square
+from simssl.blocks.images import decoding
+from simssl.blocks.images.cache import HEADER, cached_pixels
+from simssl.blocks.images.decoding import ImageSource, centred_square, fitted_image, read_image
 
 NOISE = np.random.RandomState(0).randint(0, 256, (6, 40, 60, 3), dtype=np.uint8)
 
@@ -24,11 +24,11 @@ def silent(label: str, done: int, total: int) -> None:
     return
 
 
-def folder_of_noise(folder: Path) -> Source:
+def folder_of_noise(folder: Path) -> ImageSource:
     folder.mkdir()
     for i, pixels_HW3 in enumerate(NOISE):
         Image.fromarray(pixels_HW3).save(folder / f"{i}.png")
-    return Source(folder, [f"{i}.png" for i in range(len(NOISE))], 16)
+    return ImageSource(folder, [f"{i}.png" for i in range(len(NOISE))], 16)
 
 
 @pytest.mark.parametrize("side", [40, 37, 20])
@@ -36,7 +36,7 @@ def folder_of_noise(folder: Path) -> Source:
 def test_a_square_is_torchvisions_centre_crop_and_resize(size: tuple[int, int], side: int) -> None:
     image = Image.fromarray(np.random.RandomState(1).randint(0, 256, (*size[::-1], 3), dtype=np.uint8))
     reference = TF.resize(TF.center_crop(image, [side, side]), [24, 24])
-    assert np.array_equal(np.asarray(square(image, 24, side / min(size))), np.asarray(reference))
+    assert np.array_equal(np.asarray(centred_square(image, 24, side / min(size))), np.asarray(reference))
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_an_image_fits_a_shape_as_torchvisions_centre_crop_and_resize(
     image = Image.fromarray(np.random.RandomState(1).randint(0, 256, (*size[::-1], 3), dtype=np.uint8))
     reference = TF.resize(TF.center_crop(image, list(box)), list(shape[1:]))
     channels_last = np.asarray(reference.convert("L"))[..., None] if shape[0] == 1 else np.asarray(reference)
-    assert np.array_equal(fitted(image, shape), channels_last.transpose(2, 0, 1))
+    assert np.array_equal(fitted_image(image, shape), channels_last.transpose(2, 0, 1))
 
 
 def test_an_image_does_not_fit_other_channels() -> None:
     with pytest.raises(ValueError, match="pictures have 1 or 3 channels, not 4"):
-        fitted(Image.new("RGB", (8, 8)), (4, 8, 8))
+        fitted_image(Image.new("RGB", (8, 8)), (4, 8, 8))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -75,7 +75,7 @@ def test_an_image_is_turned_as_its_exif_says(orientation: int, tmp_path: Path) -
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(np.asarray(read(tmp_path / "turned.png")), upright)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "turned.png")), upright)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "RGBA", "LA", "I;16", "YCbCr"])
@@ -87,75 +87,75 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
     file = tmp_path / f"image.{'jpg' if mode in ('CMYK', 'YCbCr') else 'png'}"
     image.save(file)
     assert Image.open(file).mode in (mode, "YCbCr", "RGB")
-    found = np.asarray(read(file), dtype=int)
-    assert found.shape == (20, 20, 3)
-    assert np.abs(found - level).max() <= 2
+    pixels = np.asarray(read_image(file), dtype=int)
+    assert pixels.shape == (20, 20, 3)
+    assert np.abs(pixels - level).max() <= 2
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
     Image.new("F", (20, 20), 0.5).save(tmp_path / "f.tiff")
     with pytest.raises(ValueError, match=r"f\.tiff cannot be read \(its pixels have neither 8 nor 16 bits"):
-        read(tmp_path / "f.tiff")
+        read_image(tmp_path / "f.tiff")
 
 
 def test_a_large_jpeg_is_decoded_smaller_to_the_same_square(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 1200).astype(np.uint8)
     Image.fromarray(np.stack([ramp[:800, None].repeat(1200, 1)] * 3, 2)).save(tmp_path / "a.jpg", quality=95)
-    small, whole = read(tmp_path / "a.jpg", at_least=32), read(tmp_path / "a.jpg")
+    small, whole = read_image(tmp_path / "a.jpg", at_least=32), read_image(tmp_path / "a.jpg")
     assert whole.size == (1200, 800)
     assert small.size == (150, 100)
-    difference = np.asarray(square(small, 32), dtype=int) - np.asarray(square(whole, 32), dtype=int)
+    difference = np.asarray(centred_square(small, 32), dtype=int) - np.asarray(centred_square(whole, 32), dtype=int)
     assert np.abs(difference).max() <= 2
 
 
 def test_the_cache_holds_what_is_decoded_and_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, reports = folder_of_noise(tmp_path / "noise"), []
-    monkeypatch.setattr(images, "BLOCK", 4)
-    first, digest = pixels(tmp_path / "cache" / "noise", source, lambda *report: reports.append(report))
+    monkeypatch.setattr(decoding, "BLOCK", 4)
+    first, digest = cached_pixels(tmp_path / "cache" / "noise", source, lambda *report: reports.append(report))
     expected = [torch.tensor(source.decode(name)) for name in source.names]
     assert torch.equal(first, torch.stack(expected))
     assert first.shape == (6, 3, 16, 16)
     assert reports == [(f"decoding {tmp_path / 'noise'}", done, 6) for done in (4, 6)]
     assert os.listdir(tmp_path / "cache") == ["noise"]
-    monkeypatch.setattr(images, "read", None)
-    again, same = pixels(tmp_path / "cache" / "noise", source, silent)
+    monkeypatch.setattr(decoding, "read_image", None)
+    again, same = cached_pixels(tmp_path / "cache" / "noise", source, silent)
     assert torch.equal(again, first)
     assert same == digest
 
 
 def test_writing_into_the_images_does_not_reach_the_cache(tmp_path: Path) -> None:
     source = folder_of_noise(tmp_path / "noise")
-    found, _ = pixels(tmp_path / "cache", source, silent)
-    found.zero_()
-    assert pixels(tmp_path / "cache", source, silent)[0].any()
+    images, _ = cached_pixels(tmp_path / "cache", source, silent)
+    images.zero_()
+    assert cached_pixels(tmp_path / "cache", source, silent)[0].any()
 
 
-def touch(source: Source) -> Source:
+def touch(source: ImageSource) -> ImageSource:
     os.utime(source.folder / "3.png", ns=(1, 1))
     return source
 
 
-def recolour(source: Source) -> Source:
+def recolour(source: ImageSource) -> ImageSource:
     Image.new("RGB", (60, 40), "red").save(source.folder / "3.png")
     return source
 
 
-def resize(source: Source) -> Source:
-    return Source(source.folder, source.names, 8)
+def resize(source: ImageSource) -> ImageSource:
+    return ImageSource(source.folder, source.names, 8)
 
 
-def reorder(source: Source) -> Source:
-    return Source(source.folder, source.names[::-1], source.size)
+def reorder(source: ImageSource) -> ImageSource:
+    return ImageSource(source.folder, source.names[::-1], source.size)
 
 
 @pytest.mark.parametrize(
     ("change", "same_content"), [(touch, True), (recolour, False), (resize, False), (reorder, False)]
 )
-def test_a_change_is_noticed(change: Callable[[Source], Source], same_content: bool, tmp_path: Path) -> None:
+def test_a_change_is_noticed(change: Callable[[ImageSource], ImageSource], same_content: bool, tmp_path: Path) -> None:
     """The images are decoded anew; the digest is of their content, so that it is as before if the content is."""
     source, reports = folder_of_noise(tmp_path / "noise"), []
-    _, before = pixels(tmp_path / "cache", source, silent)
-    after, digest = pixels(tmp_path / "cache", change(source), lambda *report: reports.append(report))
+    _, before = cached_pixels(tmp_path / "cache", source, silent)
+    after, digest = cached_pixels(tmp_path / "cache", change(source), lambda *report: reports.append(report))
     assert reports
     assert (digest == before) == same_content
     changed = change(source)
@@ -165,9 +165,9 @@ def test_a_change_is_noticed(change: Callable[[Source], Source], same_content: b
 @pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[:100], lambda c: b"[1]" + c[3:], lambda c: b""])
 def test_a_damaged_cache_is_made_anew(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     source = folder_of_noise(tmp_path / "noise")
-    whole = pixels(tmp_path / "cache", source, silent)[0].clone()
+    whole = cached_pixels(tmp_path / "cache", source, silent)[0].clone()
     (tmp_path / "cache").write_bytes(damage((tmp_path / "cache").read_bytes()))
-    assert torch.equal(pixels(tmp_path / "cache", source, silent)[0], whole)
+    assert torch.equal(cached_pixels(tmp_path / "cache", source, silent)[0], whole)
 
 
 @pytest.mark.parametrize(
@@ -177,32 +177,37 @@ def test_an_interrupted_decode_leaves_nothing(
     interruption: BaseException, told: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = folder_of_noise(tmp_path / "noise")
-    monkeypatch.setattr(images, "BLOCK", 2)
+    monkeypatch.setattr(decoding, "BLOCK", 2)
 
     def interrupt(label: str, done: int, total: int) -> None:
         assert list((tmp_path / "cache").iterdir())
         raise interruption
 
     with pytest.raises(told):
-        pixels(tmp_path / "cache" / "noise", source, interrupt)
+        cached_pixels(tmp_path / "cache" / "noise", source, interrupt)
     assert not list((tmp_path / "cache").iterdir())
 
 
 def test_what_a_killed_process_left_is_no_cache(tmp_path: Path) -> None:
     source = folder_of_noise(tmp_path / "noise")
     (tmp_path / "cache.part").write_bytes(bytes(10_000_000))
-    found, _ = pixels(tmp_path / "cache", source, silent)
-    assert found.any()
-    assert (tmp_path / "cache").stat().st_size == HEADER + found.numel()
+    images, _ = cached_pixels(tmp_path / "cache", source, silent)
+    assert images.any()
+    assert (tmp_path / "cache").stat().st_size == HEADER + images.numel()
     assert not (tmp_path / "cache.part").exists()
 
 
 def test_two_at_a_time_decode_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, decoded, results = folder_of_noise(tmp_path / "noise"), [], []
-    once = images.read
-    monkeypatch.setattr(images, "read", lambda path, at_least=0: (decoded.append(path), once(path, at_least))[1])
+    read_image = decoding.read_image
+
+    def note_and_read(path: Path, at_least: int = 0) -> Image.Image:
+        decoded.append(path)
+        return read_image(path, at_least)
+
+    monkeypatch.setattr(decoding, "read_image", note_and_read)
     threads = [
-        threading.Thread(target=lambda: results.append(pixels(tmp_path / "cache" / "n", source, silent)))
+        threading.Thread(target=lambda: results.append(cached_pixels(tmp_path / "cache" / "n", source, silent)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -218,4 +223,4 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     source = folder_of_noise(tmp_path / "noise")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=r"cannot be written to .*file/cache \(Not a directory\); make room"):
-        pixels(tmp_path / "file" / "cache" / "noise", source, silent)
+        cached_pixels(tmp_path / "file" / "cache" / "noise", source, silent)

@@ -42,10 +42,10 @@ def test_against_loops_with_gradient(similarity: str, temperature: float) -> Non
 def test_orthonormal_and_collapsed_representations(similarity: str, temperature: float) -> None:
     orthonormal, collapsed = torch.eye(4), torch.ones(4, 3)
     expected = math.log(1 + 3 * math.exp(-1 / temperature))
-    found = info_nce(orthonormal, orthonormal, similarity, temperature).item()  # type: ignore[arg-type]
-    assert found == pytest.approx(expected, abs=1e-5)
-    found = info_nce(collapsed, collapsed, similarity, temperature).item()  # type: ignore[arg-type]
-    assert found == pytest.approx(math.log(4), abs=1e-5)
+    loss = info_nce(orthonormal, orthonormal, similarity, temperature).item()  # type: ignore[arg-type]
+    assert loss == pytest.approx(expected, abs=1e-5)
+    loss = info_nce(collapsed, collapsed, similarity, temperature).item()  # type: ignore[arg-type]
+    assert loss == pytest.approx(math.log(4), abs=1e-5)
 
 
 def test_only_the_cosine_ignores_lengths() -> None:

@@ -100,6 +100,6 @@ def test_it_follows_the_student_of_its_own_owner() -> None:
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.9), (0.5, 0.95), (1.0, 1.0), (1 / 3, 0.925)])
 def test_momentum_rises_by_a_cosine(progress: float, expected: float) -> None:
-    found: Tensor = cosine_momentum(0.9, torch.full((), progress))
-    assert found.shape == ()
-    assert math.isclose(found.item(), expected, abs_tol=1e-6)
+    momentum: Tensor = cosine_momentum(0.9, torch.full((), progress))
+    assert momentum.shape == ()
+    assert math.isclose(momentum.item(), expected, abs_tol=1e-6)

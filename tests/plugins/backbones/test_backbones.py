@@ -97,8 +97,8 @@ def test_resnet18_decodes_whatever_the_stem(given: str) -> None:
 
 def convolutions(network: nn.Module) -> list[tuple[int, int, int]]:
     """Input channels, output channels and kernel of each convolution."""
-    found = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
-    return sorted((m.in_channels, m.out_channels, m.kernel_size[0]) for m in found)
+    modules = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+    return sorted((m.in_channels, m.out_channels, m.kernel_size[0]) for m in modules)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])

@@ -111,7 +111,7 @@ def test_a_damaged_batch_is_named_and_runs_no_code(
 
 
 def faces(root: Path, rows: list[tuple[set[str], int]]) -> None:
-    """A CelebA of these faces: their attributes and parts; the image's grey level is ten times its place."""
+    """A CelebA of these faces: their attributes and parts; the image's grey level is ten times its index."""
     CELEBA.example(root)
     names = (root / ATTRIBUTES).read_text().splitlines()[1].split()
     lines, parts = [str(len(rows)), " ".join(names) + " "], []
@@ -124,7 +124,7 @@ def faces(root: Path, rows: list[tuple[set[str], int]]) -> None:
 
 
 def levels(split: Split | None) -> list[int]:
-    """The place in the file of each image, by its grey level."""
+    """The index in the file of each image, by its grey level."""
     assert split is not None
     return [round(level / 10) for level in split.images.float().mean((1, 2, 3)).tolist()]
 
@@ -338,10 +338,10 @@ def test_celeba_takes_the_images_that_the_partition_lists(tmp_path: Path) -> Non
 def photos(folder: Path, **count: int) -> None:
     """Images of several sizes, `count` in each folder; a folder's images have its grey level and one more each."""
     for base, (name, images) in enumerate(count.items()):
-        place = folder / name.replace("__", "/")
-        place.mkdir(parents=True, exist_ok=True)
+        below = folder / name.replace("__", "/")
+        below.mkdir(parents=True, exist_ok=True)
         for i in range(images):
-            Image.new("RGB", (40 + i, 60), (60 * base + i,) * 3).save(place / f"{i:02d}.png")
+            Image.new("RGB", (40 + i, 60), (60 * base + i,) * 3).save(below / f"{i:02d}.png")
 
 
 def grey(split: Split | None) -> list[int]:

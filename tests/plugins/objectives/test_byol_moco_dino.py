@@ -17,7 +17,7 @@ from references import REGISTRY
 from torch import Tensor, nn
 
 from simssl.api import Shape
-from simssl.blocks.networks.split_batch_norm import SplitBatchNorm, has_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm
 from simssl.experiment.settings import Training
 from simssl.params import Params
 from simssl.store.folder import RunFolder
@@ -69,9 +69,9 @@ def disturb(module: nn.Module) -> None:
 def assert_same_gradient(objective: nn.Module, ours: Tensor, reference: Tensor) -> None:
     parameters = [p for p in objective.parameters() if p.requires_grad]
     pairs = (torch.autograd.grad(value, parameters) for value in (ours, reference))
-    for found, expected in zip(*pairs, strict=True):
+    for gradient, expected in zip(*pairs, strict=True):
         assert expected.abs().max() > 0
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradient, expected)
 
 
 # --- plain loops over rows -------------------------------------------------------------------------------
@@ -109,9 +109,9 @@ def test_moco_against_loops() -> None:
     disturb(objective.teacher)
     queue = nn.functional.normalize(torch.randn(13, 3, dtype=torch.float64, generator=GENERATOR), dim=1)
     objective.queue.copy_(queue)
-    found, expected = the_loss(objective, x), slow_moco(objective, x, queue, 0.3)
-    torch.testing.assert_close(found, expected)
-    assert_same_gradient(objective, found, expected)
+    ours, expected = the_loss(objective, x), slow_moco(objective, x, queue, 0.3)
+    torch.testing.assert_close(ours, expected)
+    assert_same_gradient(objective, ours, expected)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
@@ -266,9 +266,9 @@ def test_byol_against_loops() -> None:
         for b in range(6):
             difference = unit(prediction[b]) - unit(target[b])
             total = total + dot(difference, difference)
-    found = the_loss(objective, x)
-    torch.testing.assert_close(found, total / 12)
-    assert_same_gradient(objective, found, total / 12)
+    ours = the_loss(objective, x)
+    torch.testing.assert_close(ours, total / 12)
+    assert_same_gradient(objective, ours, total / 12)
 
 
 class Times(nn.Module):
@@ -343,15 +343,15 @@ def test_dino_against_loops() -> None:
             guess = softmax([score / 0.2 for score in s])
             total = total - sum(p * q.log() for p, q in zip(target, guess, strict=True))
             uncertainty = uncertainty - sum(p * p.log() for p in target)
-    found = terms(objective, x)
-    torch.testing.assert_close(found.loss["cross_entropy"], total / 12)
-    torch.testing.assert_close(found.monitor["teacher_entropy"], uncertainty / 12)
-    assert_same_gradient(objective, found.loss["cross_entropy"], total / 12)
+    ours = terms(objective, x)
+    torch.testing.assert_close(ours.loss["cross_entropy"], total / 12)
+    torch.testing.assert_close(ours.monitor["teacher_entropy"], uncertainty / 12)
+    assert_same_gradient(objective, ours.loss["cross_entropy"], total / 12)
 
 
 def test_dino_of_identical_views_and_equal_temperatures_is_the_teachers_entropy() -> None:
-    found = terms(build("dino", temperature=0.1, teacher_temperature=0.1, **FEW), same_views())
-    torch.testing.assert_close(found.loss["cross_entropy"], found.monitor["teacher_entropy"])
+    ours = terms(build("dino", temperature=0.1, teacher_temperature=0.1, **FEW), same_views())
+    torch.testing.assert_close(ours.loss["cross_entropy"], ours.monitor["teacher_entropy"])
 
 
 def test_dino_collapsed_onto_one_class_or_onto_none() -> None:
@@ -361,13 +361,13 @@ def test_dino_collapsed_onto_one_class_or_onto_none() -> None:
     with torch.no_grad():
         for prototypes in (objective.prototypes, objective.teacher.network[2]):
             prototypes.weight.copy_(same)
-    found = terms(objective, views())
-    assert found.monitor["teacher_entropy"].item() == pytest.approx(math.log(4))
-    assert found.loss["cross_entropy"].item() == pytest.approx(math.log(4))
+    ours = terms(objective, views())
+    assert ours.monitor["teacher_entropy"].item() == pytest.approx(math.log(4))
+    assert ours.loss["cross_entropy"].item() == pytest.approx(math.log(4))
     objective.centre.copy_(torch.tensor([-9.0, 0.0, 0.0, 0.0]))
-    found = terms(objective, views())
-    assert found.monitor["teacher_entropy"].item() == pytest.approx(0, abs=1e-9)
-    assert found.loss["cross_entropy"].item() == pytest.approx(math.log(4))
+    ours = terms(objective, views())
+    assert ours.monitor["teacher_entropy"].item() == pytest.approx(0, abs=1e-9)
+    assert ours.loss["cross_entropy"].item() == pytest.approx(math.log(4))
 
 
 def test_dino_centre_undoes_a_collapse_onto_one_class() -> None:

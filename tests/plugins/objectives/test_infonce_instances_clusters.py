@@ -54,9 +54,9 @@ def test_infonce_against_loops(similarity: str, temperature: float) -> None:
     for b in range(B):
         total = total + cross_entropy([dot(za[b], zb[k]) / temperature for k in range(B)], b)
         total = total + cross_entropy([dot(zb[b], za[k]) / temperature for k in range(B)], b)
-    found = loss(objective, x).loss["info_nce"]
-    torch.testing.assert_close(found, total / (2 * B))
-    assert_same_gradient(objective, found, total / (2 * B))
+    ours = loss(objective, x).loss["info_nce"]
+    torch.testing.assert_close(ours, total / (2 * B))
+    assert_same_gradient(objective, ours, total / (2 * B))
 
 
 @pytest.mark.parametrize("params", [{}, {"similarity": "cosine", "temperature": 0.1}])
@@ -99,9 +99,9 @@ def test_parametric_instance_discrimination_against_loops() -> None:
     slow = [
         cross_entropy([dot(W[n], z[i]) + b[n] for n in range(IMAGES)], label) for i, label in enumerate(INDEX.tolist())
     ]
-    found = instance_loss(objective, x)
-    torch.testing.assert_close(found, sum(slow) / 4)
-    assert_same_gradient(objective, found, sum(slow) / 4)
+    ours = instance_loss(objective, x)
+    torch.testing.assert_close(ours, sum(slow) / 4)
+    assert_same_gradient(objective, ours, sum(slow) / 4)
 
 
 def test_zero_weights_know_no_image_from_another() -> None:
@@ -133,9 +133,9 @@ def test_memory_bank_against_loops(negatives: int, temperature: float) -> None:
     """300 of 96 are drawn: own entries are among them, and some entries twice."""
     params = {"negatives": negatives, "temperature": temperature}
     objective, x = build("instance_discrimination", variant="memory_bank", **params), views(4, 1)
-    found, slow = instance_loss(objective, x), slow_bank_loss(objective, x, negatives, temperature)
-    torch.testing.assert_close(found, slow)
-    assert_same_gradient(objective, found, slow)
+    ours, slow = instance_loss(objective, x), slow_bank_loss(objective, x, negatives, temperature)
+    torch.testing.assert_close(ours, slow)
+    assert_same_gradient(objective, ours, slow)
 
 
 def test_an_image_among_orthogonal_ones() -> None:
@@ -234,9 +234,9 @@ def test_deep_cluster_against_loops() -> None:
     objective.cluster_N.copy_(torch.arange(IMAGES) % 5)
     z, W, b = objective.posterior(x[:, 0]).mean, objective.classifier.weight, objective.classifier.bias
     slow = [cross_entropy([dot(W[k], z[i]) + b[k] for k in range(5)], n % 5) for i, n in enumerate(INDEX.tolist())]
-    found = instance_loss(objective, x)
-    torch.testing.assert_close(found, sum(slow) / 4)
-    assert_same_gradient(objective, found, sum(slow) / 4)
+    ours = instance_loss(objective, x)
+    torch.testing.assert_close(ours, sum(slow) / 4)
+    assert_same_gradient(objective, ours, sum(slow) / 4)
 
 
 def blobs() -> tuple[Tensor, Tensor]:
@@ -268,11 +268,11 @@ def test_clusters_ignore_the_scale_of_a_direction() -> None:
     """Representations are whitened: stretched, and moved, they fall into the same clusters."""
     objective = build("deep_cluster", k=6)
     z = torch.randn(96, 4, dtype=torch.float64, generator=seeded())
-    found = []
+    labels = []
     for scale in (torch.ones(4), torch.tensor([1.0, 30, 0.1, 5])):
         objective.before_epoch(1, lambda scale=scale: z * scale + 3, seeded(1))
-        found.append(objective.cluster_N.clone())
-    pairs = set(zip(*(f.tolist() for f in found), strict=True))
+        labels.append(objective.cluster_N.clone())
+    pairs = set(zip(*(run.tolist() for run in labels), strict=True))
     assert len(pairs) < 12  # the same up to names and a few rows; 36 if they had nothing to do with one another
 
 
@@ -310,34 +310,34 @@ def test_more_clusters_than_images_are_refused() -> None:
         build("deep_cluster", k=97)
 
 
-def trainer(objective: type[Objective], folder: Path, steps: int = 48) -> Trainer:
+def restored_trainer(objective: type[Objective], folder: Path, steps: int = 48) -> Trainer:
     folder.mkdir(exist_ok=True)
-    found = Trainer(tiny_run(objective, steps=steps), RunFolder(folder))
-    found.restore()
-    return found
+    trainer = Trainer(tiny_run(objective, steps=steps), RunFolder(folder))
+    trainer.restore()
+    return trainer
 
 
-def go_on(found: Trainer, steps: int) -> Trainer:
-    while found.step < steps:
-        found.train_step()
-        found.log_and_save(Trackers({}, print))
-    return found
+def go_on(trainer: Trainer, steps: int) -> Trainer:
+    while trainer.step < steps:
+        trainer.train_step()
+        trainer.log_and_save(Trackers({}, print))
+    return trainer
 
 
 def test_the_optimiser_forgets_the_classifier_at_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place: its averages and its count are 0 when an epoch begins, those of the encoder are not."""
+    """Its averages and its count are 0 when an epoch begins, those of the encoder are not."""
     monkeypatch.undo()  # in float32
-    found = go_on(trainer(REGISTRY.load("objective", "deep_cluster"), tmp_path), 16)
+    trainer = go_on(restored_trainer(REGISTRY.load("objective", "deep_cluster"), tmp_path), 16)
     classifier, encoder = (
-        [found.optimizer.state[p] for p in module.parameters()]
-        for module in (found.objective.classifier, found.objective.encoder)
+        [trainer.optimizer.state[p] for p in module.parameters()]
+        for module in (trainer.objective.classifier, trainer.objective.encoder)
     )
     assert all(value.any() for state in classifier for value in state.values())
     held = [value for state in classifier for value in state.values()]
-    found._begin_epoch()
+    trainer._begin_epoch()
     assert not any(value.any() for value in held)
     assert all(state["step"].item() == 16 for state in encoder)
-    go_on(found, 17)
+    go_on(trainer, 17)
     assert all(state["step"].item() == 1 for state in classifier)
 
 
@@ -349,11 +349,11 @@ def test_resumed_over_several_epochs_bit_for_bit(
     """Stopped within the first epoch (of 16 steps), at its end, and in the second."""
     monkeypatch.undo()  # in float32
     plugin = memory_bank() if name == "memory_bank" else REGISTRY.load("objective", name)
-    whole = go_on(trainer(plugin, tmp_path / "whole"), 37)
-    go_on(trainer(plugin, tmp_path / "parts"), stop).save()
-    resumed = go_on(trainer(plugin, tmp_path / "parts"), 37)
+    whole = go_on(restored_trainer(plugin, tmp_path / "whole"), 37)
+    go_on(restored_trainer(plugin, tmp_path / "parts"), stop).save()
+    resumed = go_on(restored_trainer(plugin, tmp_path / "parts"), 37)
     for key, value in whole.objective.state_dict().items():
         assert torch.equal(value, resumed.objective.state_dict()[key]), key
-    moments = [found.optimizer.state_dict()["state"] for found in (whole, resumed)]
+    moments = [one.optimizer.state_dict()["state"] for one in (whole, resumed)]
     for key, state in moments[0].items():
         assert all(torch.equal(value, moments[1][key][name]) for name, value in state.items())

@@ -70,9 +70,9 @@ def test_simvae_against_loops(params: dict[str, object], gamma2: float | None) -
         for j in range(J):
             total = total + slow_reconstruction(objective, x[b, j], z[b, j], sigma2_x_of(params))
             total = total - Normal(0.0, variance[b, j].sqrt()).entropy().sum()
-    found = sum(loss(objective, x).loss.values())
-    torch.testing.assert_close(found, total / (B * J))
-    assert_same_gradient(objective, found, total / (B * J))
+    ours = sum(loss(objective, x).loss.values())
+    torch.testing.assert_close(ours, total / (B * J))
+    assert_same_gradient(objective, ours, total / (B * J))
 
 
 def test_simvae_of_one_view_is_the_vae() -> None:

@@ -46,8 +46,8 @@ def test_pca_is_scikit_learns_up_to_sign() -> None:
     objective.fit(iter(x.split(7)), GENERATOR)
     reference = PCA(4, svd_solver="full").fit(x.flatten(1).numpy())
     expected = reference.transform(new.flatten(1).numpy())
-    found = objective.posterior(new).mean.numpy()
-    np.testing.assert_allclose(found, expected * np.sign((found * expected).sum(0)), atol=1e-5)
+    coordinates = objective.posterior(new).mean.numpy()
+    np.testing.assert_allclose(coordinates, expected * np.sign((coordinates * expected).sum(0)), atol=1e-5)
     assert objective.posterior(new).variance is None
     assert not objective.decodes
 
@@ -84,8 +84,8 @@ def test_pca_of_a_run(simssl: Callable[..., Any], small: Callable[..., Path]) ->
     (file,) = Path("runs").rglob("representation-test.npy")
     data = Registry().load("dataset", "digits")(None).load(Path(), lambda *_: None)
     train, test = ((split.images.float() / 255).flatten(1).numpy() for split in (data.train, data.test))
-    expected, found = PCA(4, svd_solver="full").fit(train).transform(test), np.load(file)
-    np.testing.assert_allclose(found, expected * np.sign((found * expected).sum(0)), atol=1e-4)
+    expected, coordinates = PCA(4, svd_solver="full").fit(train).transform(test), np.load(file)
+    np.testing.assert_allclose(coordinates, expected * np.sign((coordinates * expected).sum(0)), atol=1e-4)
     result = simssl("run", small(objective={"name": "pca"}, latent_dim=65))
     assert result.exit_code == 2
     assert "objective 'pca': latent_dim is 65, and 1437 images of 64 values have 64 principal" in result.stderr

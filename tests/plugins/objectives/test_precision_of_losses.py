@@ -48,7 +48,7 @@ def test_autocast_rounds_networks_alone(name: str, params: dict[str, Any], monke
     expected = loss(objective, x).loss
     monkeypatch.setattr(Rounded, "comes_as", torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = loss(objective, x).loss
-    assert {term.dtype for term in found.values()} == {torch.float32}
+        terms = loss(objective, x).loss
+    assert {term.dtype for term in terms.values()} == {torch.float32}
     for term, value in expected.items():
-        assert torch.equal(found[term], value), term
+        assert torch.equal(terms[term], value), term

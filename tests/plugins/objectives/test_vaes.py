@@ -67,9 +67,9 @@ def test_cr_vae_against_loops(params: dict[str, Any], sigma2_x: float | None) ->
         for d in range(LATENT_DIM):
             m, v, m_, v_ = plain.mean[0, d], plain.variance[0, d], augmented.mean[0, d], augmented.variance[0, d]
             total = total + 0.3 / 2 * 0.5 * ((v / v_).log() + (v_ + (m_ - m) ** 2) / v - 1)
-    found = sum(loss(objective, x).loss.values())
-    torch.testing.assert_close(found, total / B)
-    assert_same_gradient(objective, found, total / B)
+    ours = sum(loss(objective, x).loss.values())
+    torch.testing.assert_close(ours, total / B)
+    assert_same_gradient(objective, ours, total / B)
 
 
 def test_cr_vae_measures_the_divergence_from_the_plain_image() -> None:
@@ -86,12 +86,12 @@ def test_cr_vae_measures_the_divergence_from_the_plain_image() -> None:
 
 def assert_equal_bit_for_bit(one: Objective, x_one: Tensor, other: Objective, x_other: Tensor) -> None:
     other.load_state_dict(one.state_dict())
-    found = [loss(one, x_one).loss, loss(other, x_other).loss]
+    both = [loss(one, x_one).loss, loss(other, x_other).loss]
     for name in ("reconstruction", "kl"):
-        assert torch.equal(found[0][name], found[1][name])
+        assert torch.equal(both[0][name], both[1][name])
     gradients = [
         torch.autograd.grad(sum(terms.values()), list(objective.parameters()))
-        for terms, objective in zip(found, (one, other), strict=True)
+        for terms, objective in zip(both, (one, other), strict=True)
     ]
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 

@@ -56,9 +56,9 @@ def terms_of(z: Tensor) -> dict[str, float]:
 
 def test_collapsed_representations() -> None:
     """No variance at all: 25/2 (1 - sqrt(1e-4)) for each view, 24.75 in all; nothing else to punish."""
-    found = terms_of(torch.full((6, 2, 3), 0.7).double())
-    assert found["variance"] == pytest.approx(25 * (1 - math.sqrt(1e-4)))
-    assert found["invariance"] == found["covariance"] == 0
+    terms = terms_of(torch.full((6, 2, 3), 0.7).double())
+    assert terms["variance"] == pytest.approx(25 * (1 - math.sqrt(1e-4)))
+    assert terms["invariance"] == terms["covariance"] == 0
 
 
 def test_identical_orthogonal_views_of_deviation_one_cost_nothing() -> None:
@@ -94,9 +94,9 @@ def test_statistics_are_of_every_process_together(monkeypatch: pytest.MonkeyPatc
     z = [objective.layers(torch.cat([x, others])[:, j])["projection"] for j in (0, 1)]
     rows = iter(z)
     monkeypatch.setattr(importlib.import_module(type(objective).__module__), "gather", lambda _: next(rows))
-    found = loss(objective, x).loss
+    terms = loss(objective, x).loss
     for name, value in slow_vicreg(*z).items():
-        torch.testing.assert_close(found[name], value)
+        torch.testing.assert_close(terms[name], value)
 
 
 def test_representation_is_the_encoders_output() -> None:

@@ -28,12 +28,12 @@ def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
     evaluators = [{"name": "knn"}, {"name": "reconstruction"}]
     assert simssl("run", small(trackers=BOTH, evaluators=evaluators)).exit_code == 0
     (run,) = Path("runs/small").iterdir()
-    found = events(run)
-    scalars = set(found.Tags()["scalars"])
+    recorded = events(run)
+    scalars = set(recorded.Tags()["scalars"])
     assert {"training/loss", "training/reconstruction", "training/entropy", "training/prior"} <= scalars
     assert {"knn/class/accuracy", "reconstruction/mse", "reconstruction/nll"} <= scalars
-    assert [event.step for event in found.Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
-    assert found.Tags()["images"] == ["reconstruction/test"]
+    assert [event.step for event in recorded.Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
+    assert recorded.Tags()["images"] == ["reconstruction/test"]
 
 
 def test_steps_stand_once_after_a_resumption(

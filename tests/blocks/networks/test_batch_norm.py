@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.networks.split_batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
 
 CASES = [(nn.BatchNorm1d, (12, 5)), (nn.BatchNorm1d, (12, 5, 3)), (nn.BatchNorm2d, (12, 5, 3, 2))]
 
@@ -36,10 +36,10 @@ def test_each_part_is_normalised_by_itself(
     for batch in (x, x.flip(0) + 1):
         ours = batch.clone().requires_grad_()
         theirs = batch.clone().requires_grad_()
-        found = split(ours)
+        normalised = split(ours)
         expected = torch.stack([part(theirs[n::splits]) for n, part in enumerate(parts)], dim=1).flatten(0, 1)
-        torch.testing.assert_close(found, expected)
-        (found * weights).sum().backward()
+        torch.testing.assert_close(normalised, expected)
+        (normalised * weights).sum().backward()
         (expected * weights).sum().backward()
         torch.testing.assert_close(ours.grad, theirs.grad)
     for name, parameter in split.named_parameters():

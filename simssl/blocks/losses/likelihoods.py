@@ -12,42 +12,45 @@ from torch import Tensor
 
 from simssl.blocks.losses.gaussian import log_normal
 
-Name = Literal["gaussian", "bernoulli"]
+LikelihoodName = Literal["gaussian", "bernoulli"]
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class GaussianLikelihood:
     """N(x; sigmoid(logits), sigma2_x I): -SSE/(2 sigma2_x) - (pixels/2) log(2 pi sigma2_x)."""
 
     sigma2_x: float
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
-        """(B,): summed over channels and pixels, in float32."""
-        return log_normal(x_BCHW, self.mean(logits_BCHW), self.sigma2_x).flatten(1).sum(1)
+        """log p(x | z) (B,), summed over channels and pixels, in float32."""
+        log_prob_BCHW = log_normal(x_BCHW, self.mean(logits_BCHW), self.sigma2_x)
+        return log_prob_BCHW.flatten(1).sum(1)
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
+        """The expected image, in [0, 1]."""
         return logits_BCHW.float().sigmoid()
 
 
 @dataclass(frozen=True)
-class Bernoulli:
+class BernoulliLikelihood:
     """Each pixel is 1 with probability sigmoid(logit); for images of 0 and 1 alone."""
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
-        """(B,): summed over channels and pixels, in float32."""
-        loss = F.binary_cross_entropy_with_logits(logits_BCHW.float(), x_BCHW, reduction="none")
-        return -loss.flatten(1).sum(1)
+        """log p(x | z) (B,), summed over channels and pixels, in float32."""
+        loss_BCHW = F.binary_cross_entropy_with_logits(logits_BCHW.float(), x_BCHW, reduction="none")
+        return -loss_BCHW.flatten(1).sum(1)
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
+        """The expected image, in [0, 1]."""
         return logits_BCHW.float().sigmoid()
 
 
 class LikelihoodParams(BaseModel):
-    """What the Params of a method with a decoder inherit, before simssl.Params: the choice of p(x | z)."""
+    """The choice of p(x | z), which the Params of a method with a decoder inherit, before simssl.Params."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    likelihood: Name = "gaussian"
+    likelihood: LikelihoodName = "gaussian"
     "p(x|z): Gaussian with fixed variance around the decoder's mean, or Bernoulli for images of 0 and 1."
     sigma2_x: float | None = Field(None, gt=0)
     "Variance of the Gaussian likelihood; 0.01 if empty. Source: the paper's release (log -4.6)."
@@ -59,16 +62,17 @@ class LikelihoodParams(BaseModel):
         return sigma2_x
 
 
-def likelihood(name: Name, sigma2_x: float | None, binary: bool) -> Gaussian | Bernoulli:
+def likelihood(name: LikelihoodName, sigma2_x: float | None, binary: bool) -> GaussianLikelihood | BernoulliLikelihood:
     """The likelihood of this name; ValueError if it does not fit its variance or the images."""
     _refuse_a_variance(name, sigma2_x)
     if name == "gaussian":
-        return Gaussian(0.01 if sigma2_x is None else sigma2_x)
+        return GaussianLikelihood(0.01 if sigma2_x is None else sigma2_x)
     if not binary:
         raise ValueError("a Bernoulli likelihood needs images of 0 and 1: set views.finish.threshold")
-    return Bernoulli()
+    return BernoulliLikelihood()
 
 
-def _refuse_a_variance(name: Name, sigma2_x: float | None) -> None:
+def _refuse_a_variance(name: LikelihoodName, sigma2_x: float | None) -> None:
+    """Raise ValueError if a likelihood that has no variance is given one."""
     if name == "bernoulli" and sigma2_x is not None:
         raise ValueError("a Bernoulli likelihood has no variance: leave out 'sigma2_x', or choose gaussian")

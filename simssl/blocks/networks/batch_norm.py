@@ -1,4 +1,7 @@
-"""Batch norm over parts of the batch, so that one device behaves as several do (as in MoCo's code for CIFAR-10)."""
+"""Batch norm over parts of the batch, so that one device behaves as several do (as in MoCo's code for CIFAR-10).
+
+S counts the parts. `SC` is one dimension: the C channels of each part, one part after the other.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from simssl.blocks.internals import BatchNorm
 
 
 class SplitBatchNorm(BatchNorm):
-    """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself: the images whose
-    places in the batch are the same modulo `splits`, as in MoCo's code, for which nothing is copied.
+    """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself.
 
-    The running statistics follow the mean over all parts, of their means and of their unbiased variances.
+    A part is the images whose indices in the batch are the same modulo `splits`, as in MoCo's code, for which nothing
+    is copied. The running statistics follow the mean over all parts, of their means and of their unbiased variances.
     """
 
     momentum: float
@@ -22,12 +25,13 @@ class SplitBatchNorm(BatchNorm):
     num_batches_tracked: Tensor
 
     def __init__(self, splits: int, norm: BatchNorm) -> None:
-        """In the place of `norm`: its settings, weights and running statistics."""
+        """Take over the settings, weights and running statistics of `norm`."""
         if norm.momentum is None or norm.running_mean is None:
             raise ValueError("a batch norm without a momentum or running statistics cannot be split")
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         self.splits = splits
-        self.to(norm.running_mean).train(norm.training).load_state_dict(norm.state_dict())
+        self.to(norm.running_mean).train(norm.training)
+        self.load_state_dict(norm.state_dict())
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
@@ -41,10 +45,13 @@ class SplitBatchNorm(BatchNorm):
         return self._normalise_parts(input)
 
     def _normalise_parts(self, x_NC: Tensor) -> Tensor:
-        """The parts side by side, as channels of one batch: each has statistics of its own."""
-        S, C = self.splits, self.num_features
-        mean_SC, variance_SC = self.running_mean.repeat(S), self.running_var.repeat(S)
-        weight_SC, bias_SC = (self.weight.repeat(S), self.bias.repeat(S)) if self.affine else (None, None)
+        """Normalise the parts side by side, as channels of one batch: each has statistics of its own."""
+        S = self.splits
+        C = self.num_features
+        mean_SC = self.running_mean.repeat(S)
+        variance_SC = self.running_var.repeat(S)
+        weight_SC = self.weight.repeat(S) if self.affine else None
+        bias_SC = self.bias.repeat(S) if self.affine else None
         parts = x_NC.reshape(len(x_NC) // S, S * C, *x_NC.shape[2:])
         y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
         with torch.no_grad():
@@ -55,12 +62,12 @@ class SplitBatchNorm(BatchNorm):
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Whether any part of the module is batch norm."""
+    """Return whether any part of the module is batch norm."""
     return any(isinstance(part, BatchNorm) for part in module.modules())
 
 
 def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
-    """The module with a SplitBatchNorm in the place of every BatchNorm1d and BatchNorm2d (in place, but for itself).
+    """The module with a SplitBatchNorm for every BatchNorm1d and BatchNorm2d (in place, but for the module itself).
 
     ValueError if it has batch norm of another kind.
     """
