@@ -33,7 +33,7 @@ from simssl.training.train import Trainer, train
 
 @dataclass
 class Outcome:
-    """What became of a run."""
+    """The end of a run, and the error if there was one."""
 
     folder: Path
     status: Literal["done", "already done", "failed", "held"]
@@ -46,19 +46,19 @@ class PlannedRun:
     """A run that a command is about to start, or to skip."""
 
     label: str
-    """Which one it is, such as "[3/12] simclr, seed 0"."""
+    """The words for it in messages, such as "[3/12] simclr, seed 0"."""
     experiment: Experiment
     folder: RunFolder
     fresh: bool
-    """Whether it starts again, whatever is there."""
+    """True if it starts again, whatever is there."""
     done: bool
-    """Whether there is nothing to do."""
+    """True if there is nothing to do."""
 
 
 def is_done(experiment: Experiment, folder: RunFolder) -> bool:
-    """Whether the run is trained, every evaluator of the file has measured it, and a table can show it.
+    """True if the run is trained, every evaluator of the experiment has measured it, and a table can show it.
 
-    Needs neither its checkpoint nor its data.
+    This needs neither its checkpoint nor its data.
     """
     try:
         read(folder.experiment)
