@@ -40,7 +40,8 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         _say_what_is_replaced(choices, folder, workspace)
         built = build_run(experiment, workspace.registry, data, device)
         restore_trained(built, folder)
-        record = Record(folder, describe(device, plugins_of(experiment, registry)), workspace.warn)
+        made_with = describe(device, plugins_of(experiment, registry))
+        record = Record(folder, made_with, workspace.warn)
         with tracked(experiment, workspace) as trackers:
             trackers.started(run_info(built, folder, built.steps))
             wanted = choices or missing(experiment, folder, in_part=True)

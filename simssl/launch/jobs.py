@@ -1,4 +1,4 @@
-"""Several runs at once: a worker process for each on this machine, with its share of the threads, and what it says.
+"""Several runs at once: worker processes on this machine, each with its share of the threads, and what they say.
 
 A job is a worker as the process above it sees it. It stays when a run has ended, and takes up the next one.
 """
@@ -85,7 +85,14 @@ def share(workspace: Workspace, jobs: int) -> Setup:
     registry = workspace.registry
     files = tuple(path.resolve() for path in registry.files)
     threads = max(1, workspace.threads // jobs)
-    return Setup(registry.builtins_only, files, workspace.runs, workspace.data, workspace.device, threads)
+    return Setup(
+        builtins_only=registry.builtins_only,
+        files=files,
+        runs=workspace.runs,
+        data=workspace.data,
+        device=workspace.device,
+        threads=threads,
+    )
 
 
 def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
@@ -138,7 +145,7 @@ class Job:
         output.close()
         self._say = say
         self._line = b""
-        """The begin of a line of its output whose end has not come yet."""
+        """The beginning of a line of its output whose end has not come yet."""
         self._signalled = False
         self.busy = False
         """True while it has a run."""
@@ -161,8 +168,14 @@ class Job:
         self.number = number
         self._run = run
         experiment = run.experiment
-        plugins = frozenset(plugins_of(experiment, registry))
-        task = Task(run.label, run.folder.path, experiment.resolved, dict(experiment.written), plugins, run.fresh)
+        task = Task(
+            label=run.label,
+            folder=run.folder.path,
+            resolved=experiment.resolved,
+            written=dict(experiment.written),
+            plugins=frozenset(plugins_of(experiment, registry)),
+            fresh=run.fresh,
+        )
         with suppress(OSError):  # its process has ended already, which `outcome` will notice
             self._channel.send(task)
 

@@ -27,7 +27,7 @@ from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.precision import computed_in
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers, run_info
+from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import Trainer, train
 
 
@@ -128,7 +128,8 @@ def _train_and_measure(
 ) -> None:
     """Train the run from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(workspace.threads)
-    built = build_run(experiment, workspace.registry, workspace.load_data(experiment.dataset), device)
+    data = workspace.load_data(experiment.dataset)
+    built = build_run(experiment, workspace.registry, data, device)
     trainer = Trainer(built, folder)
     trainer.restore()
     _tell_of_threads(workspace)
@@ -141,7 +142,8 @@ def _train_and_measure(
             precision = computed_in(experiment.training.precision, device)
             record.add("training", precision, started=now())
             train(trainer, trackers, stop)
-            record.add("training", precision, ended=now(), seconds=round(trainer.seconds, 3))
+            seconds = round(trainer.seconds, 3)
+            record.add("training", precision, ended=now(), seconds=seconds)
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
 
 
@@ -177,7 +179,9 @@ def plugins_of(experiment: Experiment, registry: Registry) -> set[Plugin]:
 @contextmanager
 def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
     """The run's trackers, told at the end what ended it."""
-    builders = {choice.label: partial(_build_tracker, choice, workspace.registry) for choice in experiment.trackers}
+    builders: dict[str, Builder] = {}
+    for choice in experiment.trackers:
+        builders[choice.label] = partial(_build_tracker, choice, workspace.registry)
     trackers = Trackers(builders, workspace.warn)
     try:
         yield trackers
@@ -188,5 +192,6 @@ def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
 
 
 def _build_tracker(choice: Choice, registry: Registry) -> Tracker:
-    tracker: Tracker = registry.load(choice.kind, choice.name)(choice.params)
+    tracker_class = registry.load(choice.kind, choice.name)
+    tracker: Tracker = tracker_class(choice.params)
     return tracker

@@ -1,7 +1,7 @@
 """A worker: a process that is handed runs, one after the other, and says what became of each.
 
-All that it prints goes to the process above it, which puts the run's label before each line. Importing this module loads
-nothing heavy, because the number of OpenMP's threads has to be set before torch is loaded.
+All that it prints goes to the process above it, which puts the run's label before each line. Importing this module
+loads nothing heavy, because the number of OpenMP's threads has to be set before torch is loaded.
 """
 
 from __future__ import annotations
@@ -167,4 +167,5 @@ def _planned(task: Task, workspace: Workspace) -> PlannedRun:
     experiment = restored(task.resolved, task.written, workspace.registry)
     for plugin in plugins_of(experiment, workspace.registry) - task.plugins:
         raise RunError(f"{plugin.kind} '{plugin.name}' has changed since the command was given: now {plugin.source}")
-    return PlannedRun(task.label, experiment, workspace.folder(experiment), task.fresh, done=False)
+    folder = workspace.folder(experiment)
+    return PlannedRun(task.label, experiment, folder, task.fresh, done=False)

@@ -47,7 +47,8 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
     try:
         state = _parse(content)
     except Exception as error:  # torch raises what it likes on a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = str(error).strip() or type(error).__name__
+        reason = text.splitlines()[0]
         raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
     if digest is not None and digest != state["digest"]:
         raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
@@ -127,8 +128,9 @@ def restore_random_states(state: State, device: torch.device) -> None:
     """Put the default generators back into the states that `random_states` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
-    keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    key, position, has_gauss, cached = state["numpy"]
+    key_array = np.array(key, dtype=np.uint32)
+    np.random.set_state(("MT19937", key_array, position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)

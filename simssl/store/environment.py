@@ -27,15 +27,18 @@ from simssl.store.folder import RunFolder
 
 logger = logging.getLogger("simssl")
 
+Json = dict[str, Any]
+"""A mapping of plain JSON values."""
+
 LIBRARIES = ("torch", "torchvision", "timm", "torchmetrics", "scikit-learn", "numpy", "pydantic", "pluggy")
 """The libraries whose versions are written down."""
 
 
-def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
+def describe(device: torch.device, plugins: Iterable[Plugin]) -> Json:
     """Return what this process computes with, in plain JSON values. Times and threads are not among them."""
-    versions: dict[str, str] = {}
-    files: dict[str, dict[str, str]] = {}
-    modules: dict[str, dict[str, str]] = {}
+    versions: Json = {}
+    files: Json = {}
+    modules: Json = {}
     for plugin in sorted(plugins):
         key = f"{plugin.kind} {plugin.name}"
         versions[key] = f"{plugin.distribution} {plugin.version}"
@@ -68,11 +71,11 @@ class Record:
     is written anew; `warn` is told of it.
     """
 
-    def __init__(self, folder: RunFolder, made_with: dict[str, Any], warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, made_with: Json, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._made_with = made_with
-        self._parts: dict[str, dict[str, Any]] = {}
-        self._times: dict[str, dict[str, Any]] = {}
+        self._parts: dict[str, Json] = {}
+        self._times: dict[str, Json] = {}
         try:
             parts = read_json(folder.environment) or {}
             for name, content in parts.items():
@@ -131,7 +134,8 @@ def _source(module: ModuleType) -> Source | None:
     """
     try:
         path = Path(module.__file__ or "")
-        return Source(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+        digest = hashlib.sha256(path.read_bytes())
+        return Source(str(path), digest.hexdigest())
     except (AttributeError, OSError):
         return None
 
@@ -144,10 +148,11 @@ def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
     """
     try:
         parts = read_json(folder.environment) or {}
-        recorded: dict[str, Any] = {}
+        recorded: Json = {}
         for part in ("measurement", "training"):
             for key in keys:
-                recorded.update(parts.get(part, {}).get(key, {}).items())
+                plugins = parts.get(part, {}).get(key, {})
+                recorded.update(plugins.items())
         by_plugin: dict[tuple[str, str], Source] = {}
         for label, source in recorded.items():
             kind, name = label.split(" ", 1)
@@ -160,7 +165,8 @@ def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
 def recalling(registry: Registry, folder: RunFolder) -> Registry:
     """Return the registry, made to say of a missing plugin from which file it came when the run was made."""
     files = sources(folder, "plugin_files")
-    return registry.recalling({plugin: file.path for plugin, file in files.items()})
+    paths = {plugin: file.path for plugin, file in files.items()}
+    return registry.recalling(paths)
 
 
 def tell_of_changes(folder: RunFolder, choices: Iterable[Choice], registry: Registry) -> None:
@@ -174,9 +180,10 @@ def tell_of_changes(folder: RunFolder, choices: Iterable[Choice], registry: Regi
             continue
         if after is not None and after.sha256 == before.sha256:
             continue
+        present = after or plugin.source
         logger.warning(
             f"{choice.kind} '{choice.name}' is not what {folder.path} was made with: then {before}, now "
-            f"{after or plugin.source}; `simssl run ... --fresh` starts again with it"
+            f"{present}; `simssl run ... --fresh` starts again with it"
         )
 
 
@@ -187,7 +194,9 @@ def now() -> str:
 
 def device_name(device: torch.device) -> str:
     """The device's name as it stands in records."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()})"
 
 
 def _git_commit() -> str | None:

@@ -59,15 +59,17 @@ class RunFolder:
                 raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
             if not self._is_lock(file.fileno()):
                 raise RunHeld(f"{self.path} was moved away by another process just now; try again")
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
             file.flush()
             yield
 
     def _is_lock(self, descriptor: int) -> bool:
         """True if the locked file still lies in the folder. Another process may have moved it."""
         try:
-            return os.path.samestat(os.fstat(descriptor), (self.path / ".lock").stat())
+            in_folder = (self.path / ".lock").stat()
+            return os.path.samestat(os.fstat(descriptor), in_folder)
         except OSError:
             return False
 

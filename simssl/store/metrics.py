@@ -48,9 +48,9 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if document is None:
         return None
     entries = document.get("metrics")
-    if not (isinstance(entries, dict) and all(_is_entry(*item) for item in entries.items())):
-        raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
-    return entries
+    if isinstance(entries, dict) and all(_is_entry(key, entry) for key, entry in entries.items()):
+        return entries
+    raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
 
 
 def read_facts(folder: RunFolder) -> Facts:
@@ -109,7 +109,8 @@ def _measured(choice: Choice, entries: Mapping[str, Entry], in_part: bool) -> bo
         if label_of(key) != choice.label:
             continue
         has_entries = True
-        made_by = entry.get("evaluator") or entry.get("protocol", {}).get("evaluator")
+        protocol = entry.get("protocol", {})
+        made_by = entry.get("evaluator") or protocol.get("evaluator")
         if made_by != choice.resolved:
             return False
         if in_part and "skipped" in entry and key != choice.label:

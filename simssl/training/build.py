@@ -101,18 +101,20 @@ def _work(experiment: Experiment, objective: type[Objective], num_images: int) -
         return 0, 0
     training = experiment.training
     J = len(views_of(objective, experiment.objective.params))
-    images = training.batch_views // J
-    if images > num_images:
+    images_per_step = training.batch_views // J
+    if images_per_step > num_images:
         raise UserError(
-            f"a step takes {images} images (batch_views {training.batch_views}, {J} views each) and there are "
+            f"a step takes {images_per_step} images (batch_views {training.batch_views}, {J} views each) and there are "
             f"{num_images} training images; make training.batch_views smaller"
         )
     if training.epochs is not None:
-        return images, training.epochs * (num_images // images)
-    steps = (training.views or 0) // (images * J)
+        steps_per_epoch = num_images // images_per_step
+        return images_per_step, training.epochs * steps_per_epoch
+    views_per_step = images_per_step * J
+    steps = (training.views or 0) // views_per_step
     if not steps:
-        raise UserError(f"training.views is {training.views}, less than the {images * J} views of one step")
-    return images, steps
+        raise UserError(f"training.views is {training.views}, less than the {views_per_step} views of one step")
+    return images_per_step, steps
 
 
 @dataclass
@@ -149,7 +151,8 @@ def build_run(experiment: Experiment, registry: Registry, data: Data, device: to
     """Build everything for a run. UserError if the parts do not fit together."""
     prepare_numerics(experiment)
     num_images, channels, height, width = data.train.images.shape
-    model = build_model(experiment, registry, (channels, height, width), num_images, device)
+    image_shape = (channels, height, width)
+    model = build_model(experiment, registry, image_shape, num_images, device)
     return BuiltRun(**vars(model), data=data)
 
 
@@ -193,7 +196,8 @@ def build_model(
 def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:
     """Return two functions: one builds a new encoder, the other a new decoder."""
     with building(choice, registry):
-        backbone: Backbone = registry.load(choice.kind, choice.name)(choice.params)
+        backbone_class = registry.load(choice.kind, choice.name)
+        backbone: Backbone = backbone_class(choice.params)
 
     def encoder(outputs: int) -> nn.Module:
         with building(choice, registry):

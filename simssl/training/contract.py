@@ -32,6 +32,7 @@ def check_network(method: Method, network: Any, given: Sequence[int], shape: Seq
     """
     if not isinstance(network, nn.Module):
         raise _wrong(method, f"returned {_said(network)}, not an nn.Module")
+
     input_shape = (2, *given)
     output_shape = (2, *shape)
     try:
@@ -66,9 +67,10 @@ def check_layers(objective: Objective, layers: Any, images: int) -> None:
     if not isinstance(layers, Mapping):
         raise _wrong(objective.layers, f"returned {_said(layers)}, not a mapping of names to tensors (B, features)")
     for name, value in layers.items():
-        fits = isinstance(value, Tensor) and value.ndim == 2 and len(value) == images
-        if not fits:
-            raise _wrong(objective.layers, f"returned as '{name}' {_said(value)}, not a tensor ({images}, features)")
+        if isinstance(value, Tensor) and value.ndim == 2 and len(value) == images:
+            continue
+        reason = f"returned as '{name}' {_said(value)}, not a tensor ({images}, features)"
+        raise _wrong(objective.layers, reason)
 
 
 def check_terms(objective: Objective, terms: Any) -> None:
@@ -79,10 +81,10 @@ def check_terms(objective: Objective, terms: Any) -> None:
     _check_mapping(objective, "monitor", terms.monitor)
     if not terms.loss:
         raise _wrong(objective.forward, "returned Terms without a term of the loss")
-    for name, value in (*terms.loss.items(), *terms.monitor.items()):
-        if not _is_tensor(value, ()):
-            raise _wrong(objective.forward, f"returned as the term '{name}' {_said(value)}, not a tensor ()")
-    if torch.is_grad_enabled() and not any(value.requires_grad for value in terms.loss.values()):
+    _check_values(objective, terms.loss)
+    _check_values(objective, terms.monitor)
+    has_gradient = any(value.requires_grad for value in terms.loss.values())
+    if torch.is_grad_enabled() and not has_gradient:
         names = ", ".join(f"'{name}'" for name in terms.loss)
         reason = f"none of its terms {names} depends on a parameter that requires one"
         raise _wrong(objective.forward, f"returned a loss without a gradient: {reason}")
@@ -92,6 +94,13 @@ def _check_mapping(objective: Objective, part: str, terms: Any) -> None:
     if not isinstance(terms, Mapping):
         reason = f"returned Terms whose {part} is {_said(terms)}, not a mapping of names to tensors ()"
         raise _wrong(objective.forward, reason)
+
+
+def _check_values(objective: Objective, terms: Mapping[str, Any]) -> None:
+    for name, value in terms.items():
+        if not _is_tensor(value, ()):
+            reason = f"returned as the term '{name}' {_said(value)}, not a tensor ()"
+            raise _wrong(objective.forward, reason)
 
 
 def check_weights(objective: Objective, weights_N: Any, images: int) -> None:
@@ -118,10 +127,10 @@ def check_result(evaluator: Evaluator, result: Any) -> None:
         if not isinstance(metric, Metric):
             raise _wrong(evaluator.run, f"returned as '{name}' {_said(metric)}, not a Metric")
     for name, image in result.images.items():
-        is_picture = isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3
-        if not is_picture:
-            reason = f"returned as the image '{name}' {_said(image)}, not a uint8 tensor (C, H, W)"
-            raise _wrong(evaluator.run, reason)
+        if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3:
+            continue
+        reason = f"returned as the image '{name}' {_said(image)}, not a uint8 tensor (C, H, W)"
+        raise _wrong(evaluator.run, reason)
 
 
 @contextmanager
@@ -138,8 +147,9 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def _wrong(method: Method, reason: str) -> ContractError:
-    plugin_class = type(method.__self__)  # type: ignore[attr-defined]
-    return ContractError(f"{plugin_class.__name__}.{method.__name__}() {reason}{line_of(method)}")
+    owner = type(method.__self__).__name__  # type: ignore[attr-defined]
+    location = line_of(method)
+    return ContractError(f"{owner}.{method.__name__}() {reason}{location}")
 
 
 def _is_tensor(value: Any, shape: Sequence[int]) -> bool:

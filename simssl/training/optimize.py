@@ -99,4 +99,5 @@ def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     if schedule.name == "constant":
         return 1.0
     steps_after_warmup = max(1, steps - warmup)
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / steps_after_warmup))
+    angle = math.pi * (step - warmup) / steps_after_warmup
+    return 0.5 * (1 + math.cos(angle))

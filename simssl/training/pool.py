@@ -53,7 +53,8 @@ def pool_of(images_NCHW: Tensor, device: torch.device, most: int) -> Pool:
         f"the training images ({needed / 2**30:,.1f} GiB) are streamed from the host: they would leave too little of "
         f"the {free / 2**30:,.1f} GiB that are free on the device"
     )
-    ring_RCHW = torch.empty((2 * most, *images_NCHW.shape[1:]), dtype=torch.uint8, device=device)
+    ring_shape = (2 * most, *images_NCHW.shape[1:])
+    ring_RCHW = torch.empty(ring_shape, dtype=torch.uint8, device=device)
     return Streamed(images_NCHW, ring_RCHW, CopyStream(ring_RCHW))
 
 
@@ -147,8 +148,10 @@ class CopyStream:
         self._device = ring_RCHW.device
         self._stream = torch.cuda.Stream(self._device)
         shape = (len(ring_RCHW) // 2, *ring_RCHW.shape[1:])
-        pinned = (torch.empty(shape, dtype=torch.uint8, pin_memory=True) for _ in range(2))
-        self._buffers = [(buffer, torch.cuda.Event()) for buffer in pinned]
+        self._buffers: list[tuple[Tensor, torch.cuda.Event]] = []
+        for _ in range(2):
+            pinned_MCHW = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
+            self._buffers.append((pinned_MCHW, torch.cuda.Event()))
         self._last_launch = self._current().record_event()
         self._launch_before = self._last_launch
 

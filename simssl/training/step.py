@@ -33,7 +33,8 @@ class Step:
         self.pool = pool
         self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
-        self.rates = LearningRates(self.optimizer, self.settings.schedule, built.steps, self.device)
+        schedule = self.settings.schedule
+        self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
         self.window = TermWindow()
         self.order_N = torch.arange(len(pool.images_NCHW), device=self.device)
         """The images of the epoch, in the order in which they are shown."""
@@ -83,7 +84,8 @@ class Step:
             with networks_in(self.precision, self.device):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
             check_terms(self.objective, terms)
-            loss = torch.stack(list(terms.loss.values())).sum()
+            loss_terms = list(terms.loss.values())
+            loss = torch.stack(loss_terms).sum()
             loss.backward()
         return terms
 

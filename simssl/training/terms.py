@@ -43,12 +43,15 @@ class TermWindow:
             self.sums = torch.zeros_like(value_T)
             self.bad_step = torch.zeros_like(value_T, dtype=torch.long)
         self.sums += value_T
+
         newly_bad_T = (self.bad_step == 0) & ~value_T.isfinite()
         self.bad_step.copy_(torch.where(newly_bad_T, step, self.bad_step))
 
     def tensors(self) -> list[Tensor]:
         """The tensors that `add` writes to."""
-        return [tensor for tensor in (self.sums, self.bad_step) if tensor is not None]
+        if self.sums is None or self.bad_step is None:
+            return []
+        return [self.sums, self.bad_step]
 
     def read(self, run: str) -> dict[str, float]:
         """Return the mean of each term and, as "loss", the sum of the loss terms. Then empty the window.

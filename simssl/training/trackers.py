@@ -10,6 +10,9 @@ from simssl.errors import code_of, one_line
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
 
+Builder = Callable[[], Tracker]
+"""Builds a tracker."""
+
 
 def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
     """Return what trackers are told of a run that starts after `step` steps."""
@@ -30,12 +33,12 @@ def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
 class Trackers:
     """All trackers of a run, called as one. `warn` is told of each that fails, once."""
 
-    def __init__(self, build: Mapping[str, Callable[[], Tracker]], warn: Callable[[str], None]) -> None:
+    def __init__(self, builders: Mapping[str, Builder], warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._trackers: dict[str, Tracker] = {}
-        for name, build_one in build.items():
+        for name, build in builders.items():
             with self._guarded(name):
-                self._trackers[name] = build_one()
+                self._trackers[name] = build()
 
     def started(self, run: RunInfo) -> None:
         self._each(lambda tracker: tracker.started(run))

@@ -92,11 +92,14 @@ class Trainer:
         self.generator = built.generator
         self.device = built.device
         self._batch = built.images_per_step
-        self.pool = pool_of(built.data.train.images, self.device, LONGEST * self._batch)
+        most_in_launch = LONGEST * self._batch
+        self.pool = pool_of(built.data.train.images, self.device, most_in_launch)
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
         """The step; None for an objective that is not trained."""
-        self.graphs = CudaGraphs(self.device, self.generator) if self.device.type == "cuda" else graphs
+        self.graphs = graphs
+        if self.device.type == "cuda":
+            self.graphs = CudaGraphs(self.device, self.generator)
         self._launch: Launcher | None = None
         self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
@@ -122,12 +125,14 @@ class Trainer:
     def train_step(self) -> None:
         """Launch one step, or several where they are captured, and count them."""
         assert self.unit is not None
-        if self.position + self._batch > len(self.images_NCHW):
+        num_images = len(self.images_NCHW)
+        if self.position + self._batch > num_images:
             self._begin_epoch()
         if self._launch is None:
             self._launch = self._launcher(self.unit)
-        left_in_epoch = (len(self.images_NCHW) - self.position) // self._batch
-        steps = next_launch(self.step, self.built.steps, self.settings.log_every, left_in_epoch, self._launch.longest)
+        log_every = self.settings.log_every
+        left_in_epoch = (num_images - self.position) // self._batch
+        steps = next_launch(self.step, self.built.steps, log_every, left_in_epoch, self._launch.longest)
         end = self.position + steps * self._batch
         self.pool.ready(end)
         self._launch(steps)
@@ -142,7 +147,8 @@ class Trainer:
         self._memory.begin()
         self.pool.ready(self.position + self._batch)
         self.objective.train()
-        longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)
+        steps_per_epoch = len(self.images_NCHW) // self._batch
+        longest = min(self.settings.log_every, steps_per_epoch)
         name = self.built.experiment.objective.name
         return launcher(unit, self.graphs, name, self.step, self.position, longest)
 
@@ -156,7 +162,8 @@ class Trainer:
         check_weights(self.objective, weights_N, num_images)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
-        if before is not None and not same(before, held(self.objective)):
+        replaced = before is not None and not same(before, held(self.objective))
+        if replaced:
             self._launch = None  # captured steps would go on with what was there before
         if weights_N is None:
             order_N = torch.randperm(num_images, generator=self.generator, device=self.device)

@@ -85,7 +85,8 @@ class CudaGraphs:
         In older versions of torch, a generator in the middle of a capture that failed refuses to draw ever after.
         """
         torch.cuda.synchronize(self._device)
-        for generator in (self._generator, torch.cuda.default_generators[self._device.index]):
+        default = torch.cuda.default_generators[self._device.index]
+        for generator in (self._generator, default):
             fresh = torch.Generator(self._device)
             fresh.set_state(generator.get_state())
             generator.graphsafe_set_state(fresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -35,19 +35,25 @@ def next_launch(step: int, steps: int, log_every: int, left_in_epoch: int, longe
 
     No launch goes beyond a record of the terms, an epoch's end or the run's end.
     """
-    return min(longest, log_every - step % log_every, steps - step, left_in_epoch)
+    left_to_record = log_every - step % log_every
+    left_in_run = steps - step
+    return min(longest, left_to_record, left_in_run, left_in_epoch)
+
+
+Call = Callable[[], None]
+"""A call that works on the device."""
 
 
 class Graphs(Protocol):
     """Captures calls and replays them: `CudaGraphs` in `cuda_graph`, and a recorder on the CPU for tests."""
 
-    def warm_up(self, call: Callable[[], None]) -> None:
+    def warm_up(self, call: Call) -> None:
         """Call it eagerly, in the way it will be captured. RuntimeError if the host waits for the device in it."""
 
-    def capture(self, call: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, call: Call) -> Call:
         """Return what replays the call, without doing any of it. Raises what it likes if that cannot be captured."""
 
-    def seconds(self, replay: Callable[[], None]) -> float:
+    def seconds(self, replay: Call) -> float:
         """Replay, and return the seconds that it took on the device."""
 
     def give_up(self) -> None:
@@ -105,7 +111,11 @@ class Captured:
             before.restore()
 
             seconds: list[float] = []
-            self._try(lambda: seconds.append(graphs.seconds(self._one)), before)
+
+            def replay() -> None:
+                seconds.append(graphs.seconds(self._one))
+
+            self._try(replay, before)
             _compare(step, expected_T)
             worthwhile = int(LAUNCH_SECONDS / max(min(seconds), 1e-9))
             self.longest = max(1, min(longest, LONGEST, worthwhile))
@@ -119,7 +129,7 @@ class Captured:
             before.restore()
             step.optimizer.zero_grad(set_to_none=True)
 
-    def _try(self, run: Callable[[], None], before: Snapshot) -> None:
+    def _try(self, run: Call, before: Snapshot) -> None:
         """Run a few steps, all on the batch that is next, from an empty window on."""
         for tensor in self._step.window.tensors():
             tensor.zero_()
@@ -142,14 +152,14 @@ class Captured:
                 self._one()
 
 
-def _warm_up(step: Step, graphs: Graphs, seen: list[dict[str, Held]]) -> None:
+def _warm_up(step: Step, graphs: Graphs, seen: list[Mapping[str, Held]]) -> None:
     """Take one eager step. NotCapturable if it changes a number that the objective keeps on the host.
 
     A replay would not change it. The first step may set such numbers. `seen` holds those after each step so far.
     """
     graphs.warm_up(step)
     values = held(step.objective)
-    numbers: dict[str, Held] = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+    numbers = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
     if seen:
         for name, value in numbers.items():
             if seen[-1].get(name) != value:
@@ -163,7 +173,8 @@ def _compare(step: Step, expected_T: Tensor) -> None:
     scale = expected_T.abs().max()
     if torch.allclose(replayed_T / scale, expected_T / scale, rtol=0, atol=TOLERANCE, equal_nan=True):
         return
-    worst = int((replayed_T - expected_T).abs().nan_to_num(torch.inf).argmax())
+    difference_T = (replayed_T - expected_T).abs()
+    worst = int(difference_T.nan_to_num(torch.inf).argmax())
     name = step.window.names[worst]
     expected = float(expected_T[worst]) / TRIALS
     replayed = float(replayed_T[worst]) / TRIALS

@@ -45,18 +45,19 @@ class Snapshot:
                 distinct[id(value)] = value
         self._tensors = [(tensor, tensor.detach().clone()) for tensor in distinct.values()]
 
-        self._addresses: dict[str, tuple[Tensor, int]] = {}
-        for name, tensor in (*objective.named_parameters(), *objective.named_buffers()):
-            self._addresses[name] = (tensor, tensor.data_ptr())
+        self._named: dict[str, Tensor] = dict(objective.named_parameters())
+        self._named.update(objective.named_buffers())
+        self._addresses = {name: tensor.data_ptr() for name, tensor in self._named.items()}
 
-        self._buffers: list[tuple[nn.Module, str, Tensor | None]] = []
-        self._attributes: list[tuple[Attributes, Attributes]] = []
+        self._buffers = []
+        self._attributes = []
         for module in objective.modules():
-            self._attributes.append((vars(module), _own(vars(module))))
-            for name, buffer in own_buffers(module).items():
-                self._buffers.append((module, name, buffer))
+            buffers = own_buffers(module)
+            self._buffers.append((buffers, buffers.copy()))
+            attributes = vars(module)
+            self._attributes.append((attributes, _own(attributes)))
 
-        self._containers: list[tuple[Any, Any]] = []
+        self._containers = []
         for value in _everything(objective).values():
             if isinstance(value, (list, dict)):
                 self._containers.append((value, copy(value)))
@@ -68,18 +69,19 @@ class Snapshot:
         """The names of the parameters and saved buffers that are other tensors now, or lie elsewhere."""
         now = self._step.objective.state_dict(keep_vars=True)
         names: list[str] = []
-        for name, (tensor, address) in self._addresses.items():
+        for name, tensor in self._named.items():
             if name not in now:
                 continue
-            if now[name] is not tensor or tensor.data_ptr() != address:
+            moved = tensor.data_ptr() != self._addresses[name]
+            if moved or now[name] is not tensor:
                 names.append(name)
         return names
 
     @torch.no_grad()
     def restore(self) -> None:
         """Put everything back into the objects that hold it, and the values into the tensors."""
-        for module, name, buffer in self._buffers:
-            own_buffers(module)[name] = buffer
+        for buffers, before in self._buffers:
+            buffers.update(before)
         for attributes, own in self._attributes:
             for name in _own(attributes).keys() - own.keys():
                 del attributes[name]
@@ -118,8 +120,10 @@ def _everything(objective: nn.Module) -> dict[str, Any]:
     """What `held` returns, and the lists, tuples and dicts that hold some of it, by their path."""
     by_path: dict[str, Any] = {}
     for prefix, module in objective.named_modules():
-        attributes = {**_own(vars(module)), **own_parameters(module), **own_buffers(module)}
-        for name, value in attributes.items():
+        values = _own(vars(module))
+        values.update(own_parameters(module))
+        values.update(own_buffers(module))
+        for name, value in values.items():
             path = f"{prefix}.{name}" if prefix else name
             by_path.update(_with_content(path, value))
     return by_path
