@@ -29,7 +29,7 @@ def run_all(
         label = f"[{number}/{len(experiments)}] {experiment.objective.name}, seed {experiment.seed}"
         folder = workspace.folder(experiment)
         done = not fresh and is_done(experiment, folder)
-        runs.append(PlannedRun(label, experiment, folder, fresh, done))
+        runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
     jobs = min(jobs, len(runs))
     with Stop() as stop:
@@ -64,7 +64,8 @@ def _check_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
         for choice in experiment.evaluators:
-            reason = why_skipped(build(choice, workspace.registry, data), built)
+            evaluator = build(choice, workspace.registry, data)
+            reason = why_skipped(evaluator, built)
             if reason:
                 skipped[f"{choice.label} will be skipped: {reason}"] = None
     for experiment in experiments:

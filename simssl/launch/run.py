@@ -124,7 +124,11 @@ def _make_room(run: PlannedRun) -> str | None:
 
 
 def _train_and_measure(
-    experiment: Experiment, workspace: Workspace, folder: RunFolder, device: torch.device, stop: Stop
+    experiment: Experiment,
+    workspace: Workspace,
+    folder: RunFolder,
+    device: torch.device,
+    stop: Stop,
 ) -> None:
     """Train the run from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(workspace.threads)

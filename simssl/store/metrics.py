@@ -124,7 +124,11 @@ def label_of(key: str) -> str:
 
 
 def record(
-    experiment: Experiment, folder: RunFolder, facts: Facts, entries: Mapping[str, Entry], label: str = ""
+    experiment: Experiment,
+    folder: RunFolder,
+    facts: Facts,
+    entries: Mapping[str, Entry],
+    label: str = "",
 ) -> None:
     """Write metrics.json with these entries, which replace those of the evaluator with this label, sorted by key."""
     metrics = dict(entries)

@@ -157,7 +157,11 @@ def build_run(experiment: Experiment, registry: Registry, data: Data, device: to
 
 
 def build_model(
-    experiment: Experiment, registry: Registry, image_shape: Shape, num_images: int, device: torch.device
+    experiment: Experiment,
+    registry: Registry,
+    image_shape: Shape,
+    num_images: int,
+    device: torch.device,
 ) -> Model:
     """Build everything but the data. Of it, the shape and the number of the training images are enough."""
     seed_everything(derive_seed(experiment.seed, "weights"))
@@ -190,7 +194,16 @@ def build_model(
     def new_decoder() -> nn.Module:
         return decoder(experiment.latent_dim).to(device)
 
-    return Model(experiment, device, views, objective, images_per_step, steps, generator, new_decoder)
+    return Model(
+        experiment=experiment,
+        device=device,
+        views=views,
+        objective=objective,
+        images_per_step=images_per_step,
+        steps=steps,
+        generator=generator,
+        new_decoder=new_decoder,
+    )
 
 
 def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:

@@ -65,7 +65,8 @@ def _check_moment(objective: Objective, name: str, value: Any, images: int) -> N
 def check_layers(objective: Objective, layers: Any, images: int) -> None:
     """Check what `Objective.layers` returned for so many images."""
     if not isinstance(layers, Mapping):
-        raise _wrong(objective.layers, f"returned {_said(layers)}, not a mapping of names to tensors (B, features)")
+        reason = f"returned {_said(layers)}, not a mapping of names to tensors (B, features)"
+        raise _wrong(objective.layers, reason)
     for name, value in layers.items():
         if isinstance(value, Tensor) and value.ndim == 2 and len(value) == images:
             continue

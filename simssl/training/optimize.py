@@ -34,7 +34,8 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
         if "capturable" in group:
-            group["capturable"] = any(weight.is_cuda for weight in group["params"])
+            on_cuda = any(weight.is_cuda for weight in group["params"])
+            group["capturable"] = on_cuda
     allow_eager_steps(optimizer)
     return optimizer
 
@@ -42,7 +43,8 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
 def forget(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
     """Set the optimiser's state of these parameters (averages, counts) to zero, in place."""
     for parameter in parameters:
-        for value in optimizer.state.get(parameter, {}).values():
+        state = optimizer.state.get(parameter, {})
+        for value in state.values():
             if isinstance(value, Tensor):
                 value.zero_()
 

@@ -80,7 +80,14 @@ class Resident:
 class Copies(Protocol):
     """Copies to the device that run beside the steps."""
 
-    def copy(self, images_NCHW: Tensor, index_M: Tensor, ring_RCHW: Tensor, row: int, ahead: bool) -> None:
+    def copy(
+        self,
+        images_NCHW: Tensor,
+        index_M: Tensor,
+        ring_RCHW: Tensor,
+        row: int,
+        ahead: bool,
+    ) -> None:
         """Copy images of the host to the ring's rows from `row` on; after the last row comes the first.
 
         The copy begins when all launches so far are over, with `ahead` already when all but the last are over.
@@ -158,7 +165,14 @@ class CopyStream:
     def _current(self) -> torch.cuda.Stream:
         return torch.cuda.current_stream(self._device)
 
-    def copy(self, images_NCHW: Tensor, index_M: Tensor, ring_RCHW: Tensor, row: int, ahead: bool) -> None:
+    def copy(
+        self,
+        images_NCHW: Tensor,
+        index_M: Tensor,
+        ring_RCHW: Tensor,
+        row: int,
+        ahead: bool,
+    ) -> None:
         self._buffers.reverse()
         buffer_MCHW, copied = self._buffers[0]
         copied.synchronize()

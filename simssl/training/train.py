@@ -130,9 +130,13 @@ class Trainer:
             self._begin_epoch()
         if self._launch is None:
             self._launch = self._launcher(self.unit)
-        log_every = self.settings.log_every
-        left_in_epoch = (num_images - self.position) // self._batch
-        steps = next_launch(self.step, self.built.steps, log_every, left_in_epoch, self._launch.longest)
+        steps = next_launch(
+            step=self.step,
+            steps=self.built.steps,
+            log_every=self.settings.log_every,
+            left_in_epoch=(num_images - self.position) // self._batch,
+            longest=self._launch.longest,
+        )
         end = self.position + steps * self._batch
         self.pool.ready(end)
         self._launch(steps)
@@ -148,9 +152,14 @@ class Trainer:
         self.pool.ready(self.position + self._batch)
         self.objective.train()
         steps_per_epoch = len(self.images_NCHW) // self._batch
-        longest = min(self.settings.log_every, steps_per_epoch)
-        name = self.built.experiment.objective.name
-        return launcher(unit, self.graphs, name, self.step, self.position, longest)
+        return launcher(
+            unit,
+            self.graphs,
+            name=self.built.experiment.objective.name,
+            taken=self.step,
+            position=self.position,
+            longest=min(self.settings.log_every, steps_per_epoch),
+        )
 
     def _begin_epoch(self) -> None:
         """Draw the order of the images anew. What was left of the last order is dropped."""
@@ -158,13 +167,16 @@ class Trainer:
         num_images = len(self.images_NCHW)
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
         before = held(self.objective) if isinstance(self._launch, Captured) else None
+
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
         check_weights(self.objective, weights_N, num_images)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
+
         replaced = before is not None and not same(before, held(self.objective))
         if replaced:
             self._launch = None  # captured steps would go on with what was there before
+
         if weights_N is None:
             order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
         else:
@@ -184,7 +196,8 @@ class Trainer:
         """Return the representations (N, D) of the training images, without random views."""
         batches = self.built.views.plain_batches(self.images_NCHW, self.device)
         with frozen(self.objective):
-            return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
+            means = [self.objective.posterior(x_BCHW).mean for x_BCHW in batches]
+            return torch.cat(means)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Return the mean (D,) and the covariance (D, D) of the training images' representations.
@@ -262,7 +275,8 @@ class Trainer:
 
     def restore(self) -> None:
         """Take up the saved state if there is one, and the number of threads that it was made with."""
-        state = checkpoint.load_state(self.folder.checkpoint, self.built.experiment.digest)
+        digest = self.built.experiment.digest
+        state = checkpoint.load_state(self.folder.checkpoint, digest)
         if state is None:
             return
         _restore_weights(self.built, self.folder, state)
@@ -279,7 +293,8 @@ class Trainer:
         """Take up what an unfinished run has besides. The random states come last, when nothing draws any more."""
         if self.unit is None:
             return
-        checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
+        asked = self.settings.precision
+        checkpoint.require_precision(state, self.folder.path, self.unit.precision, asked)
         self.epoch = state["epoch"]
         self.unit.order_N.copy_(state["order"])
         self.optimizer.load_state_dict(state["optimizer"])

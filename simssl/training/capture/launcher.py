@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from simssl.errors import code_of, one_line
-from simssl.training.capture.snapshot import Held, Snapshot, held
+from simssl.training.capture.snapshot import HeldValues, Snapshot, held
 from simssl.training.step import Step
 
 LONGEST = 16
@@ -30,7 +30,13 @@ It is more than kernels differ that add in any order, and less than noise.
 """
 
 
-def next_launch(step: int, steps: int, log_every: int, left_in_epoch: int, longest: int) -> int:
+def next_launch(
+    step: int,
+    steps: int,
+    log_every: int,
+    left_in_epoch: int,
+    longest: int,
+) -> int:
     """Return the number of steps in the next launch.
 
     No launch goes beyond a record of the terms, an epoch's end or the run's end.
@@ -97,7 +103,14 @@ class Captured:
     Raises whatever stands against a capture.
     """
 
-    def __init__(self, step: Step, graphs: Graphs, taken: int, position: int, longest: int) -> None:
+    def __init__(
+        self,
+        step: Step,
+        graphs: Graphs,
+        taken: int,
+        position: int,
+        longest: int,
+    ) -> None:
         before = Snapshot(step)
         self._step = step
         self._taken = taken
@@ -152,7 +165,7 @@ class Captured:
                 self._one()
 
 
-def _warm_up(step: Step, graphs: Graphs, seen: list[Mapping[str, Held]]) -> None:
+def _warm_up(step: Step, graphs: Graphs, seen: list[HeldValues]) -> None:
     """Take one eager step. NotCapturable if it changes a number that the objective keeps on the host.
 
     A replay would not change it. The first step may set such numbers. `seen` holds those after each step so far.
@@ -184,7 +197,14 @@ def _compare(step: Step, expected_T: Tensor) -> None:
     )
 
 
-def launcher(step: Step, graphs: Graphs | None, name: str, taken: int, position: int, longest: int) -> Launcher:
+def launcher(
+    step: Step,
+    graphs: Graphs | None,
+    name: str,
+    taken: int,
+    position: int,
+    longest: int,
+) -> Launcher:
     """Return a launcher of captured steps where there are `graphs`, and of eager steps otherwise.
 
     If the objective, whose name is given, cannot be captured, its steps are eager too, and the log says why. `taken`
@@ -195,7 +215,7 @@ def launcher(step: Step, graphs: Graphs | None, name: str, taken: int, position:
     try:
         if not step.objective.capturable:
             raise NotCapturable("it declares that it cannot be captured")
-        return Captured(step, graphs, taken, position, longest)
+        return Captured(step, graphs, taken=taken, position=position, longest=longest)
     except NotCapturable as error:
         reason = str(error)
     except Exception as error:  # torch raises what it likes

@@ -5,7 +5,7 @@ Warm-up and capture take steps that are no steps of the run. What they changed i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any
 
@@ -21,6 +21,9 @@ Attributes = dict[str, Any]
 
 Held = Tensor | int | float | str | None
 """What an attribute of a module can be that a step changes, but for lists, tuples and dicts."""
+
+HeldValues = Mapping[str, Held]
+"""What modules hold, by its path."""
 
 OF_TORCH = vars(nn.Module()).keys() - {"training"}
 """The attributes that every module has, which are not the objective's own."""
@@ -108,7 +111,7 @@ def _own(attributes: Attributes) -> Attributes:
     return {name: value for name, value in attributes.items() if name not in OF_TORCH and isinstance(value, kinds)}
 
 
-def held(objective: nn.Module) -> dict[str, Held]:
+def held(objective: nn.Module) -> HeldValues:
     """The tensors, plain numbers and strings that the modules hold, by their path.
 
     They hold them under names of their own, as parameters, buffers or other attributes, or in lists, tuples and dicts.
@@ -140,7 +143,7 @@ def _with_content(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _with_content(f"{path}[{index}]", item)
 
 
-def same(before: dict[str, Held], after: dict[str, Held]) -> bool:
+def same(before: HeldValues, after: HeldValues) -> bool:
     """True if both hold the same tensors, and equal numbers, under the same paths."""
     if before.keys() != after.keys():
         return False

@@ -179,7 +179,7 @@ class Hiding(TinyObjective):
 
 
 class Replacing(TinyObjective):
-    """Puts a new tensor in the place of a buffer."""
+    """Gives the name of a buffer to a new tensor."""
 
     mean: Tensor
 
