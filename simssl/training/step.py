@@ -84,8 +84,7 @@ class Step:
             with networks_in(self.precision, self.device):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
             check_terms(self.objective, terms)
-            loss_terms = list(terms.loss.values())
-            loss = torch.stack(loss_terms).sum()
+            loss = torch.stack(list(terms.loss.values())).sum()
             loss.backward()
         return terms
 
