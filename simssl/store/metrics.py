@@ -35,7 +35,7 @@ ROLES = ("content", "style")
 """The roles of what is measured. Two images that are called the same share their content, and differ in style."""
 
 Facts = Mapping[str, Any]
-"""What metrics.json says of the run beside its numbers.
+"""The facts of the run that stand in metrics.json beside its numbers.
 
 `family` is the method's. `roles` maps each target, and each thing that the views draw, to content or style. `about`
 maps each evaluator's label to what the evaluator says of itself.

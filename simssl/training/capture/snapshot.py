@@ -20,10 +20,10 @@ Attributes = dict[str, Any]
 """The attributes of a module by their names."""
 
 Held = Tensor | int | float | str | None
-"""What an attribute of a module can be that a step changes, but for lists, tuples and dicts."""
+"""The values of a module's attributes that a step may change. Lists, tuples and dicts hold more of them."""
 
 HeldValues = Mapping[str, Held]
-"""What modules hold, by its path."""
+"""The values that modules hold, by their path."""
 
 OF_TORCH = vars(nn.Module()).keys() - {"training"}
 """The attributes that every module has, which are not the objective's own."""
@@ -120,7 +120,7 @@ def held(objective: nn.Module) -> HeldValues:
 
 
 def _everything(objective: nn.Module) -> dict[str, Any]:
-    """What `held` returns, and the lists, tuples and dicts that hold some of it, by their path."""
+    """The values that `held` returns, and the lists, tuples and dicts that hold some of them, by their path."""
     by_path: dict[str, Any] = {}
     for prefix, module in objective.named_modules():
         values = _own(vars(module))
