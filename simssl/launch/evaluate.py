@@ -1,4 +1,4 @@
-"""Evaluators on a run that is trained already."""
+"""Evaluation of a run that is trained already."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from simssl.training.train import restore_trained
 
 
 def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = ()) -> None:
-    """Run evaluators on a trained run: these, or those of its file that are missing, or that skipped a part.
+    """Run evaluators on a trained run: these, or those of its experiment that are missing or skipped a part.
 
-    UserError if there is no such run, or it is not trained to the end.
+    UserError if there is no such run, or if it is not trained to the end.
     """
     folder = RunFolder.existing(path)
     registry = recalling(workspace.registry, folder)
@@ -40,7 +40,8 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         _say_what_is_replaced(choices, folder, workspace)
         built = build_run(experiment, workspace.registry, data, device)
         restore_trained(built, folder)
-        record = Record(folder, describe(device, plugins_of(experiment, registry)), workspace.warn)
+        made_with = describe(device, plugins_of(experiment, registry))
+        record = Record(folder, made_with, workspace.warn)
         with tracked(experiment, workspace) as trackers:
             trackers.started(run_info(built, folder, built.steps))
             wanted = choices or missing(experiment, folder, in_part=True)
@@ -48,11 +49,12 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
 
 
 def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, workspace: Workspace) -> None:
+    """Say whose numbers are measured again. UserError if two evaluators have the same label."""
     labels = [choice.label for choice in choices]
-    twice = {label for label in labels if labels.count(label) > 1}
-    if twice:
-        raise UserError(f"'{twice.pop()}' is asked for twice; tell them apart with 'as: another-name'")
-    measured = set(map(label_of, read_metrics(folder) or {}))
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"'{label}' is asked for twice; tell them apart with 'as: another-name'")
+    measured = {label_of(key) for key in read_metrics(folder) or {}}
     for label in labels:
         if label in measured:
             workspace.say(f"{label} is measured again, in place of the numbers that are there")

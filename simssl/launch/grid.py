@@ -24,7 +24,12 @@ def run_all(
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
     device = choose_device(workspace.device)
-    runs = [_plan(number, experiments, workspace, fresh) for number in range(len(experiments))]
+    runs: list[PlannedRun] = []
+    for number, experiment in enumerate(experiments, start=1):
+        label = f"[{number}/{len(experiments)}] {experiment.objective.name}, seed {experiment.seed}"
+        folder = workspace.folder(experiment)
+        done = not fresh and is_done(experiment, folder)
+        runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
     jobs = min(jobs, len(runs))
     with Stop() as stop:
@@ -36,14 +41,6 @@ def run_all(
         else:
             outcomes = [_start_or_skip(run, workspace, device, stop) for run in runs]
     return [_looked_at_again(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
-
-
-def _plan(number: int, experiments: Sequence[Experiment], workspace: Workspace, fresh: bool) -> PlannedRun:
-    experiment = experiments[number]
-    folder = workspace.folder(experiment)
-    label = f"[{number + 1}/{len(experiments)}] {experiment.objective.name}, seed {experiment.seed}"
-    done = not fresh and is_done(experiment, folder)
-    return PlannedRun(label, experiment, folder, fresh, done)
 
 
 def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Stop) -> Outcome:
@@ -67,7 +64,8 @@ def _check_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
         for choice in experiment.evaluators:
-            reason = why_skipped(build(choice, workspace.registry, data), built)
+            evaluator = build(choice, workspace.registry, data)
+            reason = why_skipped(evaluator, built)
             if reason:
                 skipped[f"{choice.label} will be skipped: {reason}"] = None
     for experiment in experiments:

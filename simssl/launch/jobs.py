@@ -1,4 +1,7 @@
-"""Runs side by side: worker processes on this machine, each with its share of the threads, and what they say."""
+"""Several runs at once: worker processes on this machine, each with its share of the threads, and what they say.
+
+A job is a worker as the process above it sees it. It stays when a run has ended, and takes up the next one.
+"""
 
 from __future__ import annotations
 
@@ -21,35 +24,42 @@ from simssl.plugin.registry import Registry
 from simssl.training.stop import Stop
 
 SECONDS = 0.2
-"""Longest until a signal is passed on, or the sudden end of a worker is noticed."""
+"""The longest time until a signal is passed on, or the sudden end of a worker is noticed."""
 
 SAVED = tuple(128 + signum for signum in SIGNALS)
-"""Exit codes of a worker that has saved the state on a signal."""
+"""The exit codes of a worker that has saved its run's state on a signal."""
 
 PATIENCE = 10.0
-"""Seconds in which a worker that is let go has to end."""
+"""The seconds within which a worker has to end once it is let go."""
 
 
 def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, stop: Stop) -> list[Outcome]:
-    """Work on the runs that are not done, this many at a time. One that fails, or whose process is killed, does not
-    stop the others.
+    """Train and measure the runs that are not done, `jobs` at a time. Return the outcome of each run.
 
-    Interrupted on a signal, when what is under way is saved; on a second one at once.
+    A run that fails, or whose process is killed, does not stop the others. Interrupted on a signal, when the runs under
+    way are saved; on a second signal at once.
     """
     setup = share(workspace, jobs)
     if not all(run.done for run in runs):
-        workspace.say(f"{jobs} runs at a time, with {setup.threads} thread{'s' * (setup.threads > 1)} each")
+        plural = "s" if setup.threads > 1 else ""
+        workspace.say(f"{jobs} runs at a time, with {setup.threads} thread{plural} each")
     workspace.forget_data()  # each worker has its own
-    for run in runs:
+    outcomes: dict[int, Outcome] = {}
+    waiting: deque[int] = deque()
+    for number, run in enumerate(runs):
         if run.done:
             announce(run, workspace)
-    outcomes = [Outcome(run.folder.path, "already done") if run.done else None for run in runs]
-    waiting = deque(number for number, run in enumerate(runs) if not run.done)
+            outcomes[number] = Outcome(run.folder.path, "already done")
+        else:
+            waiting.append(number)
     team: list[Job] = []
     try:
         with stop.deferred():
             while True:
-                while waiting and stop.signum is None and (job := _free(team, jobs, setup, workspace.say)):
+                while waiting and stop.signum is None:
+                    job = _free(team, jobs, setup, workspace.say)
+                    if job is None:
+                        break
                     number = waiting.popleft()
                     announce(runs[number], workspace)
                     job.begin(number, runs[number], workspace.registry)
@@ -57,9 +67,8 @@ def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, st
                 if not busy:
                     break
                 _attend(busy, outcomes, stop)
-                for job in team if not waiting else ():
-                    if not job.busy:
-                        job.leave()
+                if not waiting:
+                    _let_go(team)
     except Interrupted:
         for job in team:
             job.kill()
@@ -67,43 +76,62 @@ def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, st
     finally:
         for job in team:
             job.end()
-    found = [outcome for outcome in outcomes if outcome]
-    assert len(found) == len(runs), "a run has no outcome"
-    return found
+    assert len(outcomes) == len(runs), "a run has no outcome"
+    return [outcomes[number] for number in range(len(runs))]
 
 
 def share(workspace: Workspace, jobs: int) -> Setup:
-    """What each of so many workers is to use."""
+    """Return what each of so many workers is to use."""
     registry = workspace.registry
     files = tuple(path.resolve() for path in registry.files)
     threads = max(1, workspace.threads // jobs)
-    return Setup(registry.builtins_only, files, workspace.runs, workspace.data, workspace.device, threads)
+    return Setup(
+        builtins_only=registry.builtins_only,
+        files=files,
+        runs=workspace.runs,
+        data=workspace.data,
+        device=workspace.device,
+        threads=threads,
+    )
 
 
 def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
-    """A worker without work, a new one if there are too few; None if all are at work."""
+    """Return a worker without a run, a new one if there are fewer than `jobs`; None if all have one."""
     team[:] = [job for job in team if job.busy or job.alive]
-    if free := [job for job in team if not job.busy]:
-        return free[0]
+    for job in team:
+        if not job.busy:
+            return job
     if len(team) == jobs:
         return None
-    team.append(Job(setup, say))
-    return team[-1]
+    job = Job(setup, say)
+    team.append(job)
+    return job
 
 
-def _attend(busy: Sequence[Job], outcomes: list[Outcome | None], stop: Stop) -> None:
-    """Wait for what the workers say, and pass it on; pass on a signal to them."""
+def _let_go(team: Sequence[Job]) -> None:
+    """Let the workers without a run go."""
+    for job in team:
+        if not job.busy:
+            job.leave()
+
+
+def _attend(busy: Sequence[Job], outcomes: dict[int, Outcome], stop: Stop) -> None:
+    """Pass on a signal to the workers, wait for what they say, and pass it on."""
     if stop.signum is not None:
         for job in busy:
             job.signal(stop.signum)
-    wait([stream for job in busy for stream in job.streams], SECONDS)
+    streams: list[Connection] = []
     for job in busy:
-        if outcome := job.outcome():
+        streams += job.streams
+    wait(streams, SECONDS)
+    for job in busy:
+        outcome = job.outcome()
+        if outcome is not None:
             outcomes[job.number] = outcome
 
 
 class Job:
-    """A worker, as it is seen from above."""
+    """A worker process, as the process above it sees it."""
 
     def __init__(self, setup: Setup, say: Say) -> None:
         context = multiprocessing.get_context("spawn")
@@ -115,44 +143,65 @@ class Job:
             self._process.start()
         channel.close()
         output.close()
-        self._say, self._line = say, b""
-        self.busy = self._signalled = False
+        self._say = say
+        self._line = b""
+        """The beginning of a line of its output whose end has not come yet."""
+        self._signalled = False
+        self.busy = False
+        """True while it has a run."""
         self.number = 0
-        """Of its run, the last one if it has none."""
+        """The number of its run, or of the last one it had."""
 
     @property
     def alive(self) -> bool:
+        """True while its process has not ended."""
         return self._process.is_alive()
 
     @property
     def streams(self) -> tuple[Connection, Connection]:
-        """What can be waited for."""
+        """The connections on which something comes when the worker has something to say."""
         return self._channel, self._output
 
     def begin(self, number: int, run: PlannedRun, registry: Registry) -> None:
-        """Hand it a experiment."""
-        self.busy, self.number, self._run = True, number, run
-        experiment, plugins = run.experiment, frozenset(plugins_of(run.experiment, registry))
-        task = Task(run.label, run.folder.path, experiment.resolved, dict(experiment.written), plugins, run.fresh)
-        with suppress(OSError):  # it has ended already, which is told as that of any worker
+        """Hand it a run."""
+        self.busy = True
+        self.number = number
+        self._run = run
+        experiment = run.experiment
+        task = Task(
+            label=run.label,
+            folder=run.folder.path,
+            resolved=experiment.resolved,
+            written=dict(experiment.written),
+            plugins=frozenset(plugins_of(experiment, registry)),
+            fresh=run.fresh,
+        )
+        with suppress(OSError):  # its process has ended already, which `outcome` will notice
             self._channel.send(task)
 
     def outcome(self) -> Outcome | None:
-        """Pass on what it says; what became of the run, as soon as that is known."""
-        alive, found = self.alive, None
+        """Pass on what it says. Return what became of its run, or None as long as that is not known."""
+        alive = self.alive  # before the rest is read: what it said at its end is there then
+        outcome: Outcome | None = None
         with suppress(EOFError, OSError):
-            while found is None and self._channel.poll():
-                found = self._received()
-        self._pass_on_lines(at_end=found is not None or not alive)
-        if found is None and not alive:
-            reason = f"its process {_end(self._process.exitcode)}; the same command (without --fresh) goes on with it"
-            found = Outcome(self._run.folder.path, "failed", reason)
-            if not (self._signalled and self._process.exitcode in SAVED):
-                self._tell(f"failed: {reason}")
-        self.busy = found is None
-        return found
+            while outcome is None and self._channel.poll():
+                outcome = self._received()
+        self._pass_on_lines(at_end=outcome is not None or not alive)
+        if outcome is None and not alive:
+            outcome = self._ended_without_outcome()
+        self.busy = outcome is None
+        return outcome
+
+    def _ended_without_outcome(self) -> Outcome:
+        code = self._process.exitcode
+        reason = f"its process {_end(code)}; the same command (without --fresh) goes on with it"
+        saved = self._signalled and code in SAVED
+        if not saved:
+            self._tell(f"failed: {reason}")
+        return Outcome(self._run.folder.path, "failed", reason)
 
     def _received(self) -> Outcome | None:
+        """Receive one message: an outcome, or something for the logger, which is passed on."""
         message = self._channel.recv()
         if isinstance(message, Outcome):
             return message
@@ -161,35 +210,40 @@ class Job:
         return None
 
     def _pass_on_lines(self, at_end: bool) -> None:
+        """Tell the lines of its output that are complete, at the end also the last one that is not."""
         with suppress(BlockingIOError):
             while content := os.read(self._output.fileno(), 1 << 16):
                 self._line += content
-        *lines, self._line = (self._line + b"\n" * at_end).split(b"\n")
+        if at_end:
+            self._line += b"\n"
+        *lines, self._line = self._line.split(b"\n")
         for line in lines:
-            last = line.rstrip().rpartition(b"\r")[2]  # of a bar that is drawn over and over
-            if last:
-                self._tell(last.decode(errors="replace").removeprefix("  "))
+            last_drawn = line.rstrip().rpartition(b"\r")[2]  # a progress bar is drawn over and over in one line
+            if last_drawn:
+                text = last_drawn.decode(errors="replace")
+                self._tell(text.removeprefix("  "))
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._run.label}: {text}")
 
     def signal(self, signum: int) -> None:
-        """Pass a signal on; the run's state is saved, and the worker ends."""
+        """Pass a signal on to it. It saves its run's state and ends."""
         self._signalled = True
         assert self._process.pid
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, signum)
 
     def kill(self) -> None:
+        """End its process at once."""
         self._process.kill()
 
     def leave(self) -> None:
-        """Let it go: a worker ends when nobody is left at the other end, and saves its run before."""
+        """Let it go. A worker ends when nobody is left at the other end, and saves its run before."""
         self._channel.close()
         self._output.close()
 
     def end(self) -> None:
-        """Wait until it has ended."""
+        """Let it go, and wait until its process has ended."""
         self.leave()
         self._process.join(PATIENCE)
         self._process.kill()
@@ -197,16 +251,17 @@ class Job:
 
 
 def _end(code: int | None) -> str:
-    if code is not None and code < 0:
-        memory = ", as it is when memory runs out" if code == -signal.SIGKILL else ""
-        return f"was ended by signal {-code} ({signal.strsignal(-code)}{memory})"
-    return f"ended with exit code {code}"
+    """The words for how a process ended."""
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    memory = ", as it is when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was ended by signal {-code} ({signal.strsignal(-code)}{memory})"
 
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Signals arrive afterwards; what is started here begins with them blocked."""
-    resource_tracker.ensure_running()  # which would be started here, and unblock them
+    """Hold signals back. They arrive afterwards, and a process that is started meanwhile begins with them blocked."""
+    resource_tracker.ensure_running()  # started within, it would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

@@ -27,13 +27,13 @@ from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.precision import computed_in
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers, run_info
+from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import Trainer, train
 
 
 @dataclass
 class Outcome:
-    """What became of a run."""
+    """The end of a run, and the error if there was one."""
 
     folder: Path
     status: Literal["done", "already done", "failed", "held"]
@@ -46,19 +46,19 @@ class PlannedRun:
     """A run that a command is about to start, or to skip."""
 
     label: str
-    """Which one it is, such as "[3/12] simclr, seed 0"."""
+    """The words for it in messages, such as "[3/12] simclr, seed 0"."""
     experiment: Experiment
     folder: RunFolder
     fresh: bool
-    """Whether it starts again, whatever is there."""
+    """True if it starts again, whatever is there."""
     done: bool
-    """Whether there is nothing to do."""
+    """True if there is nothing to do."""
 
 
 def is_done(experiment: Experiment, folder: RunFolder) -> bool:
-    """Whether the run is trained, every evaluator of the file has measured it, and a table can show it.
+    """True if the run is trained, every evaluator of the experiment has measured it, and a table can show it.
 
-    Needs neither its checkpoint nor its data.
+    This needs neither its checkpoint nor its data.
     """
     try:
         read(folder.experiment)
@@ -124,11 +124,16 @@ def _make_room(run: PlannedRun) -> str | None:
 
 
 def _train_and_measure(
-    experiment: Experiment, workspace: Workspace, folder: RunFolder, device: torch.device, stop: Stop
+    experiment: Experiment,
+    workspace: Workspace,
+    folder: RunFolder,
+    device: torch.device,
+    stop: Stop,
 ) -> None:
     """Train the run from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(workspace.threads)
-    built = build_run(experiment, workspace.registry, workspace.load_data(experiment.dataset), device)
+    data = workspace.load_data(experiment.dataset)
+    built = build_run(experiment, workspace.registry, data, device)
     trainer = Trainer(built, folder)
     trainer.restore()
     _tell_of_threads(workspace)
@@ -141,7 +146,8 @@ def _train_and_measure(
             precision = computed_in(experiment.training.precision, device)
             record.add("training", precision, started=now())
             train(trainer, trackers, stop)
-            record.add("training", precision, ended=now(), seconds=round(trainer.seconds, 3))
+            seconds = round(trainer.seconds, 3)
+            record.add("training", precision, ended=now(), seconds=seconds)
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
 
 
@@ -177,7 +183,9 @@ def plugins_of(experiment: Experiment, registry: Registry) -> set[Plugin]:
 @contextmanager
 def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
     """The run's trackers, told at the end what ended it."""
-    builders = {choice.label: partial(_build_tracker, choice, workspace.registry) for choice in experiment.trackers}
+    builders: dict[str, Builder] = {}
+    for choice in experiment.trackers:
+        builders[choice.label] = partial(_build_tracker, choice, workspace.registry)
     trackers = Trackers(builders, workspace.warn)
     try:
         yield trackers
@@ -188,5 +196,6 @@ def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
 
 
 def _build_tracker(choice: Choice, registry: Registry) -> Tracker:
-    tracker: Tracker = registry.load(choice.kind, choice.name)(choice.params)
+    tracker_class = registry.load(choice.kind, choice.name)
+    tracker: Tracker = tracker_class(choice.params)
     return tracker

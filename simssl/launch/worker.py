@@ -1,7 +1,7 @@
 """A worker: a process that is handed runs, one after the other, and says what became of each.
 
-What it prints goes to the process above it, which puts the run's label before each line. Importing this module loads
-nothing heavy: the number of OpenMP's threads has to be set before torch is loaded.
+All that it prints goes to the process above it, which puts the run's label before each line. Importing this module
+loads nothing heavy, because the number of OpenMP's threads has to be set before torch is loaded.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
     from simssl.launch.workspace import Workspace
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""The signals on which a worker saves its run's state and ends."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all workers of a command have in common."""
+    """The settings that all workers of a command have in common."""
 
     builtins_only: bool
     files: tuple[Path, ...]
@@ -45,7 +46,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Task:
-    """A run in plain values, which do not need its plugins to travel."""
+    """A run in plain values, which can be sent to a process that has not loaded its plugins."""
 
     label: str
     folder: Path
@@ -57,20 +58,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Told:
-    """What a plugin or simssl says to the logger "simssl"."""
+    """A message to the logger "simssl", from a plugin or from simssl."""
 
     level: int
     text: str
 
 
 def main(setup: Setup, channel: Connection, output: Connection) -> None:
-    """Work on the tasks that come over the channel until it is closed, or a signal arrives.
+    """Work on the runs that come over the channel, until it is closed or a signal arrives.
 
-    Signals are expected to be blocked when the process starts.
+    Signals have to be blocked when the process starts.
     """
     _print_to(output)
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-    if setup.threads == 1:  # what more threads a run began with are not to spin for the cores of others
+    if setup.threads == 1:  # a run that began with more threads: they would spin on the cores of others
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     try:
@@ -80,13 +81,14 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
             _report_what_is_logged(channel)
             workspace = _workspace(setup)
             while True:
-                channel.send(_outcome(tasks.get(), workspace, stop))
+                task = tasks.get()
+                channel.send(_outcome(task, workspace, stop))
     except Interrupted as error:
         sys.exit(error.exit_code)
 
 
 def _print_to(output: Connection) -> None:
-    """Everything that is printed goes to the process above, in plain lines."""
+    """Send everything that is printed to the process above, in plain lines."""
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
     output.close()
@@ -96,7 +98,7 @@ def _print_to(output: Connection) -> None:
 
 
 def _listen(channel: Connection, tasks: queue.SimpleQueue[Task]) -> None:
-    """Pass on what comes; when nobody is left at the other end, stop as on a signal, so that the state is saved."""
+    """Pass on the tasks that come. When nobody is left at the other end, stop as on a signal: the state is saved."""
     with suppress(EOFError, OSError):
         while True:
             tasks.put(channel.recv())
@@ -104,6 +106,8 @@ def _listen(channel: Connection, tasks: queue.SimpleQueue[Task]) -> None:
 
 
 def _report_what_is_logged(channel: Connection) -> None:
+    """Send what is logged to the process above."""
+
     class Report(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             with suppress(OSError):
@@ -117,10 +121,19 @@ def _report_what_is_logged(channel: Connection) -> None:
 def _workspace(setup: Setup) -> Workspace:
     from simssl.launch.workspace import Workspace
 
-    registry = Registry(setup.builtins_only, setup.files)
     return Workspace(
-        registry, setup.runs, setup.data, setup.device, _say, lambda text: _say(f"  {text}"), setup.threads
+        registry=Registry(setup.builtins_only, setup.files),
+        runs=setup.runs,
+        data=setup.data,
+        device=setup.device,
+        say=_say,
+        warn=_warn,
+        threads=setup.threads,
     )
+
+
+def _warn(text: str) -> None:
+    _say(f"  {text}")
 
 
 def _say(text: str) -> None:
@@ -129,25 +142,30 @@ def _say(text: str) -> None:
 
 
 def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
+    """Train and measure a run, and return what became of it."""
     from simssl.launch.run import Outcome, start, trace
     from simssl.training.build import choose_device
 
     try:
-        return start(_planned(task, workspace), workspace, choose_device(workspace.device), stop)
+        run = _planned(task, workspace)
+        device = choose_device(workspace.device)
+        return start(run, workspace, device, stop)
     except Interrupted as error:
         workspace.warn(str(error))
         raise
-    except Exception as error:  # the run is not to be had here as it was above
+    except Exception as error:  # the run cannot be planned here, as it could in the process above
         message = str(error) if isinstance(error, SimsslError) else one_line(error)
         workspace.warn(f"failed: {message}")
         return Outcome(task.folder, "failed", message, trace(error))
 
 
 def _planned(task: Task, workspace: Workspace) -> PlannedRun:
+    """Return the run of a task. RunError if one of its plugins is another one here than in the process above."""
     from simssl.experiment.config import restored
     from simssl.launch.run import PlannedRun, plugins_of
 
     experiment = restored(task.resolved, task.written, workspace.registry)
     for plugin in plugins_of(experiment, workspace.registry) - task.plugins:
         raise RunError(f"{plugin.kind} '{plugin.name}' has changed since the command was given: now {plugin.source}")
-    return PlannedRun(task.label, experiment, workspace.folder(experiment), task.fresh, done=False)
+    folder = workspace.folder(experiment)
+    return PlannedRun(task.label, experiment, folder, task.fresh, done=False)

@@ -1,4 +1,4 @@
-"""What all runs of a command share: plugins, folders, a device, loaded data, and whom to tell."""
+"""The workspace that all runs of a command share: plugins, folders, a device, loaded data, and whom to tell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Workspace:
-    """Where runs lie, where data is, and on which device. Data sets that are loaded stay loaded."""
+    """The folders of runs and data, the device, and the plugins. Data sets that are loaded stay loaded."""
 
     registry: Registry
     runs: Path
@@ -29,7 +29,7 @@ class Workspace:
     say: Say = print
     warn: Say = print
     threads: int = field(default_factory=torch.get_num_threads)
-    """What a run begins with; one that has begun keeps its own."""
+    """The number of threads that a new run begins with. A run that was begun keeps its own number."""
     _loaded: dict[str, Data] = field(default_factory=dict)
 
     def folder(self, experiment: Experiment) -> RunFolder:

@@ -17,23 +17,27 @@ from simssl.errors import RunError
 from simssl.store.files import write_whole
 
 State = dict[str, Any]
-"""Tensors, numbers, strings, lists and plain dicts, so that `torch.load(weights_only=True)` reads them."""
+"""A run's state: tensors, numbers, strings, lists and plain dicts. `torch.load(weights_only=True)` reads these."""
 
 ALWAYS = {"digest", "data", "device", "threads", "done", "seconds", "step", "objective"}
-"""What every state holds; what only an unfinished run needs stands beside it."""
+"""The keys that every state has. The state of an unfinished run has more."""
 
 REMEDY = "move it away, or start again with --fresh; nothing was changed"
+"""The end of the sentences about a checkpoint that cannot be used."""
 
 
 def save_state(path: Path, state: State) -> None:
-    """Replace the checkpoint by this state, or leave it as it was and raise RunError."""
+    """Replace the checkpoint by this state. If it cannot be written, it stays as it was; RunError says why."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_whole(path, buffer.getvalue())
 
 
 def load_state(path: Path, digest: str | None = None) -> State | None:
-    """The saved state; None if there is none, RunError if it is damaged, or not of the run with this digest."""
+    """Return the saved state, or None if there is none.
+
+    RunError if the file is damaged, or if it belongs to another run than the one with this digest.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -43,26 +47,32 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
     try:
         state = _parse(content)
     except Exception as error:  # torch raises what it likes on a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        text = str(error).strip() or type(error).__name__
+        reason = text.splitlines()[0]
         raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
-    if digest not in (None, state["digest"]):
+    if digest is not None and digest != state["digest"]:
         raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
     return state
 
 
 def _parse(content: bytes) -> State:
+    """Return the state in a checkpoint's bytes; ValueError, or what torch raises, if they are damaged."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare the checksums
         if archive.testzip() is not None:
             raise ValueError("its checksums do not match its content")
     state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    if absent := ALWAYS - set(state):
+    absent = ALWAYS - set(state)
+    if absent:
         raise ValueError(f"it has no {', '.join(sorted(absent))}")
     return state
 
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """RunError if the state does not fit what it is given to, such as a plugin's networks of another version."""
+    """Turn the errors of a state that does not fit into RunError.
+
+    A state does not fit, for example, the networks of another version of a plugin.
+    """
     try:
         yield
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -74,8 +84,9 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def require_device(state: State, run: Path, device: torch.device) -> None:
-    """RunError if the run was begun on another kind of device."""
-    if (begun := state["device"]) != device.type:
+    """Raise RunError if the run was begun on another kind of device."""
+    begun = state["device"]
+    if begun != device.type:
         raise RunError(
             f"{run} was begun on {begun} and cannot go on exactly on {device.type}; give --device {begun}, or start "
             "again with --fresh"
@@ -83,8 +94,12 @@ def require_device(state: State, run: Path, device: torch.device) -> None:
 
 
 def require_precision(state: State, run: Path, precision: str, asked: str) -> None:
-    """RunError if the run's steps were in another precision so far, though the same was asked for."""
-    if (begun := state["precision"]) != precision:
+    """Raise RunError if the run's steps were in another precision so far.
+
+    `asked` is what the experiment says. It is the same as before, but this machine may compute it in another precision.
+    """
+    begun = state["precision"]
+    if begun != precision:
         raise RunError(
             f"{run} was begun in {begun} and cannot go on exactly in {precision}, which is what {asked} is on this "
             "machine; go on with it where it was begun, or start again with --fresh"
@@ -92,7 +107,7 @@ def require_precision(state: State, run: Path, precision: str, asked: str) -> No
 
 
 def random_states(device: torch.device) -> State:
-    """The states of the default generators of Python, NumPy and torch, for code that ignores ours."""
+    """The states of the default generators of Python, NumPy and torch. Code that ignores our generator uses them."""
     version, internal, gauss = random.getstate()
     numpy_state = np.random.get_state(legacy=False)
     assert isinstance(numpy_state, dict)
@@ -110,10 +125,12 @@ def random_states(device: torch.device) -> State:
 
 
 def restore_random_states(state: State, device: torch.device) -> None:
+    """Put the default generators back into the states that `random_states` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
-    keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+    key, position, has_gauss, cached = state["numpy"]
+    key_array = np.array(key, dtype=np.uint32)
+    np.random.set_state(("MT19937", key_array, position, has_gauss, cached))
     torch.set_rng_state(state["torch"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(state["cuda"], device)

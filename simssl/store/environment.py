@@ -1,4 +1,4 @@
-"""What a run was made with: versions, device, threads, commit and times, for `environment.json`."""
+"""`environment.json`: the versions, device, threads, commit and times that a run was made with."""
 
 from __future__ import annotations
 
@@ -27,22 +27,36 @@ from simssl.store.folder import RunFolder
 
 logger = logging.getLogger("simssl")
 
+Json = dict[str, Any]
+"""A mapping of plain JSON values."""
+
 LIBRARIES = ("torch", "torchvision", "timm", "torchmetrics", "scikit-learn", "numpy", "pydantic", "pluggy")
+"""The libraries whose versions are written down."""
 
 
-def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
-    """Everything but the times, in plain JSON values."""
-    used = sorted(plugins)
+def describe(device: torch.device, plugins: Iterable[Plugin]) -> Json:
+    """Return what this process computes with, in plain JSON values. Times and threads are not among them."""
+    versions: Json = {}
+    files: Json = {}
+    modules: Json = {}
+    for plugin in sorted(plugins):
+        key = f"{plugin.kind} {plugin.name}"
+        versions[key] = f"{plugin.distribution} {plugin.version}"
+        source = source_of(plugin)
+        if source is None:
+            continue
+        if plugin.sha256:
+            files[key] = asdict(source)
+        else:
+            modules[key] = asdict(source)
     return {
         "simssl": simssl.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "plugins": {f"{p.kind} {p.name}": f"{p.distribution} {p.version}" for p in used},
-        "plugin_files": {f"{p.kind} {p.name}": {"path": p.module, "sha256": p.sha256} for p in used if p.sha256},
-        "plugin_modules": {
-            f"{p.kind} {p.name}": asdict(source) for p in used if not p.sha256 and (source := source_of(p))
-        },
+        "plugins": versions,
+        "plugin_files": files,
+        "plugin_modules": modules,
         "device": device_name(device),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "command": sys.argv,
@@ -51,30 +65,47 @@ def describe(device: torch.device, plugins: Iterable[Plugin]) -> dict[str, Any]:
 
 
 class Record:
-    """environment.json: what a run was trained with and when, and what measured it last."""
+    """A run's environment.json. It has two parts: "training" and "measurement", the last one.
 
-    def __init__(self, folder: RunFolder, made_with: dict[str, Any], warn: Callable[[str], None]) -> None:
-        self._folder, self._made_with = folder, made_with
+    A part says what the process computed with, and when. `made_with` is what `describe` returns. A file that is damaged
+    is written anew; `warn` is told of it.
+    """
+
+    def __init__(self, folder: RunFolder, made_with: Json, warn: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._made_with = made_with
+        self._parts: dict[str, Json] = {}
+        self._times: dict[str, Json] = {}
         try:
-            self._parts = {part: dict(found) for part, found in (read_json(folder.environment) or {}).items()}
-            self._times = {part: dict(found["times"]) for part, found in self._parts.items()}
+            parts = read_json(folder.environment) or {}
+            for name, content in parts.items():
+                self._parts[name] = dict(content)
+                self._times[name] = dict(content["times"])
         except (RunError, KeyError, TypeError, ValueError):
             warn(f"{folder.environment} is damaged and is written anew")
-            self._parts, self._times = {}, {}
+            self._parts.clear()
+            self._times.clear()
 
     def add(self, part: Literal["training", "measurement"], precision: str = "float32", **times: Any) -> None:
-        """Write what this process is, its number of threads as it is now, the precision that the device computes the
-        part in, and these times beside earlier ones."""
+        """Write a part anew: what this process computes with, its number of threads now, the precision and the times.
+
+        `precision` is the one that the device computes the part in. `times` are added to the part's earlier ones.
+        """
         before = self._times.get(part, {})
-        self._times[part] = {"first_started": before.get("first_started", now()), **before, **times}
-        now_is = {"threads": torch.get_num_threads(), "precision": precision}
-        self._parts[part] = {**self._made_with, **now_is, "times": self._times[part]}
+        first_started = before.get("first_started", now())
+        self._times[part] = {"first_started": first_started, **before, **times}
+        self._parts[part] = {
+            **self._made_with,
+            "threads": torch.get_num_threads(),
+            "precision": precision,
+            "times": self._times[part],
+        }
         write_json(self._folder.environment, self._parts)
 
 
 @dataclass(frozen=True)
 class Source:
-    """The file that a plugin is, or the module of an installed one."""
+    """A plugin's code: the path of its one file, or of its module if it is installed, and the SHA-256 of that."""
 
     path: str
     sha256: str
@@ -84,7 +115,10 @@ class Source:
 
 
 def source_of(plugin: Plugin) -> Source | None:
-    """What this plugin is; None for ours, whose version says it, and for what is not loaded or has no file."""
+    """Return a plugin's code as this process has loaded it.
+
+    None for built-in plugins, whose version says enough, and for modules that are not loaded or have no file.
+    """
     if plugin.sha256:
         return Source(plugin.module, plugin.sha256)
     if plugin.distribution == BUILTIN or plugin.module not in sys.modules:
@@ -94,47 +128,63 @@ def source_of(plugin: Plugin) -> Source | None:
 
 @cache
 def _source(module: ModuleType) -> Source | None:
-    """Read once, so that what is edited later in a process, which goes on with what it has loaded, is not taken for
-    what it runs."""
+    """Return a module's code; None if it has no file.
+
+    The file is read once. A process goes on with the code that it has loaded, so what is edited later does not count.
+    """
     try:
         path = Path(module.__file__ or "")
-        return Source(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+        digest = hashlib.sha256(path.read_bytes())
+        return Source(str(path), digest.hexdigest())
     except (AttributeError, OSError):
         return None
 
 
 def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
-    """Those under these keys that the run was trained and last measured with, by the plugin's kind and name; none if
-    its record is damaged."""
+    """Return the plugins' code that a run was trained and last measured with, by the plugin's kind and name.
+
+    `keys` are those of environment.json: "plugin_files", "plugin_modules". What it was trained with counts before what
+    it was measured with. An environment.json that is damaged gives none.
+    """
     try:
         parts = read_json(folder.environment) or {}
-        found = {
-            name: source
-            for part in ("measurement", "training")
-            for key in keys
-            for name, source in parts.get(part, {}).get(key, {}).items()
-        }
-        return {tuple(name.split(" ", 1)): Source(**source) for name, source in found.items()}
+        recorded: Json = {}
+        for part in ("measurement", "training"):
+            for key in keys:
+                plugins = parts.get(part, {}).get(key, {})
+                recorded.update(plugins.items())
+        by_plugin: dict[tuple[str, str], Source] = {}
+        for label, source in recorded.items():
+            kind, name = label.split(" ", 1)
+            by_plugin[kind, name] = Source(**source)
     except (RunError, AttributeError, KeyError, TypeError):
         return {}
+    return by_plugin
 
 
 def recalling(registry: Registry, folder: RunFolder) -> Registry:
-    """The registry, which says of a plugin that is missing from which file it came when the run was made."""
-    return registry.recalling({key: file.path for key, file in sources(folder, "plugin_files").items()})
+    """Return the registry, made to say of a missing plugin from which file it came when the run was made."""
+    files = sources(folder, "plugin_files")
+    paths = {plugin: file.path for plugin, file in files.items()}
+    return registry.recalling(paths)
 
 
 def tell_of_changes(folder: RunFolder, choices: Iterable[Choice], registry: Registry) -> None:
-    """Say, to the logger, which of these plugins, files and modules of others, are not what the run was made with."""
-    then = sources(folder, "plugin_files", "plugin_modules")
+    """Tell the logger which of these plugins are not what the run was made with. Built-in ones are not compared."""
+    recorded = sources(folder, "plugin_files", "plugin_modules")
     for choice in choices:
-        before, plugin = then.get((choice.kind, choice.name)), registry.find(choice.kind, choice.name)
+        before = recorded.get((choice.kind, choice.name))
+        plugin = registry.find(choice.kind, choice.name)
         after = source_of(plugin)
-        if before and not (after and after.sha256 == before.sha256):
-            logger.warning(
-                f"{choice.kind} '{choice.name}' is not what {folder.path} was made with: then {before}, now "
-                f"{after or plugin.source}; `simssl run ... --fresh` starts again with it"
-            )
+        if before is None:
+            continue
+        if after is not None and after.sha256 == before.sha256:
+            continue
+        present = after or plugin.source
+        logger.warning(
+            f"{choice.kind} '{choice.name}' is not what {folder.path} was made with: then {before}, now "
+            f"{present}; `simssl run ... --fresh` starts again with it"
+        )
 
 
 def now() -> str:
@@ -143,16 +193,22 @@ def now() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
+    """The device's name as it stands in records."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()})"
 
 
 def _git_commit() -> str | None:
-    """The commit of the folder that the command was given in, `+` if there are changes; None outside of git."""
+    """The commit of the folder that the command was given in, with a `+` if there are changes. None outside of git."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True, timeout=10
-        )
+        commit = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "-uno")
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit.stdout.strip() + ("+" if status.stdout.strip() else "")
+    return f"{commit}+" if changes else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -12,7 +12,7 @@ from simssl.errors import RunError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole, or as it was before; RunError says why it cannot be."""
+    """Write a file whole. If that cannot be done, the file stays as it was before; RunError says why."""
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,13 +30,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, whole or not at all; ValueError if it holds a number that JSON does not know."""
+    """Write a value as JSON, whole or not at all. ValueError if it holds a number that JSON does not know."""
     text = json.dumps(value, indent=2, allow_nan=False)
     write_whole(path, f"{text}\n".encode())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The mapping in a JSON file; None if there is no file, RunError if it is damaged."""
+    """Return the mapping in a JSON file, or None if there is no file. RunError if the file is damaged."""
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

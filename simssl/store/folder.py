@@ -14,7 +14,7 @@ from simssl.errors import RunError, RunHeld, UserError
 
 
 class RunFolder:
-    """`<runs>/<experiment>/<objective>-seed<N>-<hash>/` and what lies in it."""
+    """A run's folder, `<runs>/<experiment>/<objective>-seed<N>-<hash>/`, and the paths in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -27,14 +27,14 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """A run's folder; UserError if this is none."""
+        """Return the run's folder at this path. UserError if the folder there is not a run's."""
         folder = cls(path)
         if not folder.experiment.exists():
             raise UserError(f"{path} is not a run's folder: it has no experiment.yaml")
         return folder
 
     def create(self) -> None:
-        """Make the folder; UserError if it cannot be written."""
+        """Make the folder. UserError if it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with (self.path / ".lock").open("a"):
@@ -47,7 +47,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder; RunHeld says which process has it already. The lock dies with the process."""
+        """Hold the folder. RunHeld says which process holds it already. The lock ends with the process."""
         self.create()
         with (self.path / ".lock").open("r+") as file:
             try:
@@ -59,29 +59,33 @@ class RunFolder:
                 raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
             if not self._is_lock(file.fileno()):
                 raise RunHeld(f"{self.path} was moved away by another process just now; try again")
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
             file.flush()
             yield
 
     def _is_lock(self, descriptor: int) -> bool:
-        """Whether the locked file still lies in the folder, which another process may have moved."""
+        """True if the locked file still lies in the folder. Another process may have moved it."""
         try:
-            return os.path.samestat(os.fstat(descriptor), (self.path / ".lock").stat())
+            in_folder = (self.path / ".lock").stat()
+            return os.path.samestat(os.fstat(descriptor), in_folder)
         except OSError:
             return False
 
     @property
     def empty(self) -> bool:
-        """Whether nothing but the lock lies in it."""
-        return not any(path.name != ".lock" for path in self.path.iterdir())
+        """True if nothing but the lock lies in the folder."""
+        return all(path.name == ".lock" for path in self.path.iterdir())
 
     def move_aside(self) -> Path:
         """Move the folder to `.old/` beside it, under a free number."""
         old = self.path.parent / ".old"
         old.mkdir(exist_ok=True)
         number = 1
-        while (target := old / f"{self.path.name}-{number}").exists():
+        target = old / f"{self.path.name}-{number}"
+        while target.exists():
             number += 1
+            target = old / f"{self.path.name}-{number}"
         self.path.rename(target)
         return target

@@ -1,4 +1,8 @@
-"""metrics.json: every number with its unit, direction and protocol, and what was skipped and why."""
+"""metrics.json: every number with its unit, direction and protocol, and what was skipped and why.
+
+Its keys are `<label>/<metric>`, or `<label>` for an evaluator that was skipped whole. The label is the evaluator's
+name, or its `as`.
+"""
 
 from __future__ import annotations
 
@@ -12,50 +16,72 @@ from simssl.store.files import read_json, write_json
 from simssl.store.folder import RunFolder
 
 SCHEMA = 1
+"""The version of the layout of metrics.json, written there as `schema`."""
 
 Entry = Mapping[str, Any]
-"""value, unit, better and protocol of a metric; or skipped and evaluator."""
+"""One entry of metrics.json.
 
+A metric has `value`, `unit`, `better` and `protocol`. What was skipped has `skipped`, the reason, and `evaluator`.
+"""
 
 FAMILIES = ("untrained", "discriminative", "generative")
-"""Of methods: not trained by gradient; trained, without a decoder; trained, with one."""
+"""The families of methods.
+
+An untrained method is not trained by gradient. A discriminative one is trained and has no decoder. A generative one is
+trained and has a decoder.
+"""
 
 ROLES = ("content", "style")
-"""Of what is measured: kept by what is called the same image, or not."""
+"""The roles of what is measured. Two images that are called the same share their content, and differ in style."""
 
 Facts = Mapping[str, Any]
-"""`family` of the method; `roles`: content or style, of each target and of what the views draw; `about`: what each
-evaluator says of itself."""
+"""The facts of the run that stand in metrics.json beside its numbers.
+
+`family` is the method's. `roles` maps each target, and each thing that the views draw, to content or style. `about`
+maps each evaluator's label to what the evaluator says of itself.
+"""
 
 
 def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
-    """The entries of metrics.json by key; None if there is no file, RunError if it is damaged."""
+    """Return the entries of metrics.json by key, or None if there is no file. RunError if it is damaged."""
     document = read_json(folder.metrics)
     if document is None:
         return None
     entries = document.get("metrics")
-    if not (isinstance(entries, dict) and all(_is_entry(*item) for item in entries.items())):
-        raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
-    return entries
+    if isinstance(entries, dict) and all(_is_entry(key, entry) for key, entry in entries.items()):
+        return entries
+    raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
 
 
 def read_facts(folder: RunFolder) -> Facts:
-    """What metrics.json says of the run; nothing, if it does not (it was measured by an older simssl)."""
+    """Return what metrics.json says of the run.
+
+    An older simssl wrote nothing of it. Then `family` is None, and `roles` and `about` are empty.
+    """
     document = read_json(folder.metrics) or {}
-    family, roles, about = (document.get(key) for key in ("family", "roles", "about"))
+    family = document.get("family")
+    roles = _mapping_under("roles", document)
+    about = _mapping_under("about", document)
     return {
         "family": family if family in FAMILIES else None,
-        "roles": {k: role for k, role in roles.items() if role in ROLES} if isinstance(roles, dict) else {},
-        "about": {k: str(text) for k, text in about.items()} if isinstance(about, dict) else {},
+        "roles": {name: role for name, role in roles.items() if role in ROLES},
+        "about": {label: str(text) for label, text in about.items()},
     }
 
 
+def _mapping_under(key: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def _is_entry(key: str, entry: Any) -> bool:
+    """True if this is a metric's entry, or that of something that was skipped."""
     if not isinstance(entry, dict):
         return False
     if "skipped" in entry:
         return isinstance(entry["skipped"], str) and "evaluator" in entry
-    value, protocol = entry.get("value"), entry.get("protocol")
+    value = entry.get("value")
+    protocol = entry.get("protocol")
     return (
         isinstance(value, (int, float))
         and abs(value) <= sys.float_info.max  # not a number is not
@@ -68,38 +94,53 @@ def _is_entry(key: str, entry: Any) -> bool:
 
 
 def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:
-    """The experiment's evaluators that have not measured this run yet with these parameters; with `in_part` also those
-    that skipped single metrics."""
+    """The experiment's evaluators that have not measured this run yet with their parameters.
+
+    With `in_part`, those that skipped single metrics are among them.
+    """
     entries = read_metrics(folder) or {}
     return [choice for choice in experiment.evaluators if not _measured(choice, entries, in_part)]
 
 
 def _measured(choice: Choice, entries: Mapping[str, Entry], in_part: bool) -> bool:
-    own = {key: entry for key, entry in entries.items() if label_of(key) == choice.label}
-    made_by = [entry.get("evaluator") or entry.get("protocol", {}).get("evaluator") for entry in own.values()]
-    whole = not in_part or not any("skipped" in entry for key, entry in own.items() if key != choice.label)
-    return whole and bool(own) and all(evaluator == choice.resolved for evaluator in made_by)
+    """True if the evaluator has entries, all made with its parameters, and with `in_part` skipped no single metric."""
+    has_entries = False
+    for key, entry in entries.items():
+        if label_of(key) != choice.label:
+            continue
+        has_entries = True
+        protocol = entry.get("protocol", {})
+        made_by = entry.get("evaluator") or protocol.get("evaluator")
+        if made_by != choice.resolved:
+            return False
+        if in_part and "skipped" in entry and key != choice.label:
+            return False
+    return has_entries
 
 
 def label_of(key: str) -> str:
-    """Of a metric's key, the evaluator's label: its name, or its `as`."""
+    """The label of the evaluator that a metric's key begins with: its name, or its `as`."""
     return key.split("/")[0]
 
 
 def record(
-    experiment: Experiment, folder: RunFolder, facts: Facts, entries: Mapping[str, Entry], label: str = ""
+    experiment: Experiment,
+    folder: RunFolder,
+    facts: Facts,
+    entries: Mapping[str, Entry],
+    label: str = "",
 ) -> None:
-    """Put these in the place of an evaluator's entries; the order is that of the keys."""
-    others = {key: entry for key, entry in (read_metrics(folder) or {}).items() if label_of(key) != label}
-    metrics = {**others, **entries}
-    write_json(
-        folder.metrics,
-        {
-            "schema": SCHEMA,
-            "experiment": experiment.name,
-            "objective": experiment.objective.name,
-            "seed": experiment.seed,
-            **facts,
-            "metrics": {key: metrics[key] for key in sorted(metrics)},
-        },
-    )
+    """Write metrics.json with these entries, which replace those of the evaluator with this label, sorted by key."""
+    metrics = dict(entries)
+    for key, entry in (read_metrics(folder) or {}).items():
+        if label_of(key) != label:
+            metrics.setdefault(key, entry)
+    document = {
+        "schema": SCHEMA,
+        "experiment": experiment.name,
+        "objective": experiment.objective.name,
+        "seed": experiment.seed,
+        **facts,
+        "metrics": dict(sorted(metrics.items())),
+    }
+    write_json(folder.metrics, document)

@@ -1,4 +1,4 @@
-"""The only place where an experiment's objects are built."""
+"""Building: from an experiment and its data to the objects of a run. Nothing else builds them."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ from simssl.training.precision import allow_tf32
 from simssl.training.views import Views
 
 NewNetwork = Callable[[int], nn.Module]
+"""Builds a new encoder of so many outputs, or a new decoder of so many inputs."""
 
 
 def derive_seed(seed: int, *names: str) -> int:
-    """A seed of its own for each use of a run's seed, the same on every machine."""
-    digest = hashlib.sha256(":".join((str(seed), *names)).encode()).digest()
+    """Return the seed of one use of a run's seed, which `names` name. It is the same on every machine."""
+    text = ":".join((str(seed), *names))
+    digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def seed_everything(seed: int) -> None:
-    """The default generators, which initialise weights; all else has generators of its own."""
+    """Seed the default generators. They initialise weights; everything else has generators of its own."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda; UserError if it cannot be had, or is none of these."""
+    """Return the device of this name: auto, cpu or cuda. UserError for another name, or if there is no such device."""
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"there is no device '{name}'; there are auto, cpu and cuda")
     if name == "auto":
@@ -50,7 +52,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def prepare_numerics(experiment: Experiment) -> None:
-    """float32 means float32 on CUDA too; `deterministic` asks for repeatable kernels."""
+    """Make float32 mean float32 on CUDA too, and ask for repeatable kernels if the experiment is `deterministic`."""
     allow_tf32(False)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, for later runs, too
     deterministic = experiment.training.deterministic
@@ -60,7 +62,7 @@ def prepare_numerics(experiment: Experiment) -> None:
 
 @contextmanager
 def building(choice: Choice, registry: Registry) -> Iterator[None]:
-    """UserError, naming the plugin, if it cannot be built."""
+    """Turn the errors of a plugin that cannot be built into UserError, which names it."""
     try:
         yield
     except SimsslError:
@@ -68,56 +70,56 @@ def building(choice: Choice, registry: Registry) -> Iterator[None]:
     except ValueError as error:
         raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
     except Exception as error:
-        found = registry.load(*_names(choice))
-        reason = one_line(error, code_of(found), line_of(found))
+        plugin_class = registry.load(choice.kind, choice.name)
+        reason = one_line(error, code_of(plugin_class), line_of(plugin_class))
         raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {reason}") from error
 
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
-    """The data set; UserError says what to put where if it cannot be had."""
-    found = registry.load(*_names(choice))
+    """Load the data set. UserError says what to put where if it cannot be had."""
+    dataset_class = registry.load(choice.kind, choice.name)
     try:
-        dataset = found(choice.params)
+        dataset = dataset_class(choice.params)
         data: Data = dataset.load(root, progress)
     except ContractError as error:
-        raise UserError(f"dataset '{choice.name}': {error}{location_of(error, code_of(found))}") from error
+        location = location_of(error, code_of(dataset_class))
+        raise UserError(f"dataset '{choice.name}': {error}{location}") from error
     except (FileNotFoundError, ValueError) as error:
         raise UserError(f"dataset '{choice.name}': {error}") from error
     except SimsslError:
         raise
     except Exception as error:
-        reason = one_line(error, code_of(found), line_of(found))
+        reason = one_line(error, code_of(dataset_class), line_of(dataset_class))
         raise RunError(f"dataset '{choice.name}' cannot be loaded: {reason}") from error
     check_data(dataset.load, data)
     return data
 
 
-def _names(choice: Choice) -> tuple[str, str]:
-    return choice.kind, choice.name
-
-
 def _work(experiment: Experiment, objective: type[Objective], num_images: int) -> tuple[int, int]:
-    """Images a step, and steps in all; (0, 0) for what is not trained."""
+    """Return the images of a step, and the number of steps; (0, 0) for an objective that is not trained."""
     if not objective.trained:
         return 0, 0
-    training, J = experiment.training, len(views_of(objective, experiment.objective.params))
-    images = training.batch_views // J
-    if images > num_images:
+    training = experiment.training
+    J = len(views_of(objective, experiment.objective.params))
+    images_per_step = training.batch_views // J
+    if images_per_step > num_images:
         raise UserError(
-            f"a step takes {images} images (batch_views {training.batch_views}, {J} views each) and there are "
+            f"a step takes {images_per_step} images (batch_views {training.batch_views}, {J} views each) and there are "
             f"{num_images} training images; make training.batch_views smaller"
         )
     if training.epochs is not None:
-        return images, training.epochs * (num_images // images)
-    steps = (training.views or 0) // (images * J)
+        steps_per_epoch = num_images // images_per_step
+        return images_per_step, training.epochs * steps_per_epoch
+    views_per_step = images_per_step * J
+    steps = (training.views or 0) // views_per_step
     if not steps:
-        raise UserError(f"training.views is {training.views}, less than the {images * J} views of one step")
-    return images, steps
+        raise UserError(f"training.views is {training.views}, less than the {views_per_step} views of one step")
+    return images_per_step, steps
 
 
 @dataclass
 class Model:
-    """An experiment's objects but for its data: views, the objective on its device, and the size of the work."""
+    """An experiment's objects without its data: views, the objective on its device, and the size of the work."""
 
     experiment: Experiment
     device: torch.device
@@ -126,38 +128,47 @@ class Model:
     images_per_step: int
     steps: int
     generator: torch.Generator
-    """Of views, order and noise; on the device."""
+    """Draws the views, the order of the images and noise, on the device."""
     new_decoder: Callable[[], nn.Module]
+    """Builds another decoder of the backbone, on the device."""
 
     @property
     def views_per_step(self) -> int:
-        return self.images_per_step * len(self.objective.views) if self.steps else 0
+        """Views in a step; 0 for an objective that is not trained."""
+        if not self.steps:
+            return 0
+        return self.images_per_step * len(self.objective.views)
 
 
 @dataclass
 class BuiltRun(Model):
-    """All of an experiment's objects."""
+    """An experiment's objects and its data."""
 
     data: Data
 
 
 def build_run(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> BuiltRun:
-    """Build everything for a run; UserError if the parts do not fit together."""
+    """Build everything for a run. UserError if the parts do not fit together."""
     prepare_numerics(experiment)
     num_images, channels, height, width = data.train.images.shape
-    model = build_model(experiment, registry, (channels, height, width), num_images, device)
+    image_shape = (channels, height, width)
+    model = build_model(experiment, registry, image_shape, num_images, device)
     return BuiltRun(**vars(model), data=data)
 
 
 def build_model(
-    experiment: Experiment, registry: Registry, image_shape: Shape, num_images: int, device: torch.device
+    experiment: Experiment,
+    registry: Registry,
+    image_shape: Shape,
+    num_images: int,
+    device: torch.device,
 ) -> Model:
-    """Build everything but the data, of which the training images' shape and number are enough."""
+    """Build everything but the data. Of it, the shape and the number of the training images are enough."""
     seed_everything(derive_seed(experiment.seed, "weights"))
     views = Views(experiment.views, image_shape)
     shape = views.shape
     encoder, decoder = _networks(experiment.backbone, registry, shape)
-    objective_class = registry.load(*_names(experiment.objective))
+    objective_class = registry.load("objective", experiment.objective.name)
     images_per_step, steps = _work(experiment, objective_class, num_images)
     context = Context(
         image_shape=shape,
@@ -173,27 +184,33 @@ def build_model(
         objective = objective_class(experiment.objective.params, context)
         if objective.trained:
             with frozen(objective):
-                check_posterior(objective, objective.posterior(torch.zeros(2, *shape)), 2)
+                posterior = objective.posterior(torch.zeros(2, *shape))
+                check_posterior(objective, posterior, 2)
         objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
     generator = torch.Generator(device).manual_seed(derive_seed(experiment.seed, "training"))
+
+    def new_decoder() -> nn.Module:
+        return decoder(experiment.latent_dim).to(device)
+
     return Model(
-        experiment,
-        device,
-        views,
-        objective,
-        images_per_step,
-        steps,
-        generator,
-        lambda: decoder(experiment.latent_dim).to(device),
+        experiment=experiment,
+        device=device,
+        views=views,
+        objective=objective,
+        images_per_step=images_per_step,
+        steps=steps,
+        generator=generator,
+        new_decoder=new_decoder,
     )
 
 
 def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:
-    """What makes new encoders, by their outputs, and new decoders, by their inputs."""
+    """Return two functions: one builds a new encoder, the other a new decoder."""
     with building(choice, registry):
-        backbone: Backbone = registry.load(*_names(choice))(choice.params)
+        backbone_class = registry.load(choice.kind, choice.name)
+        backbone: Backbone = backbone_class(choice.params)
 
     def encoder(outputs: int) -> nn.Module:
         with building(choice, registry):

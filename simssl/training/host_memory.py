@@ -1,4 +1,8 @@
-"""Memory of the host that a training process keeps from step to step instead of giving it back to the kernel."""
+"""Memory of the host: a training process keeps it from step to step instead of giving it back to the kernel.
+
+glibc's allocator takes a large block of memory from the kernel as a mapping of its own, and gives it back as soon as
+the block is freed. Smaller blocks come from a heap, which keeps what is freed, up to a threshold.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,34 @@ import torch
 from simssl.blocks.internals import LARGEST_APART, MMAP_THRESHOLD, TRIM_THRESHOLD, allocator
 
 MOST = 2**31 - 1
+"""The largest value of a threshold, in bytes: no block is so large."""
+
 LEAST = 2**20
-"""Of the blocks that are mappings in the first step. Ours."""
-USUAL, USUALLY_APART = 32 * 2**20, 128
-"""As far as glibc raises the size of mappings by itself, and the size of blocks that stay apart."""
+"""The size in bytes from which a block is a mapping in the first step. Ours."""
+
+USUAL = 32 * 2**20
+"""The size in bytes up to which glibc by itself raises the threshold of mappings."""
+
+USUALLY_APART = 128
+"""The size in bytes up to which glibc by itself lets a freed block stay apart from the free ones beside it."""
 
 
 class HostMemory:
-    """What is freed is used again, however large it is, from a first `keep` until `give_back`. From `begin` until then
-    all but small blocks are mappings, so that what lasts (the optimiser's state) does not come to lie between what is
-    kept.
+    """Keeps the memory that a step frees for the next step, whatever the size of the blocks.
 
-    Otherwise every activation of more than 32 MiB is taken from the kernel anew in each step, page by page and zeroed:
-    a third of the processor time of a ResNet-18's step with 256 views. What is cut off where a block is aligned, as all
-    of torch's are, joins it again when it is freed, for a hole that is smaller by that fits no other block of its size:
-    65 MiB of such a step. Nothing happens but on a CPU, on Linux, with glibc.
+    `begin` is called before the first step, `keep` after each step, and `give_back` after the last. Nothing happens
+    unless the device is a CPU, on Linux, with glibc.
+
+    Without it, an activation of more than 32 MiB is given back to the kernel in each step. The kernel hands it out anew
+    in the next one, page by page, and fills it with zeros. That took a third of the processor time of a ResNet-18's
+    step with 256 views.
+
+    In the first step all but small blocks are mappings. So what lasts, such as the optimiser's state, does not come to
+    lie between the blocks that are kept.
+
+    All of torch's blocks are aligned, and a small rest is cut off each of them for that. Freed, the rest has to join
+    its block again: a hole that is smaller by the rest fits no other block of that size. Such holes were 65 MiB of the
+    same step.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -29,26 +46,28 @@ class HostMemory:
         self._keeps = False
 
     def begin(self) -> None:
-        """To be called before the first step."""
+        """Get ready for the first step."""
         self._set(mmap=LEAST, trim=2 * USUAL, apart=0)
 
     def keep(self) -> None:
-        """To be called after each step."""
-        if not self._keeps:
-            self._set(mmap=MOST, trim=MOST, apart=0)
-            self._keeps = True
+        """From the end of the first step on, keep all that is freed."""
+        if self._keeps:
+            return
+        self._set(mmap=MOST, trim=MOST, apart=0)
+        self._keeps = True
 
     def give_back(self) -> None:
-        """What is free goes back at once, and what will be freed does as it did."""
+        """Give back at once what is free. What is freed later goes back as usual."""
         self._set(mmap=USUAL, trim=2 * USUAL, apart=USUALLY_APART)
         if self._allocator:
             self._allocator.trim()
         self._keeps = False
 
     def _set(self, mmap: int, trim: int, apart: int) -> None:
+        """Set the three thresholds: of mappings, of free memory that stays, and of blocks that stay apart."""
         if self._allocator is None:
             return
         if not self._allocator.set(MMAP_THRESHOLD, mmap):
-            self._allocator.set(MMAP_THRESHOLD, USUAL)  # an older one takes no more
+            self._allocator.set(MMAP_THRESHOLD, USUAL)  # an older glibc takes no more
         self._allocator.set(TRIM_THRESHOLD, trim)
         self._allocator.set(LARGEST_APART, apart)

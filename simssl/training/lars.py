@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 class LARS(torch.optim.Optimizer):
-    """For each tensor w of weights with gradient g, `d` the weight decay and `c` the trust coefficient:
+    """The LARS optimiser. It moves each tensor w of weights, with gradient g, velocity v and learning rate lr:
 
         u = g + d w,   u = c |w| / |u| u (as it is if either norm is 0),   v = momentum v + u,   w = w - lr v
 
-    Tensors of one dimension (biases, weights of norms) are neither decayed nor adapted: u = g. The host never waits
-    for the device.
+    Here d is the weight decay and c the trust coefficient. Tensors of one dimension (biases, weights of norms) are
+    neither decayed nor adapted: u = g. The host never waits for the device.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class LARS(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Move all weights that have a gradient."""
         assert closure is None, "LARS evaluates the loss once a step"
         for group in self.param_groups:
             for weight in group["params"]:
@@ -47,16 +48,20 @@ class LARS(torch.optim.Optimizer):
         state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(_update(weight, group))
+        velocity = state["momentum_buffer"]
+        velocity.mul_(group["momentum"])
+        velocity.add_(_update(weight, group))
         weight.sub_(velocity * group["lr"])
 
 
 def _update(weight: Tensor, group: dict[str, Any]) -> Tensor:
-    """u, for a tensor of weights with its gradient."""
+    """The update u of a tensor of weights that has its gradient."""
     assert weight.grad is not None
     if weight.ndim <= 1:
         return weight.grad
     update = weight.grad.add(weight, alpha=group["weight_decay"])
-    weight_norm, update_norm = weight.norm(), update.norm()
+    weight_norm = weight.norm()
+    update_norm = update.norm()
     ratio = group["trust_coefficient"] * weight_norm / update_norm
-    return update * torch.where((weight_norm > 0) & (update_norm > 0), ratio, 1.0)
+    adapts = (weight_norm > 0) & (update_norm > 0)
+    return update * torch.where(adapts, ratio, 1.0)

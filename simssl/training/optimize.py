@@ -1,4 +1,7 @@
-"""The optimiser, the clipping of its gradient, and the learning rate's schedule."""
+"""The optimiser, the clipping of its gradient, and the learning rate's schedule.
+
+S counts the steps of a run; a table of a rate that never changes has one entry.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,18 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": partial(torch.optim.SGD, fused=True),
     "lars": LARS,
 }
-"""By the name in the settings, whose other fields are the arguments."""
+"""The optimisers by their name in the settings. The other fields of the settings are the arguments."""
 
 
 def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The optimiser of these parameter groups, each of which remembers its own learning rate as `initial_lr`."""
-    optimizer = OPTIMIZERS[settings.name](groups, **settings.model_dump(exclude={"name"}))
+    """Return the optimiser of these parameter groups. Each group keeps its own learning rate as `initial_lr`."""
+    arguments = settings.model_dump(exclude={"name"})
+    optimizer = OPTIMIZERS[settings.name](groups, **arguments)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
         if "capturable" in group:
-            group["capturable"] = any(weight.is_cuda for weight in group["params"])
+            on_cuda = any(weight.is_cuda for weight in group["params"])
+            group["capturable"] = on_cuda
     allow_eager_steps(optimizer)
     return optimizer
 
@@ -38,23 +43,27 @@ def build_optimizer(settings: Optimizer, groups: list[dict[str, Any]]) -> torch.
 def forget(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> None:
     """Set the optimiser's state of these parameters (averages, counts) to zero, in place."""
     for parameter in parameters:
-        for value in optimizer.state.get(parameter, {}).values():
+        state = optimizer.state.get(parameter, {})
+        for value in state.values():
             if isinstance(value, Tensor):
                 value.zero_()
 
 
 def clip_gradient(optimizer: torch.optim.Optimizer, norm: float | None) -> None:
-    """Shorten the gradient of all parameters together to this norm, if it is longer; the host does not wait."""
-    if norm is not None:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, norm)
+    """Shorten the gradient of all parameters together to this norm, if it is longer. The host does not wait."""
+    if norm is None:
+        return
+    parameters: list[nn.Parameter] = []
+    for group in optimizer.param_groups:
+        parameters += group["params"]
+    torch.nn.utils.clip_grad_norm_(parameters, norm)
 
 
 class LearningRates:
     """The learning rate of every parameter group at every step, in a table on the device.
 
-    The host fills it once with `initial_lr` times `learning_rate_factor`: in float64 on a CPU, and on CUDA rounded to
-    float32, the only type of which the fused optimisers take a rate from the device.
+    The host fills the table once, with `initial_lr` times `learning_rate_factor`. It is in float64 on a CPU. On CUDA it
+    is rounded to float32, the only type of which the fused optimisers take a rate from the device.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, schedule: Schedule, steps: int, device: torch.device) -> None:
@@ -64,12 +73,16 @@ class LearningRates:
         factor_S = torch.from_numpy(np.fromiter(factors, np.float64, count))
         dtype = torch.float32 if device.type == "cuda" else torch.float64
         self._optimizer = optimizer
-        self._tables = [(factor_S * group["initial_lr"]).to(device, dtype) for group in optimizer.param_groups]
-        self._rates = [rate_S[:1].clone() for rate_S in self._tables]
+        self._tables: list[Tensor] = []
+        self._rates: list[Tensor] = []
+        for group in optimizer.param_groups:
+            rate_S = (factor_S * group["initial_lr"]).to(device, dtype)
+            self._tables.append(rate_S)
+            self._rates.append(rate_S[:1].clone())
         self.attach()
 
     def attach(self) -> None:
-        """Give the optimiser its learning rates, after it was built or has loaded a state."""
+        """Give the optimiser its learning rates. This is due when it is built, and when it has loaded a state."""
         for group, rate_1 in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate_1.view(())
 
@@ -81,10 +94,12 @@ class LearningRates:
 
 
 def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by at a step (from 0)."""
+    """The factor of the learning rate at a step (from 0)."""
     warmup = round(schedule.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
     if schedule.name == "constant":
         return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    steps_after_warmup = max(1, steps - warmup)
+    angle = math.pi * (step - warmup) / steps_after_warmup
+    return 0.5 * (1 + math.cos(angle))

@@ -1,4 +1,4 @@
-"""The precision of a training step. Views, evaluators and what is fitted in one pass compute in float32 always."""
+"""The precision of a training step. Views, evaluators and what is fitted in one pass always compute in float32."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ LACKING = {
     ("tf32", "cuda"): "which this GPU has not",
     ("bfloat16", "cuda"): "of which this GPU has no products",
 }
-"""Why a precision is not to be had, by the kind of device."""
+"""Why a kind of device does not compute in a precision."""
+
 AMPERE = (8, 0)
 """The first compute capability with products of TF32 and bfloat16."""
 
 
 def computed_in(precision: str, device: torch.device) -> str:
-    """The precision that a step has on the device when this one is asked for."""
+    """The precision that a step has on the device when this one is asked for: the same, or float32."""
     if device.type == "cuda":
         has = precision == "float32" or torch.cuda.get_device_capability(device) >= AMPERE
     else:
@@ -33,21 +34,26 @@ def computed_in(precision: str, device: torch.device) -> str:
 
 
 def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterator[str]:
-    """A sentence for each precision that is asked for and that the device has not."""
-    for precision in sorted({experiment.training.precision for experiment in experiments}):
+    """Yield a sentence for each precision that is asked for and that the device does not compute in."""
+    asked = {experiment.training.precision for experiment in experiments}
+    for precision in sorted(asked):
         if computed_in(precision, device) != precision:
             reason = LACKING[precision, device.type]
             yield f"training.precision is {precision}, {reason}: a step is in float32 here"
 
 
 FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-"""Where torch keeps whether TF32 is allowed, `allow_tf32`."""
+"""The objects whose `allow_tf32` says whether TF32 is allowed."""
+
 SETTINGS = float32_settings()
-"""Where newer versions of torch keep it as well, `fp32_precision`, for the CPU, too."""
+"""The objects whose `fp32_precision` says so too, for the CPU as well. Newer versions of torch have them."""
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether CUDA may round what convolutions and matrix products of float32 take to 10 bits. Nothing rounds more."""
+    """Let CUDA round to 10 bits what convolutions and matrix products of float32 take, or forbid it.
+
+    Nothing may round more than that.
+    """
     for flag in FLAGS:
         flag.allow_tf32 = allowed
     for setting in SETTINGS:
@@ -56,7 +62,7 @@ def allow_tf32(allowed: bool) -> None:
 
 @contextmanager
 def in_float32() -> Iterator[None]:
-    """float32 means float32, for as long as this lasts; what was allowed before is allowed after it."""
+    """Make float32 mean float32 for as long as this lasts. What was allowed before is allowed again after it."""
     products = _read(torch.get_float32_matmul_precision)
     allowed_before = [_read(partial(getattr, flag, "allow_tf32")) for flag in FLAGS]
     precisions_before = [setting.fp32_precision for setting in SETTINGS]
@@ -74,7 +80,10 @@ def in_float32() -> Iterator[None]:
 
 
 def _read(setting: Callable[[], Any]) -> Any:
-    """None if the program around has set several of torch's settings so that this one contradicts another."""
+    """Return the value of a setting of torch.
+
+    None if the program around has set several of them, so that this one contradicts another.
+    """
     try:
         return setting()
     except RuntimeError:
@@ -83,7 +92,7 @@ def _read(setting: Callable[[], Any]) -> Any:
 
 @contextmanager
 def step_in(precision: str) -> Iterator[None]:
-    """A step, forwards and backwards, in TF32 if that is its precision."""
+    """Hold what a step computes forwards and backwards: in TF32 if that is its precision."""
     allow_tf32(precision == "tf32")
     try:
         yield
@@ -92,7 +101,7 @@ def step_in(precision: str) -> Iterator[None]:
 
 
 def networks_in(precision: str, device: torch.device) -> AbstractContextManager[None]:
-    """The way forwards; in bfloat16, if that is its precision, under autocast."""
+    """Hold what a step computes forwards: under autocast to bfloat16 if that is its precision."""
     autocast: AbstractContextManager[None] = torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )

@@ -17,70 +17,85 @@ from simssl.training.terms import TermWindow
 
 
 class Step:
-    """What one step does, on tensors of the device alone, which stay at their places from step to step.
+    """The training step. Calling it takes one step.
 
-    The host decides nothing and waits for nothing in it: which images are next, the learning rate and the progress
-    follow from `taken` and `position`, which the step counts up by itself. So a replay of what it did once is the
-    next step.
+    It works on tensors of the device alone, which keep their addresses from step to step. The host decides nothing and
+    waits for nothing in it. The next images, the learning rate and the progress follow from `taken` and `position`,
+    which the step counts up by itself. So a replay of what it did once is the next step.
     """
 
     def __init__(self, built: BuiltRun, pool: Pool) -> None:
         self.settings = built.experiment.training
-        self.objective, self.views, self.generator = built.objective, built.views, built.generator
-        self.device, self.pool = built.device, pool
+        self.objective = built.objective
+        self.views = built.views
+        self.generator = built.generator
+        self.device = built.device
+        self.pool = pool
         self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
-        self.rates = LearningRates(self.optimizer, self.settings.schedule, built.steps, self.device)
+        schedule = self.settings.schedule
+        self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
         self.window = TermWindow()
         self.order_N = torch.arange(len(pool.images_NCHW), device=self.device)
         """The images of the epoch, in the order in which they are shown."""
         self.taken = torch.zeros((), dtype=torch.long, device=self.device)
-        """Steps that are done."""
+        """The number of steps that are done."""
         self.position = torch.zeros((), dtype=torch.long, device=self.device)
-        """Where in the order the next batch begins."""
+        """The position in the order at which the next batch begins."""
         self._steps = torch.full((), built.steps, device=self.device)
         self._offset_B = torch.arange(built.images_per_step, device=self.device)
 
-    def place(self, taken: int, position: int) -> None:
-        """Set the counters."""
+    def set_counters(self, taken: int, position: int) -> None:
+        """Let the next step be the one after `taken` steps, with the images from this position in the order on."""
         self.taken.fill_(taken)
         self.position.fill_(position)
 
     def __call__(self) -> None:
-        """Take a batch, descend, and count."""
+        """Take one step."""
+        # 1. The next images, and views of them.
         index_B, images_BCHW = self._next_images()
         x_BJCHW = self.views.batch(images_BCHW, self.objective.views, self.generator)
+
+        # 2. The terms of the loss, and the gradient of their sum.
         self.optimizer.zero_grad(set_to_none=True)
-        terms = self._descend(x_BJCHW, index_B)
+        terms = self._forward_and_backward(x_BJCHW, index_B)
         clip_gradient(self.optimizer, self.settings.gradient_clip)
+
+        # 3. The parameters.
         self.rates.look_up(self.taken)
         self.optimizer.step()
         self.taken += 1
-        self.objective.after_step(self.taken / self._steps)
+
+        # 4. What the objective does after a step, and the record of the terms.
+        progress = self.taken / self._steps
+        self.objective.after_step(progress)
         self.window.add(self.taken, terms)
 
     def _next_images(self) -> tuple[Tensor, Tensor]:
-        """The next batch: places in the training split (B,), and images (B, C, H, W), uint8."""
-        place_B = self.position + self._offset_B
+        """Return the next images: their index in the training split (B,), and themselves (B, C, H, W), uint8."""
+        position_B = self.position + self._offset_B
         self.position += len(self._offset_B)
-        index_B = self.order_N.index_select(0, place_B)
-        return index_B, self.pool.take(index_B, place_B)
+        index_B = self.order_N.index_select(0, position_B)
+        return index_B, self.pool.take(index_B, position_B)
 
-    def _descend(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
-        """The terms of the loss, whose gradient every parameter has then."""
+    def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
+        """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         with step_in(self.precision):
             with networks_in(self.precision, self.device):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
             check_terms(self.objective, terms)
-            torch.stack(list(terms.loss.values())).sum().backward()
+            loss = torch.stack(list(terms.loss.values())).sum()
+            loss.backward()
         return terms
 
     def tensors(self) -> Iterator[Tensor]:
-        """All that a step changes, but for the states of random generators."""
+        """Yield all tensors that a step changes. The states of random generators are not among them."""
         yield from self.objective.parameters()
         yield from self.objective.buffers()
         for state in self.optimizer.state.values():
-            yield from (value for value in state.values() if isinstance(value, Tensor))
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    yield value
         yield from self.window.tensors()
         yield self.taken
         yield self.position

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: held back while a training step is under way, so that the state can be saved."""
+"""SIGINT and SIGTERM. They are held back while a training step is under way, so that the state can be saved."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from simssl.errors import Interrupted
 
 
 class Stop:
-    """`with Stop() as stop`: a signal raises Interrupted, or inside `deferred` sets `stop.signum`.
+    """A guard, `with Stop() as stop`. Within it a signal raises Interrupted; inside `deferred` it sets `stop.signum`.
 
-    A second signal is never held back, and one that nobody asked for is raised at the end of `deferred`.
+    A second signal is never held back. One that nobody has asked for by the end of `deferred` is raised there.
     """
 
     def __init__(self) -> None:
@@ -39,6 +39,7 @@ class Stop:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
+        """Hold back a first signal: it only sets `signum`."""
         self._deferred = True
         try:
             yield
@@ -49,14 +50,17 @@ class Stop:
 
 
 class StopOnce(Stop):
-    """Stop for as long as a process lives that is stopped by several signals for one wish, from the terminal and from
-    the process above it: after the first, none changes anything."""
+    """A guard that the first signal alone has an effect on, for as long as the process lives.
+
+    It is for a process that gets several signals for one wish: from the terminal, and from the process above it.
+    """
 
     def __exit__(self, *error: object) -> None:
-        """Later signals find the same handlers."""
+        """Keep the handlers, for later signals."""
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is None:
-            self.signum = signum
-            if not self._deferred:
-                raise Interrupted(signum)
+        if self.signum is not None:
+            return
+        self.signum = signum
+        if not self._deferred:
+            raise Interrupted(signum)

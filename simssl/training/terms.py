@@ -1,4 +1,7 @@
-"""Loss terms and monitors, summed on the device and read by the host once in a while."""
+"""The window of loss terms and monitors: summed on the device, and read by the host once in a while.
+
+T counts the terms: those of the loss, then the monitors.
+"""
 
 from __future__ import annotations
 
@@ -12,52 +15,73 @@ from simssl.errors import RunError
 
 
 class TermWindow:
-    """The terms since the last reading. `add` never makes the host wait for the device, nor does it count: it may be
-    part of what is captured once and replayed."""
+    """The sums of the terms since the last reading.
+
+    `add` never makes the host wait for the device, so that it may be part of what is captured once and replayed. For
+    the same reason it does not count the steps: who launches them counts, in `count`.
+    """
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        """The names of the terms."""
         self.losses = 0
+        """The number of terms of the loss, which come first."""
         self.sums: Tensor | None = None
-        self.bad_step: Tensor | None = None  # of each term, the first step at which it was not finite, or 0
+        """The sum (T,) of each term; None before the first step."""
+        self.bad_step: Tensor | None = None
+        """The first step (T,) at which each term was not finite, or 0; None before the first step."""
         self.count = 0
+        """The number of steps in the sums."""
 
     def add(self, step: Tensor, terms: Terms) -> None:
         """Add the terms of a step (from 1; a 0-d integer on the device)."""
-        values = torch.stack([t.detach().float() for t in (*terms.loss.values(), *terms.monitor.values())])
+        values = [*terms.loss.values(), *terms.monitor.values()]
+        value_T = torch.stack([value.detach().float() for value in values])
         if self.sums is None or self.bad_step is None:
-            self.names, self.losses = [*terms.loss, *terms.monitor], len(terms.loss)
-            self.sums, self.bad_step = torch.zeros_like(values), torch.zeros_like(values, dtype=torch.long)
-        self.sums += values
-        self.bad_step.copy_(torch.where((self.bad_step == 0) & ~values.isfinite(), step, self.bad_step))
+            self.names = [*terms.loss, *terms.monitor]
+            self.losses = len(terms.loss)
+            self.sums = torch.zeros_like(value_T)
+            self.bad_step = torch.zeros_like(value_T, dtype=torch.long)
+        self.sums += value_T
+
+        newly_bad_T = (self.bad_step == 0) & ~value_T.isfinite()
+        self.bad_step.copy_(torch.where(newly_bad_T, step, self.bad_step))
 
     def tensors(self) -> list[Tensor]:
-        """What `add` writes to."""
-        return [tensor for tensor in (self.sums, self.bad_step) if tensor is not None]
+        """The tensors that `add` writes to."""
+        if self.sums is None or self.bad_step is None:
+            return []
+        return [self.sums, self.bad_step]
 
     def read(self, run: str) -> dict[str, float]:
-        """The mean of each term and, as "loss", the sum of the loss terms; then the window is empty."""
+        """Return the mean of each term and, as "loss", the sum of the loss terms. Then empty the window.
+
+        RunError if a term of the loss was not finite; `run` says which run it is.
+        """
         self.refuse_not_finite(run)
         assert self.sums is not None
         means = (self.sums / self.count).tolist()
         self.sums.zero_()
         self.count = 0
-        return {"loss": sum(means[: self.losses]), **dict(zip(self.names, means, strict=True))}
+        by_name = dict(zip(self.names, means, strict=True))
+        return {"loss": sum(means[: self.losses]), **by_name}
 
     def refuse_not_finite(self, run: str) -> None:
-        """RunError naming the first term that was not finite, and the step."""
+        """Raise RunError if a term of the loss was not finite. It names the first such term, and the step."""
         if self.bad_step is None:
             return
-        bad = {name: step for name, step in zip(self.names, self.bad_step.tolist(), strict=True) if step}
-        losses = {name: step for name, step in bad.items() if name in self.names[: self.losses]}
-        if losses:
-            name = min(losses, key=lambda n: losses[n])
-            raise RunError(
-                f"the loss term '{name}' is not finite at step {losses[name]} of {run}; try a smaller learning rate"
-            )
+        losses = self.names[: self.losses]
+        steps = zip(self.names, self.bad_step.tolist(), strict=True)
+        bad_steps = {name: step for name, step in steps if step and name in losses}
+        if not bad_steps:
+            return
+        first = min(bad_steps, key=lambda name: bad_steps[name])
+        raise RunError(
+            f"the loss term '{first}' is not finite at step {bad_steps[first]} of {run}; try a smaller learning rate"
+        )
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the window."""
+        """The part of a checkpoint that keeps the window."""
         return {
             "names": self.names,
             "losses": self.losses,
@@ -67,6 +91,10 @@ class TermWindow:
         }
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
-        self.names, self.losses, self.count = state["names"], state["losses"], state["count"]
+        """Take up the window that `state` returned."""
+        self.names = state["names"]
+        self.losses = state["losses"]
+        self.count = state["count"]
         if state["sums"] is not None:
-            self.sums, self.bad_step = state["sums"].to(device), state["bad"].to(device)
+            self.sums = state["sums"].to(device)
+            self.bad_step = state["bad"].to(device)

@@ -1,4 +1,4 @@
-"""Trackers see a run go by; one that raises is detached, and the run goes on."""
+"""The trackers of a run. One that raises is detached, and the run goes on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from simssl.errors import code_of, one_line
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
 
+Builder = Callable[[], Tracker]
+"""Builds a tracker."""
+
 
 def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
-    """What trackers are told of a run that starts after `step` steps."""
+    """Return what trackers are told of a run that starts after `step` steps."""
     experiment = built.experiment
     return RunInfo(
         directory=folder.path,
@@ -28,14 +31,14 @@ def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
 
 
 class Trackers:
-    """All trackers of a run, called as one. `warn` is told, once, of each that fails."""
+    """All trackers of a run, called as one. `warn` is told of each that fails, once."""
 
-    def __init__(self, build: Mapping[str, Callable[[], Tracker]], warn: Callable[[str], None]) -> None:
-        self._trackers: dict[str, Tracker] = {}
+    def __init__(self, builders: Mapping[str, Builder], warn: Callable[[str], None]) -> None:
         self._warn = warn
-        for name, build_one in build.items():
+        self._trackers: dict[str, Tracker] = {}
+        for name, build in builders.items():
             with self._guarded(name):
-                self._trackers[name] = build_one()
+                self._trackers[name] = build()
 
     def started(self, run: RunInfo) -> None:
         self._each(lambda tracker: tracker.started(run))
@@ -56,9 +59,11 @@ class Trackers:
 
     @contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
+        """Detach the tracker of this name if it raises, also while it is built."""
         try:
             yield
         except Exception as error:
             tracker = self._trackers.pop(name, None)
-            found = [type(tracker)] if tracker else []
-            self._warn(f"the tracker '{name}' failed and is detached: {one_line(error, code_of(*found))}")
+            code = code_of(type(tracker)) if tracker else []
+            reason = one_line(error, code)
+            self._warn(f"the tracker '{name}' failed and is detached: {reason}")

@@ -1,4 +1,4 @@
-"""The training loop: from a run that is built to its last checkpoint, exact to resume at any step."""
+"""The training loop, from a run that is built to its last checkpoint. It is exact to resume at any step."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from simssl.training.trackers import Trackers
 def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
     """Train the run to the end, from where it stands.
 
-    Raises RunError if a loss or a weight is not finite (the last good checkpoint stays), and Interrupted on a
-    signal, after the state is saved.
+    RunError if a loss or a weight is not finite; the last good checkpoint stays. Interrupted on a signal, when the
+    state is saved.
     """
     built = trainer.built
     try:
@@ -51,7 +51,7 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
 
 
 def trained_state(folder: RunFolder) -> State:
-    """The state of a finished run; UserError if it is not finished."""
+    """Return the state of a finished run. UserError if it is not finished."""
     state = checkpoint.load_state(folder.checkpoint)
     if state is None:
         raise UserError(f"{folder.path} has no checkpoint.pt; `simssl run` trains it anew")
@@ -61,13 +61,13 @@ def trained_state(folder: RunFolder) -> State:
 
 
 def restore_trained(built: BuiltRun, folder: RunFolder) -> None:
-    """Give the objective the weights of a finished run; UserError if it is not finished."""
+    """Give the objective the weights of a finished run. UserError if it is not finished."""
     _restore_weights(built, folder, trained_state(folder))
     built.objective.eval()
 
 
 def _restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
-    """Weights and number of threads; RunError if they were made from other data or for other networks."""
+    """Restore the weights and the number of threads. RunError if they are of other data or of other networks."""
     if state["data"] != built.data.fingerprint:
         raise RunError(
             f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
@@ -79,28 +79,41 @@ def _restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
 
 
 class Trainer:
-    """The state of a training run, and what the next steps do to it.
+    """A run in training: it takes steps, logs terms, saves its state and restores it.
 
-    `graphs` captures steps and replays them; on CUDA it is there by itself.
+    `graphs` captures steps and replays them. On CUDA the trainer has its own.
     """
 
     def __init__(self, built: BuiltRun, folder: RunFolder, graphs: Graphs | None = None) -> None:
-        self.built, self.folder, self.settings = built, folder, built.experiment.training
-        self.objective, self.generator, self.device = built.objective, built.generator, built.device
-        images_NCHW, self._batch = built.data.train.images, built.images_per_step
-        self.pool = pool_of(images_NCHW, self.device, LONGEST * self._batch)
+        self.built = built
+        self.folder = folder
+        self.settings = built.experiment.training
+        self.objective = built.objective
+        self.generator = built.generator
+        self.device = built.device
+        self._batch = built.images_per_step
+        most_in_launch = LONGEST * self._batch
+        self.pool = pool_of(built.data.train.images, self.device, most_in_launch)
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
-        """What a step does; None for what is not trained."""
-        self.graphs = CudaGraphs(self.device, self.generator) if self.device.type == "cuda" else graphs
+        """The step; None for an objective that is not trained."""
+        self.graphs = graphs
+        if self.device.type == "cuda":
+            self.graphs = CudaGraphs(self.device, self.generator)
         self._launch: Launcher | None = None
         self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
-        self.step = self.epoch = 0
+        self.step = 0
+        """The number of steps that are done."""
+        self.epoch = 0
+        """The number of epochs that were begun."""
         self.position = len(self.images_NCHW)
+        """The position in the epoch's order at which the next batch begins."""
         self.done = False
         self.seconds = 0.0
-        self._clock = self._saved_at = time.perf_counter()
+        """The time that the training took, up to the last save."""
+        self._clock = time.perf_counter()
+        self._saved_at = self._clock
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -110,13 +123,20 @@ class Trainer:
     # --- steps ----------------------------------------------------------------------------------------
 
     def train_step(self) -> None:
-        """Launch what comes next, and count: one step, or several where they are captured."""
+        """Launch one step, or several where they are captured, and count them."""
         assert self.unit is not None
-        if self.position + self._batch > len(self.images_NCHW):
+        num_images = len(self.images_NCHW)
+        if self.position + self._batch > num_images:
             self._begin_epoch()
-        self._launch = self._launch or self._launcher(self.unit)
-        left = (len(self.images_NCHW) - self.position) // self._batch
-        steps = next_launch(self.step, self.built.steps, self.settings.log_every, left, self._launch.longest)
+        if self._launch is None:
+            self._launch = self._launcher(self.unit)
+        steps = next_launch(
+            step=self.step,
+            steps=self.built.steps,
+            log_every=self.settings.log_every,
+            left_in_epoch=(num_images - self.position) // self._batch,
+            longest=self._launch.longest,
+        )
         end = self.position + steps * self._batch
         self.pool.ready(end)
         self._launch(steps)
@@ -127,30 +147,40 @@ class Trainer:
         self._memory.keep()
 
     def _launcher(self, unit: Step) -> Launcher:
-        """Captured steps if that can be, where the run stands; trying it takes the next batch."""
+        """Return what launches the steps: captured ones if that can be. Trying it takes the next batch."""
         self._memory.begin()
         self.pool.ready(self.position + self._batch)
         self.objective.train()
-        longest = min(self.settings.log_every, len(self.images_NCHW) // self._batch)
-        name = self.built.experiment.objective.name
-        return launcher(unit, self.graphs, name, self.step, self.position, longest)
+        steps_per_epoch = len(self.images_NCHW) // self._batch
+        return launcher(
+            unit,
+            self.graphs,
+            name=self.built.experiment.objective.name,
+            taken=self.step,
+            position=self.position,
+            longest=min(self.settings.log_every, steps_per_epoch),
+        )
 
     def _begin_epoch(self) -> None:
-        """Draw the order of the images anew; what was left of the last one is dropped."""
+        """Draw the order of the images anew. What was left of the last order is dropped."""
         assert self.unit is not None
-        n = len(self.images_NCHW)
+        num_images = len(self.images_NCHW)
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
         before = held(self.objective) if isinstance(self._launch, Captured) else None
+
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
-        check_weights(self.objective, weights_N, n)
+        check_weights(self.objective, weights_N, num_images)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
-        if before is not None and not same(before, held(self.objective)):
+
+        replaced = before is not None and not same(before, held(self.objective))
+        if replaced:
             self._launch = None  # captured steps would go on with what was there before
+
         if weights_N is None:
-            order_N = torch.randperm(n, generator=self.generator, device=self.device)
+            order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
         else:
-            order_N = torch.multinomial(weights_N, n, replacement=True, generator=self.generator)
+            order_N = torch.multinomial(weights_N, num_images, replacement=True, generator=self.generator)
         self.unit.order_N.copy_(order_N)
         self.epoch += 1
         self._stand_at(0)
@@ -159,16 +189,21 @@ class Trainer:
         """Go on with the image at this position of the order."""
         assert self.unit is not None
         self.position = position
-        self.unit.place(self.step, position)
+        self.unit.set_counters(self.step, position)
         self.pool.begin(self.unit.order_N, position)
 
     def _encode_all(self) -> Tensor:
+        """Return the representations (N, D) of the training images, without random views."""
         batches = self.built.views.plain_batches(self.images_NCHW, self.device)
         with frozen(self.objective):
-            return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
+            means = [self.objective.posterior(x_BCHW).mean for x_BCHW in batches]
+            return torch.cat(means)
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Mean (D,) and covariance (D, D) of the training images' representations, to sample about."""
+        """Return the mean (D,) and the covariance (D, D) of the training images' representations.
+
+        A decoder's samples are drawn about them.
+        """
         mean_D, covariance_DD = moments(self._encode_all())
         return mean_D.cpu(), covariance_DD.cpu()
 
@@ -180,27 +215,32 @@ class Trainer:
     # --- records and checkpoints ----------------------------------------------------------------------
 
     def log_and_save(self, trackers: Trackers) -> None:
-        """At every `log_every` steps: read the terms, tell the trackers, and save if it is time."""
-        if self.step % self.settings.log_every and self.step != self.built.steps:
+        """Read the terms, tell the trackers, and save if it is time: every `log_every` steps and after the last."""
+        last = self.step == self.built.steps
+        if self.step % self.settings.log_every and not last:
             return
         terms = self.window.read(self._where())
         trackers.logged(self.step, terms)
-        due = time.perf_counter() - self._saved_at >= self.settings.checkpoint_seconds
-        if due and self.step != self.built.steps:
+        since_saved = time.perf_counter() - self._saved_at
+        if since_saved >= self.settings.checkpoint_seconds and not last:
             self.save()
 
     def _where(self) -> str:
-        good = f", whose last good checkpoint is {self.folder.checkpoint}" if self.folder.checkpoint.exists() else ""
-        return f"{self.folder.path}{good}"
+        """The run's folder, and its last good checkpoint if there is one, for the sentences of errors."""
+        if not self.folder.checkpoint.exists():
+            return str(self.folder.path)
+        return f"{self.folder.path}, whose last good checkpoint is {self.folder.checkpoint}"
 
     def save(self) -> None:
-        """Write the state; weights that are not finite never replace good ones."""
+        """Write the state. Weights that are not finite never replace good ones: RunError says at which step."""
         self.window.refuse_not_finite(self._where())
-        if not all(bool(tensor.isfinite().all()) for tensor in self.objective.state_dict().values()):
-            raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
+        for tensor in self.objective.state_dict().values():
+            if not bool(tensor.isfinite().all()):
+                raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()
         self.seconds += now - self._clock
-        self._clock = self._saved_at = now
+        self._clock = now
+        self._saved_at = now
         checkpoint.save_state(self.folder.checkpoint, self._state())
 
     def _state(self) -> State:
@@ -217,27 +257,32 @@ class Trainer:
             "image_shape": list(self.images_NCHW.shape[1:]),
         }
         if self.done:
-            return state | ({"representations": self._moments()} if self.objective.decodes else {})
-        if self.unit is None:
+            if self.objective.decodes:
+                state["representations"] = self._moments()
             return state
-        return state | {
-            "precision": self.unit.precision,
-            "epoch": self.epoch,
-            "position": self.position,
-            "order": self.unit.order_N,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "random": checkpoint.random_states(self.device),
-            "window": self.window.state(),
-        }
+        if self.unit is not None:
+            state |= {
+                "precision": self.unit.precision,
+                "epoch": self.epoch,
+                "position": self.position,
+                "order": self.unit.order_N,
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "random": checkpoint.random_states(self.device),
+                "window": self.window.state(),
+            }
+        return state
 
     def restore(self) -> None:
-        """Take up the saved state, if there is one, with the number of threads that it was made with."""
-        state = checkpoint.load_state(self.folder.checkpoint, self.built.experiment.digest)
+        """Take up the saved state if there is one, and the number of threads that it was made with."""
+        digest = self.built.experiment.digest
+        state = checkpoint.load_state(self.folder.checkpoint, digest)
         if state is None:
             return
         _restore_weights(self.built, self.folder, state)
-        self.step, self.done, self.seconds = state["step"], state["done"], state["seconds"]
+        self.step = state["step"]
+        self.done = state["done"]
+        self.seconds = state["seconds"]
         if self.done:
             return
         checkpoint.require_device(state, self.folder.path, self.device)
@@ -245,9 +290,11 @@ class Trainer:
             self._restore_training(state)
 
     def _restore_training(self, state: State) -> None:
+        """Take up what an unfinished run has besides. The random states come last, when nothing draws any more."""
         if self.unit is None:
             return
-        checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
+        asked = self.settings.precision
+        checkpoint.require_precision(state, self.folder.path, self.unit.precision, asked)
         self.epoch = state["epoch"]
         self.unit.order_N.copy_(state["order"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -49,8 +49,8 @@ def drawing(package: Callable[..., Path]) -> None:
 
 
 def metrics(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "metrics.json").read_text())["metrics"]
-    return found
+    entries: dict[str, Any] = json.loads((run / "metrics.json").read_text())["metrics"]
+    return entries
 
 
 @pytest.mark.usefixtures("drawing")

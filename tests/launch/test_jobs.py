@@ -1,4 +1,4 @@
-"""Cells side by side: the numbers of one job, whoever fails or is killed on the way."""
+"""Runs side by side have the numbers of one job, whoever fails or is killed on the way."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ def runs_in(folder: Path | str) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in Path(folder).rglob("experiment.yaml")}
 
 
-def assert_same_runs(found: Path | str, expected: Path | str) -> None:
-    ours, reference = runs_in(found), runs_in(expected)
+def assert_same_runs(folder: Path | str, expected: Path | str) -> None:
+    ours, reference = runs_in(folder), runs_in(expected)
     assert ours.keys() == reference.keys()
     for name, run in reference.items():
         assert (ours[name] / "metrics.json").read_bytes() == (run / "metrics.json").read_bytes()
@@ -239,7 +239,7 @@ def test_there_is_at_least_one_job(simssl: Command, small: Write) -> None:
 
 
 def test_a_worker_that_has_just_died_stays_until_its_outcome_is_read() -> None:
-    """It may die between two looks at it; a cell that was forgotten then would never be told of."""
+    """It may die between two looks at it; a run that was forgotten then would never be told of."""
     dying = SimpleNamespace(busy=True, alive=False)
     team = [dying]
     assert jobs_module._free(team, 1, None, print) is None

@@ -33,7 +33,7 @@ class Noting(TinyObjective):
     """Notes its steps."""
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        self.found.append("step")
+        self.events.append("step")
         return super().forward(x_BJCHW, index_B, generator)
 
 
@@ -95,13 +95,13 @@ def test_what_is_kept_goes_back_afterwards(memory: HostMemory) -> None:
 
 
 def test_a_run_keeps_memory_between_its_steps_and_no_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found: list[str] = []
-    monkeypatch.setattr(HostMemory, "keep", lambda memory: found.append("keep"))
-    monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
+    events: list[str] = []
+    monkeypatch.setattr(HostMemory, "keep", lambda memory: events.append("keep"))
+    monkeypatch.setattr(HostMemory, "give_back", lambda memory: events.append("give back"))
     built = tiny_run(Noting, steps=1)
-    built.objective.found = found
+    built.objective.events = events
     train(Trainer(built, RunFolder(tmp_path)), Trackers({}, print), Stop())
-    assert found == ["step", "keep"] * built.steps + ["give back"]
+    assert events == ["step", "keep"] * built.steps + ["give back"]
 
 
 class Failing(TinyObjective):
@@ -112,11 +112,11 @@ class Failing(TinyObjective):
 
 
 def test_a_run_that_fails_gives_back_what_it_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found: list[str] = []
-    monkeypatch.setattr(HostMemory, "give_back", lambda memory: found.append("give back"))
+    events: list[str] = []
+    monkeypatch.setattr(HostMemory, "give_back", lambda memory: events.append("give back"))
     with pytest.raises(ArithmeticError):
         train(Trainer(tiny_run(Failing), RunFolder(tmp_path)), Trackers({}, print), Stop())
-    assert found == ["give back"]
+    assert events == ["give back"]
 
 
 def test_a_run_that_is_not_trained_on_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

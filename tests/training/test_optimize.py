@@ -25,7 +25,7 @@ ALL: list[Optimizer] = [
 each = pytest.mark.parametrize("settings", ALL, ids=lambda settings: settings.name)
 
 
-def trainer(folder: Path, settings: Optimizer, **more: object) -> Trainer:
+def new_trainer(folder: Path, settings: Optimizer, **more: object) -> Trainer:
     built = tiny_run()
     training = built.experiment.training.model_copy(update={"optimizer": settings, **more})
     object.__setattr__(built.experiment, "training", training)
@@ -104,11 +104,11 @@ def test_the_optimiser_has_every_setting(settings: Optimizer) -> None:
 def test_resumption_is_bit_equal(settings: Optimizer, tmp_path: Path) -> None:
     def go_on(folder: str, steps: int) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = trainer(tmp_path / folder, settings, gradient_clip=0.5)
-        found.restore()
-        while found.step < steps:
-            found.train_step()
-        return found
+        trainer = new_trainer(tmp_path / folder, settings, gradient_clip=0.5)
+        trainer.restore()
+        while trainer.step < steps:
+            trainer.train_step()
+        return trainer
 
     start = go_on("new", 0).objective.state_dict()
     whole = go_on("whole", 8)
@@ -121,9 +121,9 @@ def test_resumption_is_bit_equal(settings: Optimizer, tmp_path: Path) -> None:
 
 @each
 def test_the_host_never_waits_for_a_step(settings: Optimizer, tmp_path: Path) -> None:
-    found = trainer(tmp_path, settings, gradient_clip=0.5)
+    trainer = new_trainer(tmp_path, settings, gradient_clip=0.5)
     with refuse_host_synchronisation():
-        found.train_step()
+        trainer.train_step()
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine"])
@@ -148,15 +148,15 @@ def test_a_long_gradient_is_shortened_and_a_short_one_stays() -> None:
     for norm, expected in ((None, 5.0), (10.0, 5.0), (2.0, 2.0)):
         weights[0].grad, weights[1].grad = torch.tensor([3.0, 0, 0]), torch.tensor([[0, 4.0], [0, 0]])
         clip_gradient(optimizer, norm)
-        found = torch.cat([w.grad.flatten() for w in weights if w.grad is not None])
-        assert found.norm().item() == pytest.approx(expected, rel=1e-5)
-        assert (found[0] / found.norm()).item() == pytest.approx(0.6)
+        gradient = torch.cat([w.grad.flatten() for w in weights if w.grad is not None])
+        assert gradient.norm().item() == pytest.approx(expected, rel=1e-5)
+        assert (gradient[0] / gradient.norm()).item() == pytest.approx(0.6)
 
 
 def test_the_clip_reaches_every_step(tmp_path: Path) -> None:
     """Without momentum and at a learning rate of 1, a step is as long as its gradient."""
-    found = trainer(tmp_path, SGD(name="sgd", lr=1.0, momentum=0.0), gradient_clip=0.125)
-    before = nn.utils.parameters_to_vector(found.objective.parameters()).detach().clone()
-    found.train_step()
-    moved = nn.utils.parameters_to_vector(found.objective.parameters()).detach() - before
+    trainer = new_trainer(tmp_path, SGD(name="sgd", lr=1.0, momentum=0.0), gradient_clip=0.125)
+    before = nn.utils.parameters_to_vector(trainer.objective.parameters()).detach().clone()
+    trainer.train_step()
+    moved = nn.utils.parameters_to_vector(trainer.objective.parameters()).detach() - before
     assert moved.norm().item() == pytest.approx(0.125, rel=1e-3)

@@ -1,4 +1,4 @@
-"""Images that are streamed to the device arrive in time, in their places, and change nothing of a run."""
+"""Images that are streamed to the device arrive in time, in the right rows, and change nothing of a run."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def test_every_batch_finds_its_images_also_while_the_next_are_copied(
             pool.ready(end)
             pool.launched(end)
             for first in range(position, end, batch):
-                place_B = first + torch.arange(batch)
-                index_B = order_N[place_B]
-                assert torch.equal(pool.take(index_B, place_B), images_NCHW[index_B])
+                position_B = first + torch.arange(batch)
+                index_B = order_N[position_B]
+                assert torch.equal(pool.take(index_B, position_B), images_NCHW[index_B])
             position, number = end, number + 1
     assert lane.ahead > 0.5 * lane.copied
 
@@ -83,22 +83,22 @@ def test_a_run_on_streamed_images_is_the_same(tmp_path: Path) -> None:
 
     def go_on(folder: str, streamed: bool, graphs: Recorder | None, steps: int) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = Trainer(tiny_run(steps=48), RunFolder(tmp_path / folder), graphs)
+        trainer = Trainer(tiny_run(steps=48), RunFolder(tmp_path / folder), graphs)
         if streamed:
-            ring_RCHW = torch.empty(2 * LONGEST * 6, *found.images_NCHW.shape[1:], dtype=torch.uint8)
-            assert found.unit is not None
-            pool: Pool = Streamed(found.images_NCHW, ring_RCHW, Late())
-            found.pool = found.unit.pool = pool
-        found.restore()
-        while found.step < steps:
-            found.train_step()
-        return found
+            ring_RCHW = torch.empty(2 * LONGEST * 6, *trainer.images_NCHW.shape[1:], dtype=torch.uint8)
+            assert trainer.unit is not None
+            pool: Pool = Streamed(trainer.images_NCHW, ring_RCHW, Late())
+            trainer.pool = trainer.unit.pool = pool
+        trainer.restore()
+        while trainer.step < steps:
+            trainer.train_step()
+        return trainer
 
     expected = go_on("resident", False, None, 40).objective.state_dict()
     go_on("parts", True, Recorder(), 20).save()
-    for found in (go_on("eager", True, None, 40), go_on("parts", True, Recorder(), 40)):
+    for trainer in (go_on("eager", True, None, 40), go_on("parts", True, Recorder(), 40)):
         for name, value in expected.items():
-            assert torch.equal(value, found.objective.state_dict()[name]), name
+            assert torch.equal(value, trainer.objective.state_dict()[name]), name
 
 
 def test_a_cpu_takes_the_images_from_where_they_are() -> None:
@@ -123,7 +123,7 @@ def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
     taken = []
     for first in range(0, 960, 64):
         pool.ready(first + 64)
-        place_B = first + torch.arange(64, device=device)
-        taken.append(pool.take(order_N[place_B], place_B))
+        position_B = first + torch.arange(64, device=device)
+        taken.append(pool.take(order_N[position_B], position_B))
         pool.launched(first + 64)
     assert torch.equal(torch.cat(taken).cpu(), images_NCHW[order_N[:960].cpu()])

@@ -39,7 +39,7 @@ class Watching(TinyObjective):
         self.backwards = (flags(), torch.is_autocast_enabled("cpu"))
 
 
-def trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watching) -> Trainer:
+def new_trainer(folder: Path, precision: str, objective: type[TinyObjective] = Watching) -> Trainer:
     built = tiny_run(objective)
     training = built.experiment.training.model_copy(update={"precision": precision})
     object.__setattr__(built.experiment, "training", training)
@@ -54,10 +54,10 @@ def test_a_step_is_in_its_precision_and_nothing_after_it(
     precision: str, tf32: bool, autocast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_module, "computed_in", lambda precision, device: precision)
-    found = trainer(tmp_path, precision)
-    found.train_step()
-    assert found.objective.forwards == ((tf32, tf32), autocast)
-    assert found.objective.backwards == ((tf32, tf32), False)
+    trainer = new_trainer(tmp_path, precision)
+    trainer.train_step()
+    assert trainer.objective.forwards == ((tf32, tf32), autocast)
+    assert trainer.objective.backwards == ((tf32, tf32), False)
     assert flags() == (False, False)
     assert not torch.is_autocast_enabled("cpu")
 
@@ -69,7 +69,7 @@ class Failing(TinyObjective):
 
 def test_a_step_that_fails_leaves_no_tf32_behind(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
-        trainer(tmp_path, "tf32", Failing).train_step()
+        new_trainer(tmp_path, "tf32", Failing).train_step()
     assert flags() == (False, False)
 
 
@@ -106,12 +106,12 @@ def test_float32_in_a_program_that_sets_the_newer_precisions(around: str) -> Non
 @NEWER
 @pytest.mark.parametrize("part", ["matmul", "conv"])
 def test_float32_in_a_program_that_allows_bfloat16_on_the_cpu(part: str) -> None:
-    place = getattr(torch.backends.mkldnn, part)
-    place.fp32_precision = "bf16"
+    setting = getattr(torch.backends.mkldnn, part)
+    setting.fp32_precision = "bf16"
     try:
         with in_float32():
             assert set(kinds()) == {"ieee"}
-        assert place.fp32_precision == "bf16"
+        assert setting.fp32_precision == "bf16"
     finally:
         allow_tf32(False)
 
@@ -171,7 +171,7 @@ def test_what_an_older_gpu_lacks_is_float32_and_it_says_so(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     device, precisions = torch.device("cuda"), ("float32", "tf32", "bfloat16")
     assert [computed_in(p, device) for p in precisions] == [p if has else "float32" for p in precisions]
-    runs = [trainer(Path(), precision).built for precision in precisions]
+    runs = [new_trainer(Path(), precision).built for precision in precisions]
     assert list(shortfall((a.experiment for a in runs), device)) == (
         []
         if has
@@ -248,10 +248,10 @@ def convolutional(channels_last: bool) -> BuiltRun:
 def test_channels_last_is_a_layout_and_nothing_else(tmp_path: Path) -> None:
     trained = []
     for channels_last in (False, True):
-        found = Trainer(convolutional(channels_last), RunFolder(tmp_path))
+        trainer = Trainer(convolutional(channels_last), RunFolder(tmp_path))
         for _ in range(3):
-            found.train_step()
-        trained.append(found.objective)
+            trainer.train_step()
+        trained.append(trainer.objective)
     kernels = [p for p in trained[1].parameters() if p.ndim == 4]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
@@ -262,11 +262,11 @@ def test_channels_last_is_a_layout_and_nothing_else(tmp_path: Path) -> None:
 def test_channels_last_resumes_bit_equal_and_keeps_its_layout(tmp_path: Path) -> None:
     def go_on(folder: str, steps: int) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = Trainer(convolutional(True), RunFolder(tmp_path / folder))
-        found.restore()
-        while found.step < steps:
-            found.train_step()
-        return found
+        trainer = Trainer(convolutional(True), RunFolder(tmp_path / folder))
+        trainer.restore()
+        while trainer.step < steps:
+            trainer.train_step()
+        return trainer
 
     whole = go_on("whole", 6)
     go_on("parts", 2).save()

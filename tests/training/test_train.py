@@ -19,7 +19,7 @@ from simssl.training.trackers import Trackers
 from simssl.training.train import Trainer
 
 
-def trainer(folder: Path, objective: type[Objective] = TinyObjective, **training: object) -> Trainer:
+def new_trainer(folder: Path, objective: type[Objective] = TinyObjective, **training: object) -> Trainer:
     built = tiny_run(objective)
     changed = built.experiment.training.model_copy(update=training)
     object.__setattr__(built.experiment, "training", changed)
@@ -34,18 +34,18 @@ class Showing(TinyObjective):
         return super().forward(x_BJCHW, index_B, generator)
 
 
-def shown(found: Trainer, steps: int) -> Tensor:
+def shown(trainer: Trainer, steps: int) -> Tensor:
     """The images of the next steps, one after the other."""
-    found.objective.shown = []
+    trainer.objective.shown = []
     for _ in range(steps):
-        found.train_step()
-    return torch.cat(found.objective.shown)
+        trainer.train_step()
+    return torch.cat(trainer.objective.shown)
 
 
 def test_an_epoch_shows_every_image_once_and_the_next_in_another_order(tmp_path: Path) -> None:
-    found = trainer(tmp_path, Showing)
-    found.built.steps = 32
-    orders = [shown(found, 16) for _ in range(2)]
+    trainer = new_trainer(tmp_path, Showing)
+    trainer.built.steps = 32
+    orders = [shown(trainer, 16) for _ in range(2)]
     for order in orders:
         assert torch.equal(order.sort().values, torch.arange(96))
     assert not torch.equal(*orders)
@@ -61,12 +61,12 @@ class Weighted(Showing):
 
 
 def test_sampling_weights_of_an_objective_are_drawn_from(tmp_path: Path) -> None:
-    found = trainer(tmp_path, Weighted)
-    found.built.steps = 17
-    drawn = shown(found, 17)
+    trainer = new_trainer(tmp_path, Weighted)
+    trainer.built.steps = 17
+    drawn = shown(trainer, 17)
     assert bool((drawn % 2 == 0).all())
-    assert found.objective.epochs == [0, 1]
-    assert found.objective.training
+    assert trainer.objective.epochs == [0, 1]
+    assert trainer.objective.training
 
 
 class Progressing(TinyObjective):
@@ -75,10 +75,10 @@ class Progressing(TinyObjective):
 
 
 def test_progress_runs_from_the_first_step_to_one(tmp_path: Path) -> None:
-    found = trainer(tmp_path, Progressing)
-    for _ in range(found.built.steps):
-        found.train_step()
-    assert found.objective.seen == pytest.approx([i / 16 for i in range(1, 17)])
+    trainer = new_trainer(tmp_path, Progressing)
+    for _ in range(trainer.built.steps):
+        trainer.train_step()
+    assert trainer.objective.seen == pytest.approx([i / 16 for i in range(1, 17)])
 
 
 class Mean(Objective):
@@ -137,14 +137,14 @@ class Diverging(TinyObjective):
 def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path: Path) -> None:
     from simssl.errors import RunError
 
-    found = trainer(tmp_path, Diverging)
+    trainer = new_trainer(tmp_path, Diverging)
     for _ in range(5):
-        found.train_step()
-    found.save()
+        trainer.train_step()
+    trainer.save()
     for _ in range(5):
-        found.train_step()
+        trainer.train_step()
     with pytest.raises(RunError, match=r"'kl' is not finite at step 8 .* last good checkpoint"):
-        found.log_and_save(Trackers({}, print))
+        trainer.log_and_save(Trackers({}, print))
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["step"] == 5
     assert all(bool(value.isfinite().all()) for value in state["objective"].values())
@@ -153,11 +153,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_p
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     from simssl.errors import RunError
 
-    found = trainer(tmp_path)
-    found.train_step()
-    next(found.objective.parameters()).data.fill_(torch.nan)
+    trainer = new_trainer(tmp_path)
+    trainer.train_step()
+    next(trainer.objective.parameters()).data.fill_(torch.nan)
     with pytest.raises(RunError, match="a weight is not finite at step 1"):
-        found.save()
+        trainer.save()
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
@@ -169,10 +169,10 @@ def test_logged_terms_are_means_since_the_last_record(tmp_path: Path) -> None:
         def logged(self, step: int, terms: dict[str, float]) -> None:
             self.records.append((step, terms))
 
-    recorder, found = Recorder(), trainer(tmp_path)
-    for _ in range(found.built.steps):
-        found.train_step()
-        found.log_and_save(recorder)  # type: ignore[arg-type]
+    recorder, trainer = Recorder(), new_trainer(tmp_path)
+    for _ in range(trainer.built.steps):
+        trainer.train_step()
+        trainer.log_and_save(recorder)  # type: ignore[arg-type]
     assert [step for step, _ in recorder.records] == [5, 10, 15, 16]
     for _, terms in recorder.records:
         assert terms["loss"] == pytest.approx(terms["reconstruction"] + terms["kl"], rel=1e-5)
@@ -196,13 +196,13 @@ def test_budgets_in_epochs_and_views(small: Callable[..., Path]) -> None:
     from simssl.training.build import build_run, load_data
 
     registry = Registry(builtins_only=True)
-    found = []
+    sizes = []
     for training in ({"epochs": 2, "batch_views": 60}, {"views": 10_000, "batch_views": 61}):
-        (cell,) = load_experiments(small(training=training), registry)
-        data = load_data(cell.dataset, registry, Path(), lambda *_: None)
-        built = build_run(cell, registry, data, torch.device("cpu"))
-        found.append((built.images_per_step, built.views_per_step, built.steps))
-    assert found == [(20, 60, 2 * (1437 // 20)), (20, 60, 10_000 // 60)]
+        (experiment,) = load_experiments(small(training=training), registry)
+        data = load_data(experiment.dataset, registry, Path(), lambda *_: None)
+        built = build_run(experiment, registry, data, torch.device("cpu"))
+        sizes.append((built.images_per_step, built.views_per_step, built.steps))
+    assert sizes == [(20, 60, 2 * (1437 // 20)), (20, 60, 10_000 // 60)]
 
 
 @pytest.mark.parametrize("objective", ["simvae", "vae", "simclr"])
@@ -235,10 +235,10 @@ def test_the_schedule_reaches_every_step(tmp_path: Path) -> None:
     """With a warm-up, the first step is a sixteenth of what it is without."""
     moved = []
     for schedule in (Schedule(), Schedule(warmup=0.99)):
-        found = trainer(tmp_path, schedule=schedule)
-        before = torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach().clone()
-        found.train_step()
-        moved.append(torch.nn.utils.parameters_to_vector(found.objective.parameters()).detach() - before)
+        trainer = new_trainer(tmp_path, schedule=schedule)
+        before = torch.nn.utils.parameters_to_vector(trainer.objective.parameters()).detach().clone()
+        trainer.train_step()
+        moved.append(torch.nn.utils.parameters_to_vector(trainer.objective.parameters()).detach() - before)
     torch.testing.assert_close(moved[1] * 16, moved[0], rtol=0.02, atol=1e-5)
 
 
@@ -263,12 +263,12 @@ def test_default_generators_threads_and_the_open_window_are_restored(tmp_path: P
 
     def go_on(folder: str, steps: int, recorder: Recorder) -> Trainer:
         (tmp_path / folder).mkdir(exist_ok=True)
-        found = Trainer(tiny_run(Careless, steps=32), RunFolder(tmp_path / folder))
-        found.restore()
-        while found.step < steps:
-            found.train_step()
-            found.log_and_save(recorder)  # type: ignore[arg-type]
-        return found
+        trainer = Trainer(tiny_run(Careless, steps=32), RunFolder(tmp_path / folder))
+        trainer.restore()
+        while trainer.step < steps:
+            trainer.train_step()
+            trainer.log_and_save(recorder)  # type: ignore[arg-type]
+        return trainer
 
     whole, parts = Recorder(), Recorder()
     expected = go_on("whole", 32, whole)
@@ -279,13 +279,13 @@ def test_default_generators_threads_and_the_open_window_are_restored(tmp_path: P
         half = go_on("parts", 18, parts)
         half.save()
         torch.set_num_threads(2)
-        found = go_on("parts", 32, parts)
+        trainer = go_on("parts", 32, parts)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
     assert whole[len(whole) // 2 :] == parts
     for name, value in expected.objective.state_dict().items():
-        assert torch.equal(value, found.objective.state_dict()[name])
+        assert torch.equal(value, trainer.objective.state_dict()[name])
 
 
 def test_the_training_generator_follows_the_seed() -> None:
@@ -307,9 +307,9 @@ def test_precision_is_that_of_the_networks(
     precision: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simssl.training.precision.multiplies_bfloat16", lambda: True)
-    found = trainer(tmp_path, Watching, precision=precision)
-    found.train_step()
-    assert found.objective.seen == dtype
+    trainer = new_trainer(tmp_path, Watching, precision=precision)
+    trainer.train_step()
+    assert trainer.objective.seen == dtype
 
 
 def test_float32_is_not_tf32_and_deterministic_is_asked_for() -> None:

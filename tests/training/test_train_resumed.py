@@ -61,9 +61,9 @@ def the_run(folder: Path) -> Path:
     return path
 
 
-def assert_same_run(found: Path, expected: Path) -> None:
-    assert (found / "metrics.json").read_bytes() == (expected / "metrics.json").read_bytes()
-    ours, reference = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (found, expected))
+def assert_same_run(continued: Path, expected: Path) -> None:
+    assert (continued / "metrics.json").read_bytes() == (expected / "metrics.json").read_bytes()
+    ours, reference = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (continued, expected))
     assert ours["done"]
     assert ours["objective"].keys() == reference["objective"].keys()
     for name, value in reference["objective"].items():

@@ -14,14 +14,15 @@ from simssl.blocks.internals import register_generator
 
 
 class CudaGraphs:
-    """Captures on one stream the graphs of a run, which are never replayed at once.
+    """The graphs of a run, captured on one stream. No two of them are replayed at once.
 
-    Those that follow a warm-up share a pool of memory. No graph reads what another has left in it: all that lasts lies
-    outside of it. `generator` is the run's, whose draws a replay continues.
+    Graphs that follow the same warm-up share a pool of memory. No graph reads what another has left there: all that
+    lasts lies outside of the pool. `generator` is the run's; a replay continues its draws.
     """
 
     def __init__(self, device: torch.device, generator: torch.Generator) -> None:
-        self._device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+        index = torch.cuda.current_device() if device.index is None else device.index
+        self._device = torch.device("cuda", index)
         self._generator = generator
         self._stream = torch.cuda.Stream(self._device)
         self._pool: Any = None
@@ -29,7 +30,7 @@ class CudaGraphs:
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[None]:
-        """On the stream of the captures, after what was launched before, and before what is launched after."""
+        """Launch on the stream of the captures, after what was launched before and before what is launched after."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -37,7 +38,7 @@ class CudaGraphs:
         current.wait_stream(self._stream)
 
     def warm_up(self, call: Callable[[], None]) -> None:
-        """The first call may make the host wait, as libraries do that are loaded in it; the others may not."""
+        """Call it eagerly. The first call may make the host wait, as it loads libraries; the others may not."""
         self._pool = None  # torch refuses a pool again once the graphs that used it are gone
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Synchronization debug mode is a prototype")
@@ -50,6 +51,7 @@ class CudaGraphs:
         self._warm = True
 
     def capture(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Capture the call into a graph, and return what replays it."""
         graph = torch.cuda.CUDAGraph()
         register_generator(graph, self._generator)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
@@ -68,7 +70,9 @@ class CudaGraphs:
         return graph.replay
 
     def seconds(self, replay: Callable[[], None]) -> float:
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        """Replay, and return the seconds that it took on the device."""
+        start = torch.cuda.Event(enable_timing=True)
+        end = torch.cuda.Event(enable_timing=True)
         start.record()
         replay()
         end.record()
@@ -76,10 +80,13 @@ class CudaGraphs:
         return float(start.elapsed_time(end)) / 1000
 
     def give_up(self) -> None:
-        """In older versions of torch a generator that was being captured refuses to draw ever after; give both a state
-        that never was."""
+        """Give the run's generator and the device's default one a new state each, with the same draws.
+
+        In older versions of torch, a generator in the middle of a capture that failed refuses to draw ever after.
+        """
         torch.cuda.synchronize(self._device)
-        for generator in (self._generator, torch.cuda.default_generators[self._device.index]):
+        default = torch.cuda.default_generators[self._device.index]
+        for generator in (self._generator, default):
             fresh = torch.Generator(self._device)
             fresh.set_state(generator.get_state())
             generator.graphsafe_set_state(fresh)

@@ -1,8 +1,11 @@
-"""What a training step changes, to be put back as it was: for warm-up and capture, which are no steps of the run."""
+"""A snapshot of all that a training step changes.
+
+Warm-up and capture take steps that are no steps of the run. What they changed is put back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from typing import Any
 
@@ -13,54 +16,85 @@ from simssl.blocks.internals import own_buffers, own_parameters
 from simssl.store import checkpoint
 from simssl.training.step import Step
 
+Attributes = dict[str, Any]
+"""The attributes of a module by their names."""
+
 Held = Tensor | int | float | str | None
+"""The values of a module's attributes that a step may change. Lists, tuples and dicts hold more of them."""
+
+HeldValues = Mapping[str, Held]
+"""The values that modules hold, by their path."""
+
 OF_TORCH = vars(nn.Module()).keys() - {"training"}
-"""Attributes of every module, which are not the objective's own."""
+"""The attributes that every module has, which are not the objective's own."""
 
 
 class Snapshot:
-    """The state of a step as it is now: tensors, which buffers there are, what else the modules hold under names of
-    their own, and random generators. What is hidden in objects that are no modules, lists or dicts is not seen.
+    """The state of a step as it is now.
+
+    It holds the tensors, which buffers there are, what else the modules hold under names of their own, and the states
+    of random generators. What is hidden in objects that are no modules, lists or dicts is not seen.
 
     What has no state yet (an optimiser before its first step, an empty window) goes back to zeros, which is the same.
     """
 
     def __init__(self, step: Step) -> None:
         self._step = step
-        own = (value for value in held(step.objective).values() if isinstance(value, Tensor))
-        distinct = {id(tensor): tensor for tensor in (*step.tensors(), *own)}
+        objective = step.objective
+
+        distinct = {id(tensor): tensor for tensor in step.tensors()}
+        for value in held(objective).values():
+            if isinstance(value, Tensor):
+                distinct[id(value)] = value
         self._tensors = [(tensor, tensor.detach().clone()) for tensor in distinct.values()]
-        self._places = {
-            name: (tensor, tensor.data_ptr())
-            for name, tensor in (*step.objective.named_parameters(), *step.objective.named_buffers())
-        }
-        self._buffers = [(m, name, buffer) for m in step.objective.modules() for name, buffer in own_buffers(m).items()]
-        self._attributes = [(vars(m), _own(vars(m))) for m in step.objective.modules()]
-        self._containers = [(v, copy(v)) for v in _everything(step.objective).values() if isinstance(v, (list, dict))]
+
+        self._named: dict[str, Tensor] = dict(objective.named_parameters())
+        self._named.update(objective.named_buffers())
+        self._addresses = {name: tensor.data_ptr() for name, tensor in self._named.items()}
+
+        self._buffers = []
+        self._attributes = []
+        for module in objective.modules():
+            buffers = own_buffers(module)
+            self._buffers.append((buffers, buffers.copy()))
+            attributes = vars(module)
+            self._attributes.append((attributes, _own(attributes)))
+
+        self._containers = []
+        for value in _everything(objective).values():
+            if isinstance(value, (list, dict)):
+                self._containers.append((value, copy(value)))
+
         self._generator = step.generator.get_state()
         self._random = checkpoint.random_states(step.device)
 
     def replaced(self) -> list[str]:
-        """Names of the parameters and saved buffers that are other tensors now, or lie elsewhere."""
+        """The names of the parameters and saved buffers that are other tensors now, or lie elsewhere."""
         now = self._step.objective.state_dict(keep_vars=True)
-        return [
-            name
-            for name, (tensor, address) in self._places.items()
-            if name in now and (now[name] is not tensor or tensor.data_ptr() != address)
-        ]
+        names: list[str] = []
+        for name, tensor in self._named.items():
+            if name not in now:
+                continue
+            moved = tensor.data_ptr() != self._addresses[name]
+            if moved or now[name] is not tensor:
+                names.append(name)
+        return names
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put everything back, in place."""
-        for module, name, buffer in self._buffers:
-            own_buffers(module)[name] = buffer
+        """Put everything back into the objects that hold it, and the values into the tensors."""
+        for buffers, before in self._buffers:
+            buffers.update(before)
         for attributes, own in self._attributes:
             for name in _own(attributes).keys() - own.keys():
                 del attributes[name]
             attributes.update(own)
         for container, content in self._containers:
             container.clear()
-            container.extend(content) if isinstance(container, list) else container.update(content)
+            if isinstance(container, list):
+                container.extend(content)
+            else:
+                container.update(content)
         known = {id(tensor) for tensor, _ in self._tensors}
         for tensor in self._step.tensors():
             if id(tensor) not in known:
@@ -71,38 +105,52 @@ class Snapshot:
         checkpoint.restore_random_states(self._random, self._step.device)
 
 
-def _own(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Those of a module that are its own: tensors, numbers, strings, nothing, and lists, tuples and dicts."""
+def _own(attributes: Attributes) -> Attributes:
+    """The attributes that are a module's own: tensors, numbers, strings, None, and lists, tuples and dicts."""
     kinds = Held | list | tuple | dict
-    return {n: v for n, v in attributes.items() if n not in OF_TORCH and isinstance(v, kinds)}
+    return {name: value for name, value in attributes.items() if name not in OF_TORCH and isinstance(value, kinds)}
 
 
-def held(objective: nn.Module) -> dict[str, Held]:
-    """What the modules hold under a name of their own: parameters, buffers, other tensors, plain numbers, and those
-    in lists, tuples and dicts, by their path."""
+def held(objective: nn.Module) -> HeldValues:
+    """The tensors, plain numbers and strings that the modules hold, by their path.
+
+    They hold them under names of their own, as parameters, buffers or other attributes, or in lists, tuples and dicts.
+    """
     return {path: value for path, value in _everything(objective).items() if isinstance(value, Held)}
 
 
 def _everything(objective: nn.Module) -> dict[str, Any]:
-    """What is held, and the lists, tuples and dicts that hold it."""
-    found: dict[str, Any] = {}
+    """The values that `held` returns, and the lists, tuples and dicts that hold some of them, by their path."""
+    by_path: dict[str, Any] = {}
     for prefix, module in objective.named_modules():
-        for name, value in {**_own(vars(module)), **own_parameters(module), **own_buffers(module)}.items():
-            found.update(_with_content(f"{prefix}.{name}" if prefix else name, value))
-    return found
+        values = _own(vars(module))
+        values.update(own_parameters(module))
+        values.update(own_buffers(module))
+        for name, value in values.items():
+            path = f"{prefix}.{name}" if prefix else name
+            by_path.update(_with_content(path, value))
+    return by_path
 
 
 def _with_content(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a value and, if it is a list, a tuple or a dict, all that it holds, each with its path."""
     yield path, value
-    if isinstance(value, (list, tuple, dict)):
-        for place, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _with_content(f"{path}[{place!r}]", item)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _with_content(f"{path}[{key!r}]", item)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _with_content(f"{path}[{index}]", item)
 
 
-def same(before: dict[str, Held], after: dict[str, Held]) -> bool:
-    """Whether the same tensors, and equal numbers, are held."""
-    return before.keys() == after.keys() and all(_equal(value, after[name]) for name, value in before.items())
+def same(before: HeldValues, after: HeldValues) -> bool:
+    """True if both hold the same tensors, and equal numbers, under the same paths."""
+    if before.keys() != after.keys():
+        return False
+    return all(_equal(value, after[path]) for path, value in before.items())
 
 
 def _equal(before: Held, after: Held) -> bool:
-    return before is after or (not isinstance(before, Tensor) and not isinstance(after, Tensor) and before == after)
+    if isinstance(before, Tensor) or isinstance(after, Tensor):
+        return before is after
+    return before is after or before == after

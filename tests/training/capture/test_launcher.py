@@ -32,31 +32,31 @@ class Log(list):  # type: ignore[type-arg]
         self.append((step, terms))
 
 
-def trainer(
+def new_trainer(
     folder: Path, objective: type[Objective] = TinyObjective, graphs: Recorder | None = None, **training: object
 ) -> Trainer:
     folder.mkdir(exist_ok=True)
     built = tiny_run(objective, steps=48)
     changed = built.experiment.training.model_copy(update=training)
     object.__setattr__(built.experiment, "training", changed)
-    found = Trainer(built, RunFolder(folder), graphs)
-    found.restore()
-    return found
+    trainer = Trainer(built, RunFolder(folder), graphs)
+    trainer.restore()
+    return trainer
 
 
-def go_on(found: Trainer, steps: int, log: Any = None) -> Trainer:
+def go_on(trainer: Trainer, steps: int, log: Any = None) -> Trainer:
     log = Trackers({}, print) if log is None else log
-    while found.step < steps:
-        found.train_step()
-        found.log_and_save(log)
-    return found
+    while trainer.step < steps:
+        trainer.train_step()
+        trainer.log_and_save(log)
+    return trainer
 
 
 def assert_same(one: Trainer, other: Trainer) -> None:
     """Weights, buffers, the optimiser's state, the sums of the terms, counters and generators, bit for bit."""
     for name, value in one.objective.state_dict().items():
         assert torch.equal(value, other.objective.state_dict()[name]), name
-    states = [found.optimizer.state_dict()["state"] for found in (one, other)]
+    states = [trainer.optimizer.state_dict()["state"] for trainer in (one, other)]
     for key, state in states[0].items():
         for name, value in state.items():
             assert value is None or torch.equal(value, states[1][key][name]), name
@@ -82,9 +82,9 @@ def test_replayed_steps_are_the_eager_ones_bit_for_bit(settings: Optimizer, tmp_
     """Over epochs, with a schedule and a clip, whose numbers are other ones at every step; the log too."""
     training = {"optimizer": settings, "schedule": Schedule(name="cosine", warmup=0.2), "gradient_clip": 0.5}
     logs = Log(), Log()
-    eager = go_on(trainer(tmp_path / "a", **training), 43, logs[0])
+    eager = go_on(new_trainer(tmp_path / "a", **training), 43, logs[0])
     graphs = Recorder()
-    captured = trainer(tmp_path / "b", graphs=graphs, **training)
+    captured = new_trainer(tmp_path / "b", graphs=graphs, **training)
     while captured.step < 43:
         captured.train_step()
         captured.log_and_save(logs[1])  # type: ignore[arg-type]
@@ -96,34 +96,34 @@ def test_replayed_steps_are_the_eager_ones_bit_for_bit(settings: Optimizer, tmp_
 
 def test_a_resumed_run_of_captured_steps_is_the_uninterrupted_one(tmp_path: Path) -> None:
     """Stopped after a launch within an epoch, at its end, and by a run of eager steps."""
-    eager = go_on(trainer(tmp_path / "eager"), 48)
+    eager = go_on(new_trainer(tmp_path / "eager"), 48)
     for stop in (5, 16, 20):
         folder = tmp_path / f"stop{stop}"
-        go_on(trainer(folder, graphs=Recorder()), stop).save()
-        assert_same(go_on(trainer(folder, graphs=Recorder()), 48), eager)
-    go_on(trainer(tmp_path / "mixed"), 7).save()
-    assert_same(go_on(trainer(tmp_path / "mixed", graphs=Recorder()), 48), eager)
+        go_on(new_trainer(folder, graphs=Recorder()), stop).save()
+        assert_same(go_on(new_trainer(folder, graphs=Recorder()), 48), eager)
+    go_on(new_trainer(tmp_path / "mixed"), 7).save()
+    assert_same(go_on(new_trainer(tmp_path / "mixed", graphs=Recorder()), 48), eager)
 
 
 def test_warm_up_and_capture_leave_no_trace(tmp_path: Path) -> None:
     """Of what a step changes, in a new run and in one that goes on; nor do they in the default generators."""
     for name, start in (("new", 0), ("later", 7)):
-        found, other = (go_on(trainer(tmp_path / f"{name}{i}"), start) for i in range(2))
+        trainer, other = (go_on(new_trainer(tmp_path / f"{name}{i}"), start) for i in range(2))
         if not start:
-            for fresh in (found, other):
+            for fresh in (trainer, other):
                 fresh._begin_epoch()
-        found.graphs, before = Recorder(), torch.get_rng_state()
-        found._launch = found._launcher(found.unit)  # type: ignore[arg-type]
-        assert not isinstance(found._launch, Eager)
+        trainer.graphs, before = Recorder(), torch.get_rng_state()
+        trainer._launch = trainer._launcher(trainer.unit)  # type: ignore[arg-type]
+        assert not isinstance(trainer._launch, Eager)
         assert torch.equal(before, torch.get_rng_state())
-        assert all(p.grad is None for p in found.objective.parameters())
+        assert all(p.grad is None for p in trainer.objective.parameters())
         if start:
-            assert_same(found, other)
+            assert_same(trainer, other)
         assert all(
-            torch.equal(a, b) for a, b in zip(found.objective.parameters(), other.objective.parameters(), strict=True)
+            torch.equal(a, b) for a, b in zip(trainer.objective.parameters(), other.objective.parameters(), strict=True)
         )
-        assert torch.equal(found.generator.get_state(), other.generator.get_state())
-        assert_same(go_on(found, 16), go_on(other, 16))
+        assert torch.equal(trainer.generator.get_state(), other.generator.get_state())
+        assert_same(go_on(trainer, 16), go_on(other, 16))
 
 
 def test_launches_end_at_records_epochs_and_the_end() -> None:
@@ -179,7 +179,7 @@ class Hiding(TinyObjective):
 
 
 class Replacing(TinyObjective):
-    """Puts a new tensor in the place of a buffer."""
+    """Gives the name of a buffer to a new tensor."""
 
     mean: Tensor
 
@@ -230,13 +230,13 @@ def test_what_cannot_be_captured_is_said_once_and_trained_eagerly(
     objective: type[Objective], graphs: Recorder, reason: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "simssl")
-    found, eager = trainer(tmp_path / "a", objective, graphs), trainer(tmp_path / "b", objective)
-    go_on(found, 20)
+    trainer, eager = new_trainer(tmp_path / "a", objective, graphs), new_trainer(tmp_path / "b", objective)
+    go_on(trainer, 20)
     (message,) = [record.getMessage() for record in caplog.records]
     assert re.search(f"the objective 'tiny' is trained step by step, without a CUDA graph: .*{reason}", message)
     assert "\n" not in message
     if objective is not Hiding:  # an object is not looked into
-        assert_same(found, go_on(eager, 20))
+        assert_same(trainer, go_on(eager, 20))
 
 
 class Drifting(TinyObjective):
@@ -288,8 +288,8 @@ class Growing(TinyObjective):
 @pytest.mark.parametrize("objective", [Drifting, Caching, Growing])
 def test_what_an_epoch_replaces_is_captured_anew(objective: type[TinyObjective], tmp_path: Path) -> None:
     graphs = Recorder()
-    captured = go_on(trainer(tmp_path / "a", objective, graphs), 40)
-    assert_same(captured, go_on(trainer(tmp_path / "b", objective), 40))
+    captured = go_on(new_trainer(tmp_path / "a", objective, graphs), 40)
+    assert_same(captured, go_on(new_trainer(tmp_path / "b", objective), 40))
     assert graphs.replays > 0
 
 
@@ -314,9 +314,9 @@ def on_cuda(folder: Path, name: str, capturable: bool) -> Trainer:
     registry: Any = StubRegistry(objective=objective)
     built = build_run(dataclasses.replace(experiment, training=training), registry, data, torch.device("cuda"))
     folder.mkdir(exist_ok=True)
-    found = Trainer(built, RunFolder(folder))
-    found.restore()
-    return found
+    trainer = Trainer(built, RunFolder(folder))
+    trainer.restore()
+    return trainer
 
 
 @cuda
@@ -348,18 +348,18 @@ def test_on_cuda_a_resumed_run_is_bit_equal_and_capture_leaves_no_trace(name: st
 
 @cuda
 def test_on_cuda_a_failed_capture_leaves_generators_that_draw(tmp_path: Path) -> None:
-    found = on_cuda(tmp_path, "simvae", capturable=True)
-    found._begin_epoch()
-    graphs = found.graphs
+    trainer = on_cuda(tmp_path, "simvae", capturable=True)
+    trainer._begin_epoch()
+    graphs = trainer.graphs
     assert graphs is not None
 
     def fail() -> None:
-        torch.randn(4, device="cuda", generator=found.generator)
+        torch.randn(4, device="cuda", generator=trainer.generator)
         torch.randn(4, device="cuda").sum().item()
 
     with pytest.raises(RuntimeError):
         graphs.capture(fail)
     graphs.give_up()
-    torch.randn(4, device="cuda", generator=found.generator)
+    torch.randn(4, device="cuda", generator=trainer.generator)
     torch.randn(4, device="cuda")
     nn.Linear(2, 2).cuda()(torch.zeros(1, 2, device="cuda")).sum().backward()
