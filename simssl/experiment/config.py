@@ -35,38 +35,47 @@ ABOUT = {
     "grid": "Axes, of which the file is run once for each combination: a dotted key with a list of values, or a label "
     "of yours with a list of mappings of dotted keys.",
 }
-"""What the sections are that name plugins, and the grid."""
+"""The meaning of the sections that name plugins, and of the grid."""
 DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
-"""What stands in a list that the file leaves out."""
+"""The plugins of a list that the file leaves out."""
 SECTIONS = (*ONE, *MANY, *Core.model_fields)
 
 
 def load_experiments(
     path: Path, registry: Registry, overrides: Sequence[str] = (), seed: int | None = None
 ) -> list[Experiment]:
-    """The runs of an experiment file, one a cell of its grid; ExperimentError lists everything that is wrong."""
+    """Return the experiments of a file, one for each combination of its grid's values.
+
+    ExperimentError lists everything that is wrong.
+    """
     document = read(path)
     problems: list[Problem] = []
     for text in overrides:
         document = _collect(problems, partial(_override, document, text)) or document
     if seed is not None:
         document = grid.with_seed(document, seed)
-    keys = [text.partition("=")[0].strip() for text in overrides]
-    cells = grid.cells(document, SECTIONS, keys, problems)
-    if seed is not None:
-        cells = [grid.with_seed(cell, seed) for cell in cells]
-    experiments = [_experiment(cell, registry, problems) for cell in cells]
+    overridden = [text.partition("=")[0].strip() for text in overrides]
+    documents = grid.expand(document, SECTIONS, overridden, problems)
+    if seed is not None:  # an axis of the user's own may set seeds, too
+        documents = [grid.with_seed(single, seed) for single in documents]
+    experiments = []
+    for single in documents:
+        experiment = _experiment(single, registry, problems)
+        if experiment is not None:
+            experiments.append(experiment)
     if problems:
         raise ExperimentError(problems)
-    checked = [experiment for experiment in experiments if experiment is not None]
-    if seed is not None:  # cells that differed in their seed alone
-        return list({cell.digest: cell for cell in checked}.values())
-    _refuse_twins(checked, document)
-    return checked
+    if seed is not None:  # experiments that differed in their seed alone
+        return list({experiment.digest: experiment for experiment in experiments}.values())
+    _refuse_twins(experiments, document)
+    return experiments
 
 
 def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: Registry) -> Experiment:
-    """The Experiment of which this is `resolved` and `written`, in another process; ExperimentError if it cannot be."""
+    """Return, in another process, the Experiment that has this `resolved` and `written`.
+
+    ExperimentError if it cannot be made.
+    """
     problems: list[Problem] = []
     document = Document(dict(resolved), values={(): Position("the resolved experiment")})
     experiment = _experiment(document, registry, problems)
@@ -76,11 +85,12 @@ def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: 
 
 
 def _override(document: Document, text: str) -> Document:
-    return document.replace(*parse_override(text))
+    key, value = parse_override(text)
+    return document.replace(key, value)
 
 
 def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
-    """What `make` returns, or None with its problems appended."""
+    """Return what `make` returns, or None with its problems appended."""
     try:
         return make()
     except ExperimentError as error:
@@ -88,10 +98,11 @@ def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
         return None
 
 
-def _refuse_twins(cells: list[Experiment], document: Document) -> None:
+def _refuse_twins(experiments: list[Experiment], document: Document) -> None:
+    """ExperimentError if two experiments of a grid would have the same weights."""
     first: dict[str, int] = {}
-    for number, cell in enumerate(cells, 1):
-        determining = {key: value for key, value in cell.resolved.items() if key in HASHED or key == "seed"}
+    for number, experiment in enumerate(experiments, 1):
+        determining = {key: value for key, value in experiment.resolved.items() if key in HASHED}
         same = first.setdefault(json.dumps(determining, sort_keys=True), number)
         if same != number:
             message = (
@@ -102,35 +113,41 @@ def _refuse_twins(cells: list[Experiment], document: Document) -> None:
 
 
 def _experiment(document: Document, registry: Registry, problems: list[Problem]) -> Experiment | None:
-    """The checked cell, or None with its problems appended."""
-    before, tree = len(problems), document.tree
-    problems += [
-        Problem(document.position((key,), of_key=True), unknown_key(key, (*SECTIONS, "grid")))
-        for key in tree
-        if key not in SECTIONS
-    ]
+    """The checked experiment of a document without a grid, or None with its problems appended."""
+    tree = document.tree
+    before = len(problems)
+    for key in tree:
+        if key not in SECTIONS:
+            message = unknown_key(key, (*SECTIONS, "grid"))
+            problems.append(Problem(document.position((key,), of_key=True), message))
     known = {key: value for key, value in tree.items() if key in Core.model_fields}
     core = _collect(problems, partial(validate, Core, known, document))
-    one = {key: _collect(problems, partial(_section, document, key, registry)) for key in ONE}
-    many = {key: _list(document, key, registry, problems) for key in MANY if key in tree}
+    plugins: dict[str, Any] = {}
+    for key in ONE:
+        plugins[key] = _collect(problems, partial(_section, document, key, registry))
+    for key in MANY:
+        if key in tree:
+            plugins[key] = _list(document, key, registry, problems)
     if core is None or len(problems) > before:
         return None
-    absent = [key for key in MANY if key not in tree]
-    defaults = {key: tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key]) for key in absent}
-    written = {key: tree[key] for key in HASHED if key in tree} | {"seed": core.seed}
-    experiment = Experiment(**dict(core), **one, **(defaults | many), written=written)  # type: ignore[arg-type]
+    for key, kind in MANY.items():
+        if key not in tree:
+            plugins[key] = tuple(choice(name, kind, registry) for name in DEFAULTS[key])
+    written = {key: tree[key] for key in HASHED if key in tree}
+    written["seed"] = core.seed
+    experiment = Experiment(**dict(core), **plugins, written=written)
     _collect(problems, partial(_check_batch, experiment, document, registry))
     return experiment
 
 
 def _check_batch(experiment: Experiment, document: Document, registry: Registry) -> None:
-    """A step takes batch_views // J images, and must take one; the budget must hold a step."""
+    """ExperimentError if a step holds not even one image (it takes batch_views // J), or the budget no step."""
     from simssl.api import views_of
 
     def wrong(message: str, *keys: str) -> ExperimentError:
         return ExperimentError([Problem(document.position(keys), message)])
 
-    chosen, training = experiment.objective, experiment.training
+    chosen = experiment.objective
     objective = registry.load("objective", chosen.name)
     try:
         J = len(views_of(objective, chosen.params))
@@ -142,6 +159,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
         return
+    training = experiment.training
     if training.batch_views < J:
         message = f"'batch_views' is {training.batch_views}, less than the {J} views of one image"
         raise wrong(message, "training", "batch_views")
@@ -151,6 +169,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
 
 
 def _section(document: Document, key: str, registry: Registry) -> Choice:
+    """The choice of a section that names one plugin."""
     if key not in document.tree:
         message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(key)[0]}}}"
         raise ExperimentError([Problem(document.position(()), message)])
@@ -158,6 +177,7 @@ def _section(document: Document, key: str, registry: Registry) -> Choice:
 
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
+    """The choices of a section that lists plugins; what is wrong is appended to `problems`."""
     entries = document.tree[key]
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
@@ -165,12 +185,14 @@ def _list(document: Document, key: str, registry: Registry, problems: list[Probl
         return ()
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
-        found = _collect(problems, partial(_choice, document, (key, i), MANY[key], registry))
-        if found and found.label in choices:
-            message = f"'{found.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
+        chosen = _collect(problems, partial(_choice, document, (key, i), MANY[key], registry))
+        if chosen is None:
+            continue
+        if chosen.label in choices:
+            message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
             problems.append(Problem(document.position((key, i)), message))
-        elif found:
-            choices[found.label] = found
+            continue
+        choices[chosen.label] = chosen
     return tuple(choices.values())
 
 
@@ -184,21 +206,22 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     if not isinstance(node, dict):
         example = node if isinstance(node, str) else "..."
         raise wrong(f"the {kind} is a mapping such as {{name: {example}}}, not {describe(node)}")
-    if not isinstance(node.get("name"), str):
+    name = node.get("name")
+    if not isinstance(name, str):
         raise wrong(f"the {kind} needs a 'name': {', '.join(registry.names(kind))}", "name")
     alias = node.get("as")
     if "as" in node and not (kind == "evaluator" and isinstance(alias, str) and re.fullmatch(NAME, alias)):
         raise wrong("'as' gives an evaluator another name: letters, digits, '_', '.' and '-'", "as")
     try:
-        plugin = registry.load(kind, node["name"])
+        plugin = registry.load(kind, name)
     except UserError as error:
         raise wrong(str(error), "name") from error
-    rest = {key: value for key, value in node.items() if key not in ("name", "as")}
-    return Choice(kind, node["name"], validate(plugin.Params, rest, document, path), alias)
+    parameters = {key: value for key, value in node.items() if key not in ("name", "as")}
+    return Choice(kind, name, validate(plugin.Params, parameters, document, path), alias)
 
 
 def choice(text: str, kind: str, registry: Registry) -> Choice:
-    """The plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
+    """Return the plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
     document = parse_value(text, f"'{text}'")
     if isinstance(document.tree, str):
         document = Document({"name": document.tree}, values=document.values)

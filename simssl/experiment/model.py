@@ -1,4 +1,4 @@
-"""A checked experiment: its own keys, the plugins that it names, and what identifies its weights."""
+"""A checked experiment: its own keys, the plugins that it names, and the hash that identifies its weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
 HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
-"""What determines the weights."""
+"""The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+"""The names that an experiment, or an evaluator by `as`, may have."""
 
 
 class Core(Params):
@@ -50,18 +51,21 @@ class Choice:
 
     @property
     def label(self) -> str:
+        """Its name, or the other name that `as` gives it."""
         return self.alias or self.name
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """As it could stand in the file, with every default filled in."""
-        alias = {"as": self.alias} if self.alias else {}
-        return {"name": self.name, **alias, **self.params.model_dump(mode="json")}
+        """The mapping that could stand in the file, with every default filled in."""
+        mapping = {"name": self.name}
+        if self.alias:
+            mapping["as"] = self.alias
+        return mapping | self.params.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run, checked: a cell of the grid."""
+    """One checked experiment, which one run trains: a file without a grid, or one combination of its values."""
 
     name: str
     dataset: Choice
@@ -74,11 +78,11 @@ class Experiment:
     trackers: tuple[Choice, ...]
     seed: int
     written: Mapping[str, Any]
-    """What determines the weights, as the user wrote it."""
+    """The sections that determine the weights, as the user wrote them."""
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the weights: a hash of what determines them, as written, and of the schema number."""
+        """A hash that identifies the weights: of what determines them, as written, and of the schema number."""
         text = json.dumps({"schema": SCHEMA, **self.written}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -89,6 +93,7 @@ class Experiment:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
+        """Every plugin that the experiment names."""
         return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
 
     @property
