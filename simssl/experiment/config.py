@@ -102,14 +102,16 @@ def _refuse_twins(experiments: list[Experiment], document: Document) -> None:
     """ExperimentError if two experiments of a grid would have the same weights."""
     first: dict[str, int] = {}
     for number, experiment in enumerate(experiments, 1):
-        determining = {key: value for key, value in experiment.resolved.items() if key in HASHED}
-        same = first.setdefault(json.dumps(determining, sort_keys=True), number)
+        resolved = experiment.resolved
+        determining = {key: resolved[key] for key in HASHED}
+        text = json.dumps(determining, sort_keys=True)
+        same = first.setdefault(text, number)
         if same != number:
             message = (
                 f"cells {same} and {number} of the grid are the same run: they differ in nothing that determines "
                 "the weights"
             )
-            raise ExperimentError([Problem(document.position(("grid",), of_key=True), message)])
+            raise ExperimentError([document.problem(("grid",), message, of_key=True)])
 
 
 def _experiment(document: Document, registry: Registry, problems: list[Problem]) -> Experiment | None:
@@ -119,8 +121,8 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
     for key in tree:
         if key not in SECTIONS:
             message = unknown_key(key, (*SECTIONS, "grid"))
-            problems.append(Problem(document.position((key,), of_key=True), message))
-    known = {key: value for key, value in tree.items() if key in Core.model_fields}
+            problems.append(document.problem((key,), message, of_key=True))
+    known = {key: tree[key] for key in tree if key in Core.model_fields}
     core = _collect(problems, partial(validate, Core, known, document))
     plugins: dict[str, Any] = {}
     for key in ONE:
@@ -132,7 +134,8 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
         return None
     for key, kind in MANY.items():
         if key not in tree:
-            plugins[key] = tuple(choice(name, kind, registry) for name in DEFAULTS[key])
+            defaults = [choice(name, kind, registry) for name in DEFAULTS[key]]
+            plugins[key] = tuple(defaults)
     written = {key: tree[key] for key in HASHED if key in tree}
     written["seed"] = core.seed
     experiment = Experiment(**dict(core), **plugins, written=written)
@@ -145,7 +148,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     from simssl.api import views_of
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.position(keys), message)])
+        return ExperimentError([document.problem(keys, message)])
 
     chosen = experiment.objective
     objective = registry.load("objective", chosen.name)
@@ -171,8 +174,9 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
 def _section(document: Document, key: str, registry: Registry) -> Choice:
     """The choice of a section that names one plugin."""
     if key not in document.tree:
-        message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(key)[0]}}}"
-        raise ExperimentError([Problem(document.position(()), message)])
+        example = registry.names(key)[0]
+        message = f"the key '{key}' is missing, such as {key}: {{name: {example}}}"
+        raise ExperimentError([document.problem((), message)])
     return _choice(document, (key,), key, registry)
 
 
@@ -181,16 +185,17 @@ def _list(document: Document, key: str, registry: Registry, problems: list[Probl
     entries = document.tree[key]
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
-        problems.append(Problem(document.position((key,)), message))
+        problems.append(document.problem((key,), message))
         return ()
+    kind = MANY[key]
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
-        chosen = _collect(problems, partial(_choice, document, (key, i), MANY[key], registry))
+        chosen = _collect(problems, partial(_choice, document, (key, i), kind, registry))
         if chosen is None:
             continue
         if chosen.label in choices:
             message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
-            problems.append(Problem(document.position((key, i)), message))
+            problems.append(document.problem((key, i), message))
             continue
         choices[chosen.label] = chosen
     return tuple(choices.values())
@@ -201,7 +206,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     node = document.sub(path).tree
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.position((*path, *keys)), message)])
+        return ExperimentError([document.problem((*path, *keys), message)])
 
     if not isinstance(node, dict):
         example = node if isinstance(node, str) else "..."
@@ -210,14 +215,19 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     if not isinstance(name, str):
         raise wrong(f"the {kind} needs a 'name': {', '.join(registry.names(kind))}", "name")
     alias = node.get("as")
-    if "as" in node and not (kind == "evaluator" and isinstance(alias, str) and re.fullmatch(NAME, alias)):
+    if "as" in node and not (kind == "evaluator" and _is_name(alias)):
         raise wrong("'as' gives an evaluator another name: letters, digits, '_', '.' and '-'", "as")
     try:
         plugin = registry.load(kind, name)
     except UserError as error:
         raise wrong(str(error), "name") from error
-    parameters = {key: value for key, value in node.items() if key not in ("name", "as")}
-    return Choice(kind, name, validate(plugin.Params, parameters, document, path), alias)
+    given = {key: node[key] for key in node if key not in ("name", "as")}
+    params = validate(plugin.Params, given, document, path)
+    return Choice(kind, name, params, alias)
+
+
+def _is_name(alias: Any) -> bool:
+    return isinstance(alias, str) and re.fullmatch(NAME, alias) is not None
 
 
 def choice(text: str, kind: str, registry: Registry) -> Choice:

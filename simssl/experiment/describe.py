@@ -19,7 +19,9 @@ _LIMITS = {
 
 def describe(plugin: Plugin, loaded: type[Any]) -> str:
     """Return what `simssl show` prints."""
-    lines = [f"{plugin.kind} {plugin.name}, of {plugin.source}", "", inspect.getdoc(loaded) or "", ""]
+    first = f"{plugin.kind} {plugin.name}, of {plugin.source}"
+    about = inspect.getdoc(loaded) or ""
+    lines = [first, "", about, ""]
     properties = loaded.Params.model_json_schema().get("properties", {})
     for name, schema in properties.items():
         lines += _wrapped(heading(name, schema), "  ")

@@ -37,6 +37,10 @@ class Problem:
         return f"{self.position}: {self.message}"
 
 
+Positions = dict[Keys, Position]
+"""The position of each key, or of each value, by its path."""
+
+
 class ExperimentError(UserError):
     """Everything that is wrong with an experiment: one line for each problem, in the order of the file."""
 
@@ -57,8 +61,8 @@ class Document:
     """A tree of plain values (mappings, lists, strings, numbers, booleans, None) and their positions."""
 
     tree: Any
-    keys: dict[Keys, Position] = field(default_factory=dict)
-    values: dict[Keys, Position] = field(default_factory=dict)
+    keys: Positions = field(default_factory=dict)
+    values: Positions = field(default_factory=dict)
 
     def position(self, path: Keys, of_key: bool = False) -> Position:
         """Return the position of the value at `path` (or of its key), or of the nearest thing around it."""
@@ -68,18 +72,26 @@ class Document:
             path = path[:-1]
         return self.values[path]
 
+    def problem(self, path: Keys, message: str, of_key: bool = False) -> Problem:
+        """Return the problem with the value at `path`, or with its key."""
+        return Problem(self.position(path, of_key), message)
+
     def sub(self, path: Keys) -> Document:
         """Return the subtree at `path` as a document of its own."""
         tree = self.tree
         for key in path:
             tree = tree[key]
-        return Document(tree, _within(self.keys, path), _within(self.values, path))
+        keys = _within(self.keys, path)
+        values = _within(self.values, path)
+        return Document(tree, keys, values)
 
     def without(self, key: str) -> Document:
         """Return this document without a key at the top."""
         tree = dict(self.tree)
         tree.pop(key, None)
-        return Document(tree, _outside(self.keys, (key,)), _outside(self.values, (key,)))
+        keys = _outside(self.keys, (key,))
+        values = _outside(self.values, (key,))
+        return Document(tree, keys, values)
 
     def replace(self, dotted: str, new: Document) -> Document:
         """Return this document with `new` as the subtree at a dotted key; ExperimentError on a bad path."""
@@ -123,16 +135,24 @@ class Document:
         return tuple(path)
 
 
-def _within(positions: dict[Keys, Position], path: Keys) -> dict[Keys, Position]:
+def _within(positions: Positions, path: Keys) -> Positions:
     """The positions at `path` and below it, by their paths from there."""
-    n = len(path)
-    return {keys[n:]: position for keys, position in positions.items() if keys[:n] == path}
+    depth = len(path)
+    within = {}
+    for keys, position in positions.items():
+        if keys[:depth] == path:
+            within[keys[depth:]] = position
+    return within
 
 
-def _outside(positions: dict[Keys, Position], path: Keys) -> dict[Keys, Position]:
+def _outside(positions: Positions, path: Keys) -> Positions:
     """The positions that are neither at `path` nor below it."""
-    n = len(path)
-    return {keys: position for keys, position in positions.items() if keys[:n] != path}
+    depth = len(path)
+    outside = {}
+    for keys, position in positions.items():
+        if keys[:depth] != path:
+            outside[keys] = position
+    return outside
 
 
 def _replaced(tree: Any, path: Keys, new: Any) -> Any:

@@ -31,7 +31,8 @@ def expand(
     if not grid and not isinstance(grid, list):
         return [base]
     if not isinstance(grid, dict):
-        problems.append(Problem(document.position(("grid",)), f"'grid' is a mapping of axes, not {describe(grid)}"))
+        message = f"'grid' is a mapping of axes, not {describe(grid)}"
+        problems.append(document.problem(("grid",), message))
         return [base]
     axes = [_axis(document, name, sections, problems) for name in grid]
     settings = [_merged(combination) for combination in itertools.product(*axes)]
@@ -55,7 +56,8 @@ def _shadowed(document: Document, override: str, settings: list[Setting]) -> Pro
     if None in replacing:
         return None
     message = f"the grid sets '{replacing[0]}' in every run; leave it out with -s 'grid={{}}', or change the grid"
-    return Problem(document.position(tuple(override.split("."))), message)
+    path = tuple(override.split("."))
+    return document.problem(path, message)
 
 
 def _replacing(override: str, setting: Setting) -> str | None:
@@ -81,7 +83,7 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
     if not isinstance(values, list) or not values:
         what = "empty" if values == [] else describe(values)
         message = f"the axis '{name}' is a list of values, not {what}"
-        problems.append(Problem(document.position(("grid", name)), message))
+        problems.append(document.problem(("grid", name), message))
         return [{}]
     section = name.split(".")[0]
     is_key = section in sections and name not in FIXED
@@ -94,12 +96,12 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
             continue
         if not isinstance(value, dict):
             message = f"the axis '{name}' is no key that a grid can set, so its values are mappings of keys{hint}"
-            problems.append(Problem(here.position(()), message))
+            problems.append(here.problem((), message))
             continue
         fixed = [key for key in value if key in FIXED]
         if fixed:
             message = f"'{fixed[0]}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
-            problems.append(Problem(here.position((fixed[0],), of_key=True), message))
+            problems.append(here.problem((fixed[0],), message, of_key=True))
             continue
         settings.append({dotted: here.sub((dotted,)) for dotted in value})
     return settings or [{}]

@@ -135,7 +135,10 @@ def _worded(node: Any) -> Any:
     if isinstance(node.get("description"), str):
         words["description"] = _in_one_line(node["description"])
     if "properties" in node:
-        words["properties"] = {name: _field(name, field) for name, field in node["properties"].items()}
+        fields = {}
+        for name, field in node["properties"].items():
+            fields[name] = _field(name, field)
+        words["properties"] = fields
     kind = words.get("type")
     if isinstance(kind, str) and kind in GROUPED:
         pattern, message = GROUPED[kind]

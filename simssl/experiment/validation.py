@@ -61,16 +61,20 @@ def _problems(
     for keys, errors in errors_at.items():
         if _is_around_another(keys, errors_at):
             continue
+        message = _message(errors, keys, model, tree)
         of_key = errors[0]["type"] == "extra_forbidden"
-        position = document.position((*path, *keys), of_key)
-        problems.append(Problem(position, _message(errors, keys, model, tree)))
+        problems.append(document.problem((*path, *keys), message, of_key))
     return problems
 
 
 def _is_around_another(keys: Keys, all_keys: Iterable[Keys]) -> bool:
     if not keys:
         return False
-    return any(other[: len(keys)] == keys and other != keys for other in all_keys)
+    depth = len(keys)
+    for other in all_keys:
+        if len(other) > depth and other[:depth] == keys:
+            return True
+    return False
 
 
 def _keys(details: Any, tree: Any) -> Keys:
@@ -100,7 +104,8 @@ def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> s
     kind = first["type"]
     name = ".".join(map(str, keys))
     if kind == "extra_forbidden":
-        return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1], tree))
+        *around, key = keys
+        return unknown_key(str(key), _fields_at(model, around, tree))
     if kind == "missing":
         what = "entry" if isinstance(keys[-1], int) else "key"
         return f"the {what} '{name}' is missing"
@@ -119,11 +124,13 @@ def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> s
         if sentence not in expected:
             expected.append(sentence)
     value = first["input"]
-    came = f"a list of {len(value)}" if isinstance(value, list) else describe(value)
+    came = describe(value)
+    if isinstance(value, list):
+        came = f"a list of {len(value)}"
     return f"'{name}' must be {' or '.join(expected)}, not {came}"
 
 
-def _fields_at(model: type[Params], keys: Keys, tree: Any) -> list[str]:
+def _fields_at(model: type[Params], keys: Iterable[str | int], tree: Any) -> list[str]:
     """The keys of the model at `keys`, through nested models, optional ones and those told apart by `name`."""
     for key in keys:
         tree = tree[key]
@@ -149,8 +156,11 @@ def _models(annotation: Any) -> list[type[Params]]:
 
 def _is_called(model: type[Params], tree: Any) -> bool:
     """True for a model whose `name` may be that of the tree."""
-    name = model.model_fields.get("name")
-    return name is not None and isinstance(tree, dict) and tree.get("name") in get_args(name.annotation)
+    field = model.model_fields.get("name")
+    if field is None or not isinstance(tree, dict):
+        return False
+    names = get_args(field.annotation)
+    return tree.get("name") in names
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
