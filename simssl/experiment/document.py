@@ -148,11 +148,7 @@ def _within(positions: Positions, path: Keys) -> Positions:
 def _outside(positions: Positions, path: Keys) -> Positions:
     """The positions that are neither at `path` nor below it."""
     depth = len(path)
-    outside = {}
-    for keys, position in positions.items():
-        if keys[:depth] != path:
-            outside[keys] = position
-    return outside
+    return {keys: position for keys, position in positions.items() if keys[:depth] != path}
 
 
 def _replaced(tree: Any, path: Keys, new: Any) -> Any:

@@ -68,13 +68,8 @@ def _problems(
 
 
 def _is_around_another(keys: Keys, all_keys: Iterable[Keys]) -> bool:
-    if not keys:
-        return False
     depth = len(keys)
-    for other in all_keys:
-        if len(other) > depth and other[:depth] == keys:
-            return True
-    return False
+    return depth > 0 and any(len(other) > depth and other[:depth] == keys for other in all_keys)
 
 
 def _keys(details: Any, tree: Any) -> Keys:

@@ -1,4 +1,4 @@
-"""The installed plugins as a list, for `simssl plugins`; imports them only to check them."""
+"""The list that `simssl plugins` prints. Plugins are imported only to be checked."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from simssl.plugin.registry import BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
 
 Suite = Callable[[str, type[Any]], Iterable[Any]]
-"""The conformance suite: the outcomes (dataclasses with `check`, `status` and `reason`) of a plugin class of a kind."""
+"""The conformance suite. It takes a kind and a plugin's class, and gives outcomes: dataclasses with `check`, `status`
+and `reason`."""
 
 
 def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One row a plugin: kind, name, distribution, version, the versions of simssl that it requires, module; status
-    and reason where they are known.
+    """Return one row for each plugin: kind, name, distribution, version, required versions of simssl, and module.
 
-    `names` are of plugins, or of distributions for all of theirs. With `check` each is imported; those that are named
-    are put to the conformance suite, too, and their rows have `checks`. UserError if nothing has such a name.
+    Status and reason are added where they are known. `names` are of plugins, or of distributions for all of theirs.
+    With `check` each is imported. Those that are named are put to the conformance suite, too, and their rows have
+    `checks`. UserError if nothing has such a name.
     """
     if names:
         named = _named(registry, names)
@@ -33,18 +34,21 @@ def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = (
 
 
 def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
+    """The plugins that have one of these names, or whose distribution has it."""
     installed = registry.plugins()
-    known = {name for plugin in installed for name in (plugin.name, plugin.distribution)}
+    known = set()
+    for plugin in installed:
+        known |= {plugin.name, plugin.distribution}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             guess = f"did you mean '{near[0]}'?" if near else "`simssl plugins` lists what is installed"
             raise UserError(f"no plugin or distribution is called '{name}'; {guess}")
-    return [plugin for plugin in installed if {plugin.name, plugin.distribution} & set(names)]
+    return [plugin for plugin in installed if plugin.name in names or plugin.distribution in names]
 
 
 def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> dict[str, Any]:
-    row = {
+    row: dict[str, Any] = {
         "kind": plugin.kind,
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -54,7 +58,8 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = 
     }
     if (plugin.kind, plugin.name) in registry.conflicts():
         return row | {"status": "CONFLICT", "reason": "more than one distribution provides this name"}
-    if reason := shortcoming(plugin.requires):
+    reason = shortcoming(plugin.requires)
+    if reason:
         return row | {"status": "BROKEN", "reason": str(BrokenPlugin(plugin, reason))}
     if not check:
         return row
@@ -62,11 +67,14 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = 
         loaded = registry.load(plugin.kind, plugin.name)
     except UserError as error:
         return row | {"status": "BROKEN", "reason": str(error)}
+    row["status"] = "ok"
     if suite is None:
-        return row | {"status": "ok"}
-    checks = [asdict(outcome) for outcome in suite(plugin.kind, loaded)]
-    failed = any(check["status"] == "FAILED" for check in checks)
-    return row | {"status": "FAILED" if failed else "ok", "checks": checks}
+        return row
+    row["checks"] = [asdict(outcome) for outcome in suite(plugin.kind, loaded)]
+    for outcome in row["checks"]:
+        if outcome["status"] == "FAILED":
+            row["status"] = "FAILED"
+    return row
 
 
 def as_json(listed: list[dict[str, Any]]) -> str:
@@ -75,14 +83,19 @@ def as_json(listed: list[dict[str, Any]]) -> str:
     return json.dumps(listed, indent=2)
 
 
+COLUMNS = ("kind", "name", "distribution", "version", "requires", "module", "status")
+
+
 def as_text(listed: list[dict[str, Any]]) -> str:
-    """Aligned columns; the reason of what is wrong, and the checks of the suite, below its row."""
-    columns = ("kind", "name", "distribution", "version", "requires", "module", "status")
-    table = [columns, *(tuple(str(row.get(column, "")) for column in columns) for row in listed)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
-    lines = []
-    for line, row in zip(table, [{}, *listed], strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    """Return aligned columns. Below its row stands the reason of what is wrong, and the suite's checks."""
+    table = [list(COLUMNS)]
+    for row in listed:
+        texts = [str(row.get(column, "")) for column in COLUMNS]
+        table.append(texts)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [_aligned(table[0], widths)]
+    for row, texts in zip(listed, table[1:], strict=True):
+        lines.append(_aligned(texts, widths))
         if "reason" in row:
             lines.append(f"    {row['reason']}")
         for check in row.get("checks", ()):
@@ -90,3 +103,8 @@ def as_text(listed: list[dict[str, Any]]) -> str:
             if check["reason"]:
                 lines.append(f"{'':14}{check['reason']}")
     return "\n".join(lines)
+
+
+def _aligned(texts: list[str], widths: list[int]) -> str:
+    padded = [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
+    return "  ".join(padded).rstrip()
