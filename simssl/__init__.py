@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 API_VERSION = 4
-"""The version of `simssl.api`, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it, and nothing
-else does. `simssl.plugin.versions` lists the changes."""
+"""The version of `simssl.api`, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it, and
+nothing else does. `simssl.plugin.versions` lists the changes."""
 
 __all__ = ["API_VERSION", "Params", "__version__", "hookimpl", "load"]
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from simssl.errors import ContractError, UserError, code_of, line_of, one_line
 from simssl.experiment import grid
-from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, collecting, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
 from simssl.plugin.registry import Registry
-
-T = TypeVar("T")
 
 ONE = ("dataset", "backbone", "objective")
 """Sections that name one plugin; each is called as its kind."""
@@ -51,7 +48,9 @@ def load_experiments(
     document = read(path)
     problems: list[Problem] = []
     for text in overrides:
-        document = _collect(problems, partial(_override, document, text)) or document
+        with collecting(problems):
+            key, value = parse_override(text)
+            document = document.replace(key, value)
     if seed is not None:
         document = grid.with_seed(document, seed)
     overridden = [text.partition("=")[0].strip() for text in overrides]
@@ -66,7 +65,8 @@ def load_experiments(
     if problems:
         raise ExperimentError(problems)
     if seed is not None:  # experiments that differed in their seed alone
-        return list({experiment.digest: experiment for experiment in experiments}.values())
+        by_digest = {experiment.digest: experiment for experiment in experiments}
+        return list(by_digest.values())
     _refuse_twins(experiments, document)
     return experiments
 
@@ -77,25 +77,12 @@ def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: 
     ExperimentError if it cannot be made.
     """
     problems: list[Problem] = []
-    document = Document(dict(resolved), values={(): Position("the resolved experiment")})
+    position = Position("the resolved experiment")
+    document = Document(dict(resolved), values={(): position})
     experiment = _experiment(document, registry, problems)
     if experiment is None or problems:
         raise ExperimentError(problems)
     return replace(experiment, written=written)
-
-
-def _override(document: Document, text: str) -> Document:
-    key, value = parse_override(text)
-    return document.replace(key, value)
-
-
-def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
-    """Return what `make` returns, or None with its problems appended."""
-    try:
-        return make()
-    except ExperimentError as error:
-        problems += error.problems
-        return None
 
 
 def _refuse_twins(experiments: list[Experiment], document: Document) -> None:
@@ -123,10 +110,13 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
             message = unknown_key(key, (*SECTIONS, "grid"))
             problems.append(document.problem((key,), message, of_key=True))
     known = {key: tree[key] for key in tree if key in Core.model_fields}
-    core = _collect(problems, partial(validate, Core, known, document))
+    core: Core | None = None
+    with collecting(problems):
+        core = validate(Core, known, document)
     plugins: dict[str, Any] = {}
     for key in ONE:
-        plugins[key] = _collect(problems, partial(_section, document, key, registry))
+        with collecting(problems):
+            plugins[key] = _section(document, key, registry)
     for key in MANY:
         if key in tree:
             plugins[key] = _list(document, key, registry, problems)
@@ -139,7 +129,8 @@ def _experiment(document: Document, registry: Registry, problems: list[Problem])
     written = {key: tree[key] for key in HASHED if key in tree}
     written["seed"] = core.seed
     experiment = Experiment(**dict(core), **plugins, written=written)
-    _collect(problems, partial(_check_batch, experiment, document, registry))
+    with collecting(problems):
+        _check_batch(experiment, document, registry)
     return experiment
 
 
@@ -190,14 +181,12 @@ def _list(document: Document, key: str, registry: Registry, problems: list[Probl
     kind = MANY[key]
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
-        chosen = _collect(problems, partial(_choice, document, (key, i), kind, registry))
-        if chosen is None:
-            continue
-        if chosen.label in choices:
-            message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
-            problems.append(document.problem((key, i), message))
-            continue
-        choices[chosen.label] = chosen
+        with collecting(problems):
+            chosen = _choice(document, (key, i), kind, registry)
+            if chosen.label in choices:
+                message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
+                raise ExperimentError([document.problem((key, i), message)])
+            choices[chosen.label] = chosen
     return tuple(choices.values())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,15 @@ def _reading_order(problem: Problem) -> tuple[int, int, str]:
     return line, column, str(problem)
 
 
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Append what an ExperimentError of the block lists to `problems`, and go on after the block."""
+    try:
+        yield
+    except ExperimentError as error:
+        problems += error.problems
+
+
 @dataclass
 class Document:
     """A tree of plain values (mappings, lists, strings, numbers, booleans, None) and their positions."""
@@ -100,8 +110,9 @@ class Document:
         keys = _outside(self.keys, path)
         values = _outside(self.values, path)
         for i in range(1, len(path) + 1):
-            keys.setdefault(path[:i], here)
-            values.setdefault(path[:i], here)
+            on_the_way = path[:i]
+            keys.setdefault(on_the_way, here)
+            values.setdefault(on_the_way, here)
         for inner, position in new.keys.items():
             keys[path + inner] = position
         for inner, position in new.values.items():
@@ -123,8 +134,9 @@ class Document:
             if isinstance(node, list):
                 if not (part.isdecimal() and int(part) < len(node)):
                     raise wrong(f"'{so_far}' is a list of {len(node)}, without a '{part}'")
-                path.append(int(part))
-                node = node[int(part)]
+                index = int(part)
+                path.append(index)
+                node = node[index]
             elif isinstance(node, dict):
                 path.append(part)
                 node = node.get(part)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 
-from simssl.experiment.document import Document, ExperimentError, Position, Problem, describe
+from simssl.experiment.document import Document, Position, Problem, collecting, describe
 from simssl.experiment.validation import suggestion
 
 Setting = dict[str, Document]
@@ -35,7 +35,7 @@ def expand(
         problems.append(document.problem(("grid",), message))
         return [base]
     axes = [_axis(document, name, sections, problems) for name in grid]
-    settings = [_merged(combination) for combination in itertools.product(*axes)]
+    settings = list(map(_merged, itertools.product(*axes)))
     for override in overrides:
         problem = _shadowed(document, override, settings)
         if problem is not None:
@@ -70,10 +70,8 @@ def _replacing(override: str, setting: Setting) -> str | None:
 
 def _with_setting(document: Document, setting: Setting, problems: list[Problem]) -> Document:
     for dotted, value in setting.items():
-        try:
+        with collecting(problems):
             document = document.replace(dotted, value)
-        except ExperimentError as error:
-            problems += error.problems
     return document
 
 
@@ -103,7 +101,8 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
             message = f"'{fixed[0]}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
             problems.append(here.problem((fixed[0],), message, of_key=True))
             continue
-        settings.append({dotted: here.sub((dotted,)) for dotted in value})
+        setting = {dotted: here.sub((dotted,)) for dotted in value}
+        settings.append(setting)
     return settings or [{}]
 
 
@@ -114,4 +113,5 @@ def with_seed(document: Document, seed: int) -> Document:
         rest = document.sub(("grid",)).without("seed")
         document = document.replace("grid", rest)
     position = Position(f"--seed {seed}")
-    return document.replace("seed", Document(seed, values={(): position}))
+    value = Document(seed, values={(): position})
+    return document.replace("seed", value)

@@ -11,12 +11,13 @@ from simssl.errors import UserError
 from simssl.plugin.registry import BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
 
+Row = dict[str, Any]
 Suite = Callable[[str, type[Any]], Iterable[Any]]
 """The conformance suite. It takes a kind and a plugin's class, and gives outcomes: dataclasses with `check`, `status`
 and `reason`."""
 
 
-def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[dict[str, Any]]:
+def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[Row]:
     """Return one row for each plugin: kind, name, distribution, version, required versions of simssl, and module.
 
     Status and reason are added where they are known. `names` are of plugins, or of distributions for all of theirs.
@@ -47,8 +48,8 @@ def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
     return [plugin for plugin in installed if plugin.name in names or plugin.distribution in names]
 
 
-def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> Row:
+    row: Row = {
         "kind": plugin.kind,
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -70,14 +71,15 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = 
     row["status"] = "ok"
     if suite is None:
         return row
-    row["checks"] = [asdict(outcome) for outcome in suite(plugin.kind, loaded)]
-    for outcome in row["checks"]:
-        if outcome["status"] == "FAILED":
+    row["checks"] = []
+    for outcome in suite(plugin.kind, loaded):
+        row["checks"].append(asdict(outcome))
+        if outcome.status == "FAILED":
             row["status"] = "FAILED"
     return row
 
 
-def as_json(listed: list[dict[str, Any]]) -> str:
+def as_json(listed: list[Row]) -> str:
     import json
 
     return json.dumps(listed, indent=2)
@@ -86,7 +88,7 @@ def as_json(listed: list[dict[str, Any]]) -> str:
 COLUMNS = ("kind", "name", "distribution", "version", "requires", "module", "status")
 
 
-def as_text(listed: list[dict[str, Any]]) -> str:
+def as_text(listed: list[Row]) -> str:
     """Return aligned columns. Below its row stands the reason of what is wrong, and the suite's checks."""
     table = [list(COLUMNS)]
     for row in listed:

@@ -46,20 +46,25 @@ class Registry:
 
     def plugins(self, kind: str | None = None) -> list[Plugin]:
         """Return every plugin (of one kind), conflicting ones included, sorted by kind and name."""
-        order = list(KINDS)
+        kinds = list(KINDS)
+
+        def order(plugin: Plugin) -> tuple[int, str, str]:
+            return kinds.index(plugin.kind), plugin.name, plugin.distribution
+
         plugins: list[Plugin] = []
         for same in self._scan().values():
             plugins += same
         if kind is not None:
             plugins = [plugin for plugin in plugins if plugin.kind == kind]
-        return sorted(plugins, key=lambda plugin: (order.index(plugin.kind), plugin.name, plugin.distribution))
+        return sorted(plugins, key=order)
 
     def names(self, kind: str) -> list[str]:
         return sorted(name for its_kind, name in self._scan() if its_kind == kind)
 
     def conflicts(self) -> dict[Name, list[Plugin]]:
         """Return the names that more than one distribution provides."""
-        return {key: same for key, same in self._scan().items() if len(same) > 1}
+        plugins = self._scan()
+        return {key: plugins[key] for key in plugins if len(plugins[key]) > 1}
 
     def find(self, kind: str, name: str) -> Plugin:
         """Return the one plugin of this name; UnknownPlugin or ConflictingPlugins otherwise."""
