@@ -60,16 +60,17 @@ class Split:
     """A hash of the images, where it is known without reading them all (memory-mapped images)."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.images, Tensor):
-            raise ContractError(f"images must be a tensor, not {type(self.images).__name__}")
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            shape = tuple(self.images.shape)
-            raise ContractError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {shape}")
+        images = self.images
+        if not isinstance(images, Tensor):
+            raise ContractError(f"images must be a tensor, not {type(images).__name__}")
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            shape = tuple(images.shape)
+            raise ContractError(f"images must be uint8 (N, C, H, W), not {images.dtype} {shape}")
         for name, target in self.targets.items():
             if not isinstance(target, Target):
                 raise ContractError(f"target '{name}' must be a Target, not {type(target).__name__}")
-            if target.values.shape != (len(self.images),):
-                wanted = f"({len(self.images)},)"
+            if target.values.shape != (len(images),):
+                wanted = f"({len(images)},)"
                 came = tuple(target.values.shape)
                 raise ContractError(f"target '{name}' must have one value an image, {wanted}, not {came}")
 
@@ -309,12 +310,14 @@ class Objective(nn.Module, _Plugin, ABC):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameters for the optimiser, in groups that may have settings of their own."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [{"params": trainable}]
 
     @property
     def decodes(self) -> bool:
         """True if the method has a decoder of its own."""
-        return type(self).decode is not Objective.decode and self.likelihood is not None
+        has_decode = type(self).decode is not Objective.decode
+        return has_decode and self.likelihood is not None
 
 
 class EncoderObjective(Objective):

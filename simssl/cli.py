@@ -174,8 +174,11 @@ def _load_experiments(registry: Registry, path: Path, settings: tuple[str, ...],
 def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Workspace:
     from simssl.launch.workspace import Workspace
 
+    def warn(text: str) -> None:
+        _echo(f"  {text}")
+
     _echo_what_is_logged()
-    return Workspace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
+    return Workspace(registry, runs, data, device, say=_echo, warn=warn)
 
 
 def _echo_what_is_logged() -> None:
@@ -202,8 +205,8 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     """Print the table of the runs that are measured, then those that are not."""
     from simssl.report.runs import load_runs
 
-    done = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
-    runs, unreadable = load_runs(done)
+    measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
+    runs, unreadable = load_runs(measured)
     _print_table(runs, unreadable)
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
@@ -304,8 +307,10 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     encoding.check_output(out, force)
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)
     model = load_trained(run_dir, device, ctx.obj)
-    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, workspace.progress())
-    click.echo(encoding.write(out, arrays))
+    progress = workspace.progress()
+    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
+    sentence = encoding.write(out, arrays)
+    click.echo(sentence)
 
 
 @cli.command("report")
@@ -458,8 +463,9 @@ def schema(registry: Registry, out: Path | None) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     schemas.write(out, document)
+    first_line = schemas.MODELINE.format(out.name)
     click.echo(f"{out} is written; editors find it by the first line of an experiment file beside it:")
-    click.echo(f"  {schemas.MODELINE.format(out.name)}")
+    click.echo(f"  {first_line}")
 
 
 def main() -> None:

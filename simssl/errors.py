@@ -40,7 +40,8 @@ def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = ""
     If it passed none, `otherwise` stands in its stead, where that is given.
     """
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+        location = f"{error.filename}:{error.lineno}"
+        return f"{type(error).__name__}: {error.msg} ({location})"
     return f"{summary(error)}{location_of(error, near, otherwise)}"
 
 
@@ -107,7 +108,8 @@ def code_of(*plugins: type[Any]) -> list[str]:
     """Return the code of these plugins' packages: files, and folders around files."""
     code: list[str] = []
     for plugin in plugins:
-        package = sys.modules.get(plugin.__module__.partition(".")[0])
+        name, *_ = plugin.__module__.split(".")
+        package = sys.modules.get(name)
         folders = getattr(package, "__path__", None)
         file = getattr(package, "__file__", None)
         if folders:

@@ -47,13 +47,15 @@ def load_experiments(
     """
     document = read(path)
     problems: list[Problem] = []
+    overridden: list[str] = []
     for text in overrides:
+        key, *_ = text.split("=")
+        overridden.append(key.strip())
         with collecting(problems):
-            key, value = parse_override(text)
-            document = document.replace(key, value)
+            dotted, value = parse_override(text)
+            document = document.replace(dotted, value)
     if seed is not None:
         document = grid.with_seed(document, seed)
-    overridden = [text.partition("=")[0].strip() for text in overrides]
     documents = grid.expand(document, SECTIONS, overridden, problems)
     if seed is not None:  # an axis of the user's own may set seeds, too
         documents = [grid.with_seed(single, seed) for single in documents]
@@ -195,14 +197,16 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     node = document.sub(path).tree
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([document.problem((*path, *keys), message)])
+        here = (*path, *keys)
+        return ExperimentError([document.problem(here, message)])
 
     if not isinstance(node, dict):
         example = node if isinstance(node, str) else "..."
         raise wrong(f"the {kind} is a mapping such as {{name: {example}}}, not {describe(node)}")
     name = node.get("name")
     if not isinstance(name, str):
-        raise wrong(f"the {kind} needs a 'name': {', '.join(registry.names(kind))}", "name")
+        names = ", ".join(registry.names(kind))
+        raise wrong(f"the {kind} needs a 'name': {names}", "name")
     alias = node.get("as")
     if "as" in node and not (kind == "evaluator" and _is_name(alias)):
         raise wrong("'as' gives an evaluator another name: letters, digits, '_', '.' and '-'", "as")

@@ -117,7 +117,8 @@ class Document:
             keys[path + inner] = position
         for inner, position in new.values.items():
             values[path + inner] = position
-        return Document(_replaced(self.tree, path, new.tree), keys, values)
+        tree = _replaced(self.tree, path, new.tree)
+        return Document(tree, keys, values)
 
     def _path(self, dotted: str, position: Position) -> Keys:
         """The keys of a dotted key, checked against the tree; indices of lists are numbers."""
@@ -172,10 +173,11 @@ def _replaced(tree: Any, path: Keys, new: Any) -> Any:
     if isinstance(tree, list):
         assert isinstance(key, int)
         entries = list(tree)
-        entries[key] = _replaced(entries[key], below, new)
+        entries[key] = _replaced(tree[key], below, new)
         return entries
     mapping = dict(tree or {})
-    mapping[key] = _replaced(mapping.get(key), below, new)
+    inner = mapping.get(key)
+    mapping[key] = _replaced(inner, below, new)
     return mapping
 
 

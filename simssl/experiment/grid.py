@@ -96,10 +96,10 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
             message = f"the axis '{name}' is no key that a grid can set, so its values are mappings of keys{hint}"
             problems.append(here.problem((), message))
             continue
-        fixed = [key for key in value if key in FIXED]
-        if fixed:
-            message = f"'{fixed[0]}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
-            problems.append(here.problem((fixed[0],), message, of_key=True))
+        fixed = next((key for key in value if key in FIXED), None)
+        if fixed is not None:
+            message = f"'{fixed}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
+            problems.append(here.problem((fixed,), message, of_key=True))
             continue
         setting = {dotted: here.sub((dotted,)) for dotted in value}
         settings.append(setting)

@@ -88,8 +88,9 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        """The run's folder, below the runs."""
-        return Path(self.name) / f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
+        """The run's folder, below the folder of the runs."""
+        run = f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
+        return Path(self.name) / run
 
     @property
     def choices(self) -> tuple[Choice, ...]:

@@ -19,6 +19,9 @@ from simssl.experiment.model import NAME, Core
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 
+Schema = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
 TITLE = "simssl experiment"
 MODELINE = "# yaml-language-server: $schema={}"
 """The first line of an experiment file. It tells editors the path of the schema, seen from the file."""
@@ -30,10 +33,10 @@ GROUPED = {
 """Numbers whose digits are grouped, which are strings to other readers of YAML."""
 
 
-def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
+def schema(registry: Registry) -> tuple[Schema, list[str]]:
     """Return the schema, and a sentence for each plugin that is left out because it is broken."""
     core = Core.model_json_schema()
-    definitions: dict[str, Any] = core.pop("$defs", {})
+    definitions: Schema = core.pop("$defs", {})
     left_out: list[str] = []
     for kind in (*ONE, *MANY.values()):
         variants = []
@@ -64,7 +67,7 @@ def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
     return _worded(document), left_out
 
 
-def _plugin(kind: str, name: str, registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Schema:
     """The schema of one plugin; the models within its parameters are added to `definitions`."""
     plugin = registry.load(kind, name)
     params = plugin.Params.model_json_schema(ref_template=f"#/$defs/{kind}.{name}.{{model}}")
@@ -85,7 +88,7 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: dict[str, Any
     }
 
 
-def _one_of(kind: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
+def _one_of(kind: str, variants: list[Schema]) -> Schema:
     """One plugin, told apart by `name`: editors offer every name, and check the rest against the plugin so called."""
     names = []
     about = []
@@ -105,7 +108,7 @@ def _one_of(kind: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _grid(properties: dict[str, Any]) -> dict[str, Any]:
+def _grid(properties: Schema) -> Schema:
     """Axes: a key with a list of what can stand there, or another name with a list of mappings of dotted keys."""
     axis = {"type": "array", "minItems": 1}
     sections = {}
@@ -158,14 +161,14 @@ def _types(kind: str) -> list[str]:
     return [kind]
 
 
-def _field(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    words: dict[str, Any] = _worded(_one_type(field))
+def _field(name: str, field: Schema) -> Schema:
+    words: Schema = _worded(_one_type(field))
     if "title" in field:
         words["title"] = heading(name, field)
     return words
 
 
-def _one_type(field: dict[str, Any]) -> dict[str, Any]:
+def _one_type(field: Schema) -> Schema:
     """The field, its alternatives under one `type`, such as a number or nothing.
 
     Editors would tell a mistake once for each alternative.
@@ -186,7 +189,7 @@ def _one_type(field: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def write(path: Path, document: Schema) -> None:
     """Write the schema; UserError if that would replace anything but an older one."""
     try:
         if path.exists() and not _is_a_schema(path.read_bytes()):

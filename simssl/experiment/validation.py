@@ -56,20 +56,25 @@ def _problems(
     """One problem for each position. Where a value may be of several types, those nearest to fitting are told."""
     errors_at: dict[Keys, list[Any]] = {}
     for details in error.errors(include_url=False):
-        errors_at.setdefault(_keys(details, tree), []).append(details)
+        keys = _keys(details, tree)
+        errors_at.setdefault(keys, []).append(details)
     problems = []
     for keys, errors in errors_at.items():
         if _is_around_another(keys, errors_at):
             continue
+        here = (*path, *keys)
         message = _message(errors, keys, model, tree)
         of_key = errors[0]["type"] == "extra_forbidden"
-        problems.append(document.problem((*path, *keys), message, of_key))
+        problems.append(document.problem(here, message, of_key))
     return problems
 
 
 def _is_around_another(keys: Keys, all_keys: Iterable[Keys]) -> bool:
+    """True if another of the positions lies below `keys`; the whole document counts as around nothing."""
     depth = len(keys)
-    return depth > 0 and any(len(other) > depth and other[:depth] == keys for other in all_keys)
+    if depth == 0:
+        return False
+    return any(len(other) > depth and other[:depth] == keys for other in all_keys)
 
 
 def _keys(details: Any, tree: Any) -> Keys:
@@ -107,22 +112,25 @@ def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> s
     if kind == "value_error":
         return str(first["ctx"]["error"])
     if kind == "union_tag_invalid":
-        allowed = " or ".join(first["ctx"]["expected_tags"].rsplit(", ", 1))
-        return f"'{name}' must be {allowed}, not {describe(first['input']['name'])}"
+        tags = first["ctx"]["expected_tags"]
+        allowed = " or ".join(tags.rsplit(", ", 1))
+        came = describe(first["input"]["name"])
+        return f"'{name}' must be {allowed}, not {came}"
     if kind not in _MUST_BE:
         return f"'{name}': {first['msg']}"
     expected: list[str] = []
     for details in errors:
         if details["type"] not in _MUST_BE:
             continue
-        sentence = _MUST_BE[details["type"]].format(**details.get("ctx", {}))
-        if sentence not in expected:
-            expected.append(sentence)
+        words = _MUST_BE[details["type"]]
+        limits = details.get("ctx", {})
+        expected.append(words.format(**limits))
     value = first["input"]
     came = describe(value)
     if isinstance(value, list):
         came = f"a list of {len(value)}"
-    return f"'{name}' must be {' or '.join(expected)}, not {came}"
+    alternatives = " or ".join(dict.fromkeys(expected))
+    return f"'{name}' must be {alternatives}, not {came}"
 
 
 def _fields_at(model: type[Params], keys: Iterable[str | int], tree: Any) -> list[str]:

@@ -29,7 +29,8 @@ def read(path: Path) -> Document:
     if document is None:
         raise _wrong(start, "the file is empty")
     if not isinstance(document.tree, dict):
-        raise _wrong(document.values[()], f"an experiment is a mapping of keys, not {describe(document.tree)}")
+        what = describe(document.tree)
+        raise _wrong(document.values[()], f"an experiment is a mapping of keys, not {what}")
     return document
 
 
@@ -52,7 +53,8 @@ def parse_value(text: str, source: str) -> Document:
     try:
         document = parse(text, source)
     except ExperimentError as error:
-        raise ExperimentError(Problem(option, problem.message) for problem in error.problems) from None
+        problems = [Problem(option, problem.message) for problem in error.problems]
+        raise ExperimentError(problems) from None
     if document is None:
         return Document(None, values={(): option})
     keys = dict.fromkeys(document.keys, option)
@@ -78,7 +80,8 @@ def parse(text: str, source: str) -> Document | None:
         before = text[: error.position]
         line = before.count("\n") + 1
         column = len(before) - before.rfind("\n")
-        raise _wrong(Position(source, line, column), f"not YAML: {error.reason}") from None
+        position = Position(source, line, column)
+        raise _wrong(position, f"not YAML: {error.reason}") from None
     except RecursionError:
         raise _wrong(Position(source, 1, 1), "nested too deeply") from None
     if root is None:
@@ -147,7 +150,7 @@ class _Builder:
                 return self._problem(node, f"the tag {_short(node.tag)} is not supported")
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, path)
-            return [self.build(entry, (*path, i)) for i, entry in enumerate(node.value)]
+            return self._sequence(node, path)
         finally:
             self.open.pop()
 
@@ -166,6 +169,13 @@ class _Builder:
             self.keys[here] = _position(self.source, key_node.start_mark)
             mapping[key] = self.build(value_node, here)
         return mapping
+
+    def _sequence(self, node: yaml.Node, path: Keys) -> list[Any]:
+        entries = []
+        for i, entry_node in enumerate(node.value):
+            here = (*path, i)
+            entries.append(self.build(entry_node, here))
+        return entries
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")

@@ -25,8 +25,8 @@ def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = (
     `checks`. UserError if nothing has such a name.
     """
     if names:
-        named = _named(registry, names)
-        return [_row(plugin, registry, check, suite if check else None) for plugin in named]
+        suite_if_checked = suite if check else None
+        return [_row(plugin, registry, check, suite_if_checked) for plugin in _named(registry, names)]
     listed = [_row(plugin, registry, check) for plugin in registry.plugins()]
     broken = {"kind": "?", "name": "?", "version": "?", "requires": "", "module": "?", "status": "BROKEN"}
     for folder, reason in registry.unreadable.items():
@@ -41,10 +41,13 @@ def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
     for plugin in installed:
         known |= {plugin.name, plugin.distribution}
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean '{near[0]}'?" if near else "`simssl plugins` lists what is installed"
-            raise UserError(f"no plugin or distribution is called '{name}'; {guess}")
+        if name in known:
+            continue
+        hint = "`simssl plugins` lists what is installed"
+        near = difflib.get_close_matches(name, known, n=1)
+        if near:
+            hint = f"did you mean '{near[0]}'?"
+        raise UserError(f"no plugin or distribution is called '{name}'; {hint}")
     return [plugin for plugin in installed if plugin.name in names or plugin.distribution in names]
 
 
@@ -61,7 +64,8 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = 
         return row | {"status": "CONFLICT", "reason": "more than one distribution provides this name"}
     reason = shortcoming(plugin.requires)
     if reason:
-        return row | {"status": "BROKEN", "reason": str(BrokenPlugin(plugin, reason))}
+        error = BrokenPlugin(plugin, reason)
+        return row | {"status": "BROKEN", "reason": str(error)}
     if not check:
         return row
     try:
@@ -95,8 +99,9 @@ def as_text(listed: list[Row]) -> str:
         texts = [str(row.get(column, "")) for column in COLUMNS]
         table.append(texts)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [_aligned(table[0], widths)]
-    for row, texts in zip(listed, table[1:], strict=True):
+    head, *body = table
+    lines = [_aligned(head, widths)]
+    for row, texts in zip(listed, body, strict=True):
         lines.append(_aligned(texts, widths))
         if "reason" in row:
             lines.append(f"    {row['reason']}")
@@ -108,5 +113,5 @@ def as_text(listed: list[Row]) -> str:
 
 
 def _aligned(texts: list[str], widths: list[int]) -> str:
-    padded = [text.ljust(width) for text, width in zip(texts, widths, strict=True)]
+    padded = map(str.ljust, texts, widths)
     return "  ".join(padded).rstrip()

@@ -32,7 +32,8 @@ def _import(plugin: Plugin) -> ModuleType:
         raise
     except BaseException as error:  # sys.exit() and what tests raise are no reason to end
         reason = f"importing it raised {one_line(error, plugin.code)}"
-        if isinstance(error, ModuleNotFoundError) and error.name == plugin.module.partition(".")[0]:
+        package, *_ = plugin.module.split(".")
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
             hint = "if it was renamed, correct the entry point in pyproject.toml and install the package again"
             reason = f"there is no module '{error.name}', which its entry point names; {hint}"
         raise BrokenPlugin(plugin, reason) from error
@@ -83,10 +84,13 @@ def _checked(plugin: Plugin, result: Any, module: ModuleType) -> type[Any]:
     from simssl import api
 
     base = KINDS[plugin.kind]
-    if not (isinstance(result, type) and issubclass(result, getattr(api, base))):
+    wanted = getattr(api, base)
+    if not (isinstance(result, type) and issubclass(result, wanted)):
         name = hook(plugin.kind)
         location = line_of(getattr(module, name, None))
-        what = shown(result, 100) if isinstance(result, type) else said(result)
+        what = said(result)
+        if isinstance(result, type):
+            what = shown(result, 100)
         raise BrokenPlugin(plugin, f"{name}() returned {what}, not a subclass of {base}{location}")
     loaded: type[Any] = result
     missing = api.undefined(loaded)

@@ -35,7 +35,8 @@ def plugins_of(path: Path) -> list[Plugin]:
 
 def module_name(file: str, sha256: str) -> str:
     """Return the name of the file's module in this process."""
-    digest = hashlib.sha256(f"{file} {sha256}".encode()).hexdigest()
+    text = f"{file} {sha256}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
     return f"simssl_file_{digest[:16]}"
 
 

@@ -61,7 +61,8 @@ class Plugin:
         if self.sha256:
             return (self.module,)
         try:
-            spec = importlib.util.find_spec(self.module.partition(".")[0])
+            package, *_ = self.module.split(".")
+            spec = importlib.util.find_spec(package)
         except (ImportError, ValueError):
             return ()
         if spec is None:
@@ -85,5 +86,6 @@ class BrokenPlugin(UserError):
     """A plugin cannot be imported, has no hook, or its hook returns the wrong thing."""
 
     def __init__(self, plugin: Plugin, reason: str) -> None:
-        super().__init__(f"{plugin.kind} '{plugin.name}' of {plugin.source} is broken: {reason}")
+        what = f"{plugin.kind} '{plugin.name}' of {plugin.source}"
+        super().__init__(f"{what} is broken: {reason}")
         self.reason = reason

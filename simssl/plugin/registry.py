@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,7 +63,7 @@ class Registry:
     def conflicts(self) -> dict[Name, list[Plugin]]:
         """Return the names that more than one distribution provides."""
         plugins = self._scan()
-        return {key: plugins[key] for key in plugins if len(plugins[key]) > 1}
+        return {key: same for key, same in plugins.items() if len(same) > 1}
 
     def find(self, kind: str, name: str) -> Plugin:
         """Return the one plugin of this name; UnknownPlugin or ConflictingPlugins otherwise."""
@@ -77,7 +76,8 @@ class Registry:
         file = self.known_files.get((kind, name))
         if file:
             raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; give --plugin {file}")
-        raise UnknownPlugin(_unknown(kind, name, self.names(kind), self.builtins_only))
+        sentence = _unknown(kind, name, self.names(kind), self.builtins_only)
+        raise UnknownPlugin(sentence)
 
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the plugin of this name and return its class; BrokenPlugin says what is wrong with it."""
@@ -120,7 +120,8 @@ class Registry:
         from simssl.plugin.one_file import plugins_of
 
         for plugin in plugins_of(path):
-            kind, name = plugin.kind, plugin.name
+            kind = plugin.kind
+            name = plugin.name
             same = plugins.get((kind, name))
             if same:
                 by = " and ".join(other.source for other in same)
@@ -129,10 +130,11 @@ class Registry:
 
 
 def _by_name(plugins: Iterable[Plugin]) -> dict[Name, list[Plugin]]:
-    by_name = defaultdict(list)
+    by_name: dict[Name, list[Plugin]] = {}
     for plugin in sorted(set(plugins)):
-        by_name[plugin.kind, plugin.name].append(plugin)
-    return dict(by_name)
+        key = (plugin.kind, plugin.name)
+        by_name.setdefault(key, []).append(plugin)
+    return by_name
 
 
 def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
@@ -171,7 +173,8 @@ def _plugins_of(distribution: importlib.metadata.Distribution) -> list[Plugin]:
     for point in distribution.entry_points:
         if point.group in kind_of:
             kind = kind_of[point.group]
-            plugins.append(Plugin(kind, point.name, point.value, name, version, requires))
+            plugin = Plugin(kind, point.name, point.value, name, version, requires)
+            plugins.append(plugin)
     return plugins
 
 
@@ -197,8 +200,8 @@ def published_table(name: str) -> str | None:
 
     for point in importlib.metadata.entry_points(group="simssl.published", name=name):
         try:
-            file = importlib.resources.files(point.value).joinpath(f"{name}.csv")
-            return file.read_text(encoding="utf-8")
+            folder = importlib.resources.files(point.value)
+            return folder.joinpath(f"{name}.csv").read_text(encoding="utf-8")
         except (ImportError, OSError, UnicodeDecodeError) as error:
             raise UserError(f"the published table '{name}' of {point.value} cannot be read: {error}") from error
     return None

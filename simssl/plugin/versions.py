@@ -92,7 +92,8 @@ def versions() -> str:
         torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:
         return f"{ours}, torch is not installed"
-    return f"{ours}, torch {torch.version.partition('+')[0]}, {_cuda(torch)}"
+    version, *_ = torch.version.split("+")
+    return f"{ours}, torch {version}, {_cuda(torch)}"
 
 
 def _cuda(torch: importlib.metadata.Distribution) -> str:

@@ -129,8 +129,9 @@ def _check_free(package: Package, registry: Registry) -> None:
 def _requirement(version: str) -> str:
     """The versions of simssl that break nothing, by semantic versioning: before 1.0 those of one minor version."""
     major, minor, *_ = version.split(".")
-    below = f"0.{int(minor) + 1}" if major == "0" else str(int(major) + 1)
-    return f">={major}.{minor},<{below}"
+    if major == "0":
+        return f">=0.{minor},<0.{int(minor) + 1}"
+    return f">={major}.{minor},<{int(major) + 1}"
 
 
 def _template(name: str) -> str:
