@@ -129,9 +129,9 @@ class Document:
         node = self.tree
         path: list[str | int] = []
         for part in dotted.split("."):
-            so_far = ".".join(map(str, path))
             if not part:
                 raise wrong(f"'{dotted}' is not a dotted key")
+            so_far = ".".join(map(str, path))
             if isinstance(node, list):
                 if not (part.isdecimal() and int(part) < len(node)):
                     raise wrong(f"'{so_far}' is a list of {len(node)}, without a '{part}'")

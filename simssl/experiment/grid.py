@@ -76,7 +76,7 @@ def _with_setting(document: Document, setting: Setting, problems: list[Problem])
 
 
 def _axis(document: Document, name: str, sections: Collection[str], problems: list[Problem]) -> list[Setting]:
-    """What each value of the axis sets."""
+    """The settings of an axis, one for each of its values; what is wrong is appended to `problems`."""
     values = document.tree["grid"][name]
     if not isinstance(values, list) or not values:
         what = "empty" if values == [] else describe(values)

@@ -29,15 +29,15 @@ class Core(Params):
     """The keys of an experiment that name no plugin."""
 
     name: str = Field(pattern=f"^{NAME}$", max_length=100)
-    "Of the experiment, and of its folder below the runs; letters, digits, '_', '.' and '-'."
+    "Name of the experiment, and of its folder below the runs: letters, digits, '_', '.' and '-'."
     views: ViewSettings = ViewSettings()
-    "How views are drawn from images."
+    "The steps that draw a view from an image."
     latent_dim: Annotated[int, Field(ge=1)]
     "Dimensions of the representation."
     training: Training
     "Budget, batch, precision and optimiser."
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    "Of everything random: initial weights, order, views, noise, evaluators."
+    "Seed of everything random: initial weights, order, views, noise, evaluators."
 
 
 @dataclass(frozen=True)

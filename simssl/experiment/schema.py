@@ -194,7 +194,8 @@ def write(path: Path, document: Schema) -> None:
     try:
         if path.exists() and not _is_a_schema(path.read_bytes()):
             raise UserError(f"{path} exists and is no schema of simssl's, so it is left as it is; name another file")
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=2)
+        path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -147,7 +147,7 @@ class _Builder:
             if isinstance(node, yaml.ScalarNode):
                 return self._scalar(node)
             if node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-                return self._problem(node, f"the tag {_short(node.tag)} is not supported")
+                return self._unsupported(node)
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, path)
             return self._sequence(node, path)
@@ -198,12 +198,12 @@ class _Builder:
             return self._problem(node, "not text: a \\u escape gives half a character")
         except (ValueError, KeyError):
             return self._problem(node, f"'{text[:40]}' is not {kind}")
-        return self._problem(node, f"the tag {_short(node.tag)} is not supported")
+        return self._unsupported(node)
+
+    def _unsupported(self, node: yaml.Node) -> None:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        self._problem(node, f"the tag {tag} is not supported")
 
     def _problem(self, node: yaml.Node, message: str) -> None:
         position = _position(self.source, node.start_mark)
         self.problems.append(Problem(position, message))
-
-
-def _short(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")

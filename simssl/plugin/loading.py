@@ -67,7 +67,7 @@ def _call_hook(plugin: Plugin, module: ModuleType) -> Any:
 
 
 def _no_hook(plugin: Plugin, module: ModuleType) -> str:
-    """Why a module has no hook of the plugin's kind."""
+    """The reason why a module has no hook of the plugin's kind."""
     name = hook(plugin.kind)
     function = getattr(module, name, None)
     if callable(function):

@@ -21,6 +21,8 @@ __all__ = ["BUILTIN", "KINDS", "BrokenPlugin", "ConflictingPlugins", "Plugin", "
 
 Name = tuple[str, str]
 """A kind, and a plugin's name in YAML."""
+Plugins = dict[Name, list[Plugin]]
+"""The plugins of each name. Two of one name are a conflict."""
 
 
 @dataclass
@@ -32,7 +34,7 @@ class Registry:
     """Plugins that are one file each. The files are run when the plugins are listed."""
     known_files: Mapping[Name, str] = field(default_factory=dict)
     """The file of each plugin that was one when the run at hand was made, by kind and name."""
-    _plugins: dict[Name, list[Plugin]] | None = None
+    _plugins: Plugins | None = None
     _unreadable: dict[str, str] = field(default_factory=dict)
     _loaded: dict[Plugin, type[Any]] = field(default_factory=dict)
 
@@ -58,9 +60,10 @@ class Registry:
         return sorted(plugins, key=order)
 
     def names(self, kind: str) -> list[str]:
-        return sorted(name for its_kind, name in self._scan() if its_kind == kind)
+        names = [name for its_kind, name in self._scan() if its_kind == kind]
+        return sorted(names)
 
-    def conflicts(self) -> dict[Name, list[Plugin]]:
+    def conflicts(self) -> Plugins:
         """Return the names that more than one distribution provides."""
         plugins = self._scan()
         return {key: same for key, same in plugins.items() if len(same) > 1}
@@ -102,7 +105,7 @@ class Registry:
         self._scan()
         return self._unreadable
 
-    def _scan(self) -> dict[Name, list[Plugin]]:
+    def _scan(self) -> Plugins:
         """All plugins by kind and name. They are looked for once."""
         if self._plugins is None:
             installed, self._unreadable = _scan_path()
@@ -116,7 +119,7 @@ class Registry:
         return self._plugins
 
     @staticmethod
-    def _add_file(path: Path, plugins: dict[Name, list[Plugin]]) -> None:
+    def _add_file(path: Path, plugins: Plugins) -> None:
         from simssl.plugin.one_file import plugins_of
 
         for plugin in plugins_of(path):
@@ -129,8 +132,8 @@ class Registry:
             plugins[kind, name] = [plugin]
 
 
-def _by_name(plugins: Iterable[Plugin]) -> dict[Name, list[Plugin]]:
-    by_name: dict[Name, list[Plugin]] = {}
+def _by_name(plugins: Iterable[Plugin]) -> Plugins:
+    by_name: Plugins = {}
     for plugin in sorted(set(plugins)):
         key = (plugin.kind, plugin.name)
         by_name.setdefault(key, []).append(plugin)

@@ -73,7 +73,8 @@ def shortcoming(specifier: str, version: str | None = None) -> str | None:
     wanted = SpecifierSet(specifier, prereleases=True)
     if here in wanted:
         return None
-    newest = max(Version(clause.version.removesuffix(".*")) for clause in wanted)
+    bounds = [clause.version.removesuffix(".*") for clause in wanted]
+    newest = max(map(Version, bounds))
     broken = []
     for change in CHANGES:
         since = Version(change.since)
@@ -87,7 +88,8 @@ def shortcoming(specifier: str, version: str | None = None) -> str | None:
 
 def versions() -> str:
     """Return the versions of simssl, of `simssl.api`, of Python, of torch, and of the CUDA that torch is for."""
-    ours = f"simssl {simssl.__version__} (simssl.api {API_VERSION}), Python {platform.python_version()}"
+    python = platform.python_version()
+    ours = f"simssl {simssl.__version__} (simssl.api {API_VERSION}), Python {python}"
     try:
         torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -98,8 +100,9 @@ def versions() -> str:
 
 def _cuda(torch: importlib.metadata.Distribution) -> str:
     """The version of CUDA, from the text of torch/version.py, where torch's build leaves it."""
+    file = Path(str(torch.locate_file("torch/version.py")))
     try:
-        text = Path(str(torch.locate_file("torch/version.py"))).read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         return f"CUDA unknown: {error.filename} cannot be read"
     line = re.search(r"^cuda\b[^=\n]*= *'([^'\n]+)'", text, re.M)
