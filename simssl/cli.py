@@ -213,7 +213,8 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
         if ctx.find_root().params["debug"]:
             _echo(outcome.traceback.rstrip())
         if len(outcomes) > 1:  # said already, but many lines above
-            _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
+            run = outcome.folder.name
+            _echo(f"{outcome.status}: {run}: {outcome.message}")
     if others or unreadable:
         ctx.exit(1)
 

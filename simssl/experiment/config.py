@@ -155,13 +155,15 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
         return
-    training = experiment.training
-    if training.batch_views < J:
-        message = f"'batch_views' is {training.batch_views}, less than the {J} views of one image"
+    batch_views = experiment.training.batch_views
+    if batch_views < J:
+        message = f"'batch_views' is {batch_views}, less than the {J} views of one image"
         raise wrong(message, "training", "batch_views")
-    step = training.batch_views // J * J
-    if training.views is not None and training.views < step:
-        raise wrong(f"'views' is {training.views}, less than the {step} views of one step", "training", "views")
+    views = experiment.training.views
+    step = batch_views // J * J
+    if views is not None and views < step:
+        message = f"'views' is {views}, less than the {step} views of one step"
+        raise wrong(message, "training", "views")
 
 
 def _section(document: Document, key: str, registry: Registry) -> Choice:

@@ -69,7 +69,9 @@ def type_of(schema: dict[str, Any]) -> str:
         items = ", ".join(map(type_of, schema["prefixItems"]))
         return f"[{items}]"
     if schema.get("type") == "array":
-        return f"list of ({type_of(schema['items'])})" if "items" in schema else "list"
+        if "items" not in schema:
+            return "list"
+        return f"list of ({type_of(schema['items'])})"
     name = schema.get("type", "mapping")
     if name == "null":
         name = "empty"

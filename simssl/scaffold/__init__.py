@@ -109,18 +109,21 @@ def _check_form(name: str) -> None:
 
 def _check_free(package: Package, registry: Registry) -> None:
     """UserError if one of the package's names is taken."""
-    providers = [plugin.source for plugin in registry.plugins(package.kind) if plugin.name == package.name]
+    kind = package.kind
+    name = package.name
+    providers = [plugin.source for plugin in registry.plugins(kind) if plugin.name == name]
     if providers:
         by = " and ".join(providers)
-        raise UserError(f"{package.kind} '{package.name}' is provided by {by}; choose another name")
+        raise UserError(f"{kind} '{name}' is provided by {by}; choose another name")
+    distribution = package.distribution
     try:
-        installed = importlib.metadata.distribution(package.distribution)
+        installed = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         pass
     else:
         raise UserError(
-            f"the package would be called {package.distribution}, and {package.distribution} {installed.version} is "
-            "installed; choose another name, or uninstall it"
+            f"the package would be called {distribution}, and {distribution} {installed.version} is installed; "
+            "choose another name, or uninstall it"
         )
     if importlib.util.find_spec(package.module):
         raise UserError(f"its module would be called {package.module}, which is one already; choose another name")
