@@ -1,7 +1,7 @@
 """simssl: what does a self-supervised method keep of the data, and what does it throw away?
 
-Importing this package loads nothing heavy; `load` (a trained run, with torch), `Params` (pydantic) and `hookimpl`
-(pluggy), which a plugin uses, come on first use.
+Importing this package loads nothing heavy. These names are loaded on first use: `load` (it loads a trained run, with
+torch), and for plugins `Params` (with pydantic) and `hookimpl` (with pluggy).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 API_VERSION = 4
-"""Of `simssl.api`, of the hooks and of `simssl.blocks`: raised by each change that breaks plugins, and by nothing else.
-`simssl.plugin.versions` lists the changes."""
+"""The version of `simssl.api`, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it, and
+nothing else does. `simssl.plugin.versions` lists the changes."""
 
 __all__ = ["API_VERSION", "Params", "__version__", "hookimpl", "load"]
 

@@ -1,4 +1,4 @@
-"""What a plugin author subclasses, and the few types that pass between the plugins.
+"""The classes that a plugin's author subclasses, and the few types that pass between the plugins.
 
 Tensor names end in their shape: B images of a batch, J views of an image, N images of a split, C channels,
 H height, W width, D latent dimensions.
@@ -23,13 +23,13 @@ from simssl.errors import ContractError
 from simssl.params import Params as BaseParams
 
 VERSION = API_VERSION
-"""Of this module, of the hooks and of `simssl.blocks`: raised by each change that breaks plugins."""
+"""The version of this module, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it."""
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
 Progress = Callable[[str, int, int], None]
-"""What a slow step reports: `progress(label, done, total)`."""
+"""A function that a slow step calls as it goes on: `progress(label, done, total)`."""
 
 
 # --- data sets -------------------------------------------------------------------------------------------
@@ -37,10 +37,10 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Target:
-    """What is known of each image of a split.
+    """A value that is known of each image of a split.
 
-    `values` (N,): int64 with -1 for "no label" where `classes` names them, or float32. `role` says whether the
-    target is content (kept by what self-supervised methods call the same image) or style.
+    `values` (N,) are float32; or int64 where `classes` names them, with -1 for "no label". `role` is "content" if the
+    value stays the same over all that self-supervised methods treat as the same image, and "style" if it changes.
     """
 
     values: Tensor
@@ -50,26 +50,31 @@ class Target:
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W), uint8, with their targets; `group` (N,) marks images that share `y` (reserved)."""
+    """Images (N, C, H, W), uint8, with their targets by name.
+
+    `group` (N,) marks images that share `y` (reserved).
+    """
 
     images: Tensor
     targets: Mapping[str, Target] = field(default_factory=dict)
     group: Tensor | None = None
     digest: str | None = None
-    """Identifies the images' content, if it is known without reading them all (memory-mapped images)."""
+    """A hash of the images, where it is known without reading them all (memory-mapped images)."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.images, Tensor):
-            raise ContractError(f"images must be a tensor, not {type(self.images).__name__}")
-        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
-            shape = tuple(self.images.shape)
-            raise ContractError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {shape}")
+        images = self.images
+        if not isinstance(images, Tensor):
+            raise ContractError(f"images must be a tensor, not {type(images).__name__}")
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            shape = tuple(images.shape)
+            raise ContractError(f"images must be uint8 (N, C, H, W), not {images.dtype} {shape}")
         for name, target in self.targets.items():
             if not isinstance(target, Target):
                 raise ContractError(f"target '{name}' must be a Target, not {type(target).__name__}")
-            if target.values.shape != (len(self.images),):
+            if target.values.shape != (len(images),):
+                wanted = f"({len(images)},)"
                 came = tuple(target.values.shape)
-                raise ContractError(f"target '{name}' must have one value an image, ({len(self.images)},), not {came}")
+                raise ContractError(f"target '{name}' must have one value an image, {wanted}, not {came}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -79,8 +84,9 @@ class Split:
 class Data:
     """A data set. `fingerprint` identifies its content, and stands beside every number.
 
-    `validation`: indices (V,) into train of the official validation images, which evaluators select on; without
-    them it is the last tenth of a fixed permutation. They are trained on, unlabelled, like the rest of train.
+    `validation` (V,) are the indices in `train` of the V official validation images, which evaluators select on. If
+    it is None, they select on the last tenth of a fixed permutation of `train`. The images are trained on, unlabelled,
+    like the rest of `train`.
     """
 
     train: Split
@@ -89,18 +95,23 @@ class Data:
     validation: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.test is not None and self.test.images.shape[1:] != self.train.images.shape[1:]:
-            test, train = (tuple(split.images.shape[1:]) for split in (self.test, self.train))
+        if self.test is None:
+            return
+        train = tuple(self.train.images.shape[1:])
+        test = tuple(self.test.images.shape[1:])
+        if test != train:
             raise ContractError(f"the test images must be of the training images' shape {train}, not {test}")
 
     @property
     def held_out(self) -> str:
-        """What evaluators select on, for their protocols."""
-        return "the last tenth of train" if self.validation is None else "the official validation split, part of train"
+        """The images that evaluators select on, in words for their protocols."""
+        if self.validation is None:
+            return "the last tenth of train"
+        return "the official validation split, part of train"
 
     @classmethod
     def of(cls, train: Split, test: Split | None = None, *, validation: Tensor | None = None) -> Data:
-        """The data with the SHA-256 of all images and targets as fingerprint (first 16 digits)."""
+        """Return the data, with the first 16 digits of the SHA-256 of all images and targets as its fingerprint."""
         digest = hashlib.sha256()
         for split in (train, test):
             if split is None:
@@ -117,17 +128,19 @@ class Data:
 
 
 def _digest_content(digest: hashlib._Hash, tensor: Tensor) -> None:
-    """Add type, shape and values; where they lie, if they do so in one piece."""
-    digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-    digest.update(tensor.contiguous().numpy().reshape(-1).view("uint8").data)
+    """Add a tensor's type, shape and values to a hash. Values that are contiguous are not copied."""
+    header = str((tensor.dtype, tuple(tensor.shape)))
+    digest.update(header.encode())
+    values = tensor.contiguous().numpy().reshape(-1)
+    digest.update(values.view("uint8").data)
 
 
 class _Plugin:
-    """What every kind has in common: a `Params` class, and an instance of it."""
+    """The base of every kind: a `Params` class, and an instance of it."""
 
     Params: ClassVar[type[BaseParams]] = BaseParams
     expected_failures: ClassVar[Mapping[str, str]] = {}
-    """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. One that passes is an error."""
+    """Checks of `simssl.testing` that the plugin is known to fail: name -> reason. If one passes, that is an error."""
     params: Any  # an instance of the subclass's own Params
 
     def __init__(self, params: Any) -> None:
@@ -139,11 +152,14 @@ class Dataset(_Plugin, ABC):
 
     @abstractmethod
     def load(self, root: Path, progress: Progress) -> Data:
-        """Read the data below `root`; FileNotFoundError says what to put where if it cannot be had."""
+        """Read the data below `root`, or download it there.
+
+        If it cannot be had, raise FileNotFoundError with a message that says which file to put where.
+        """
 
     @classmethod
     def example(cls, root: Path) -> None:
-        """Write a few images below `root` in the set's real format, for tests; nothing if it needs no file."""
+        """Write a few images below `root` in the set's real format, for tests. A set without files writes nothing."""
         return
 
 
@@ -155,47 +171,47 @@ class Backbone(_Plugin, ABC):
 
     @abstractmethod
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """A network from images (B, *shape) in [0, 1] to (B, outputs)."""
+        """Return a new network from images (B, *shape) in [0, 1] to (B, outputs)."""
 
     @abstractmethod
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        """A network from (B, inputs) to logits (B, *shape)."""
+        """Return a new network from (B, inputs) to logits (B, *shape)."""
 
 
 # --- objectives ------------------------------------------------------------------------------------------
 
 
 class Likelihood(Protocol):
-    """p(x | z), as a function of the decoder's logits."""
+    """The likelihood p(x | z), as a function of the decoder's logits."""
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
-        """log p(x | z) (B,), in nats, summed over channels and pixels."""
+        """Return log p(x | z) (B,) in nats, summed over channels and pixels."""
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
-        """The expected image, in [0, 1]."""
+        """Return the expected images (B, C, H, W), in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What an objective is told of the experiment it works in."""
+    """The experiment, as far as an objective needs to know it."""
 
     image_shape: Shape
     latent_dim: int
     num_images: int
     images_per_step: int
-    """Images in each batch that `forward` is given; 0 for what is not trained."""
+    """Images in each batch that `forward` is given; 0 if the objective is not trained."""
     steps: int
     binary: bool
-    """Every image holds 0 and 1 alone (`views.finish.threshold`), so that a Bernoulli likelihood is one."""
+    """True if every pixel is 0 or 1 (`views.finish.threshold`), so that a Bernoulli likelihood is a likelihood."""
     encoder: Callable[[int], nn.Module]
-    """A new encoder of the experiment's backbone, with this many outputs."""
+    """Returns a new encoder of the experiment's backbone, with this many outputs."""
     decoder: Callable[[int], nn.Module]
-    """A new decoder of the experiment's backbone, with this many inputs."""
+    """Returns a new decoder of the experiment's backbone, with this many inputs."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """0-d tensors. Loss terms are summed and minimised; monitors are only recorded."""
+    """The terms of a step, 0-d tensors by name. Loss terms are summed and minimised; monitors are only recorded."""
 
     loss: Mapping[str, Tensor]
     monitor: Mapping[str, Tensor] = field(default_factory=dict)
@@ -203,41 +219,41 @@ class Terms:
 
 @dataclass(frozen=True)
 class Posterior:
-    """q(z | x): its mean (B, D), which is the representation, and its variance (B, D) if it has one."""
+    """The posterior q(z | x): its mean (B, D), which is the representation, and its variance (B, D) if it has one."""
 
     mean: Tensor
     variance: Tensor | None = None
 
 
 EncodeAll = Callable[[], Tensor]
-"""Encodes every training image without augmentation: representations (N, D)."""
+"""A function that encodes every training image without augmentation, to representations (N, D)."""
 
 
 class Objective(nn.Module, _Plugin, ABC):
     """A self-supervised method: a loss over the views of each image, and the representation that it learns.
 
-    No host synchronisation in `forward` and `after_step`: no `.item()`, no boolean-mask indexing, no Python
-    branch on a tensor's value, so that a training step can be captured into a CUDA graph. All randomness comes
-    from the generator that is handed in.
+    `forward` and `after_step` do not wait for the device: no `.item()`, no boolean-mask indexing, no Python branch on
+    a tensor's value. So a training step can be captured into a CUDA graph. All randomness comes from the generator
+    that is handed in.
     """
 
     trained: ClassVar[bool] = True
-    """False for what is not trained by gradient; it may have a `fit`."""
+    """False for a method that is not trained by gradient. It may have a `fit`."""
     permutation_invariant: ClassVar[bool] = False
-    """True for a method whose loss is the same in whatever order the images of a batch come, if what is drawn for each
-    comes along; `simssl.testing` then checks it."""
+    """True for a method whose loss does not depend on the order of the images in a batch. What is drawn at random for
+    an image moves along with it. `simssl.testing` then checks this."""
     capturable: ClassVar[bool] = True
-    """False for a method whose step does on the host what a replay of its operations on the device would not repeat;
-    it is trained step by step then."""
+    """False for a method whose step does something on the host that a replay of its device operations would not repeat.
+    It is then trained step by step."""
     views: tuple[str, ...] = ()
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
 
     A method whose views depend on its parameters overrides `views_for` instead.
     """
     likelihood: Likelihood | None = None
-    """p(x | z) of a method that decodes."""
+    """The likelihood p(x | z) of a method that decodes."""
     sigma2: float | None = None
-    """Variance of p(z | y), that of the views' latents around their image's mean, where the method's model has one."""
+    """The variance of p(z | y), if the method's model has one: that of the views' latents around their image's mean."""
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__()
@@ -247,53 +263,63 @@ class Objective(nn.Module, _Plugin, ABC):
 
     @classmethod
     def views_for(cls, params: Any) -> tuple[str, ...]:
-        """The views that a step needs with these parameters. It is asked before the networks are built."""
+        """Return the views that a step needs with these parameters. It is called before the networks are built."""
         return cls.views
 
     @abstractmethod
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        """The representation of images in [0, 1]."""
+        """Return the posterior of images in [0, 1]. Its mean is their representation."""
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        """The terms of the loss, for J views of B images whose places in the training split are `index_B`."""
+        """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`."""
         raise NotImplementedError
 
     def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
-        """For what is not trained by gradient: one pass over the training images (B, C, H, W) in [0, 1]."""
+        """Fit a method that is not trained by gradient, in one pass over the training images.
+
+        They come in batches (B, C, H, W), in [0, 1].
+        """
         return
 
     def decode(self, z_BD: Tensor) -> Tensor:
-        """Logits (B, C, H, W), as `likelihood` takes them."""
+        """Return logits (B, C, H, W), as `likelihood` takes them."""
         raise NotImplementedError
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        """Other layers that evaluators may measure, such as the projection: name -> (B, features)."""
+        """Return other layers that evaluators may measure, such as the projection: name -> (B, features)."""
         return {}
 
     def after_step(self, progress: Tensor) -> None:
-        """Called after each optimiser step (teachers, queues); progress is a 0-d device tensor in [0, 1]."""
+        """Update what is not trained by gradient, such as a teacher or a queue. It is called after each optimiser step.
+
+        `progress` is a 0-d tensor on the device, in [0, 1].
+        """
         return
 
     def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: torch.Generator) -> Tensor | None:
-        """Called before each pass; may return sampling weights (N,), drawn from with replacement.
+        """Prepare a pass over the training images. It is called before each of them.
 
-        A captured step is captured anew if another tensor or number stands in an attribute afterwards, or in a list or
-        dict there. It is not if that is hidden in an object of another kind: write into tensors in place then.
+        It may return sampling weights (N,). The images of the pass are then drawn by them, with replacement.
+
+        A captured step is captured anew if an attribute, or a list or dict in one, then holds another tensor or number.
+        A change within an object of another kind is not seen: write into its tensors in place.
         """
         return None
 
     def restarted_parameters(self) -> Iterable[nn.Parameter]:
-        """Asked after `before_epoch`: parameters that it has set back, whose optimiser state is then set to zero."""
+        """Return the parameters that `before_epoch` has set back. Their optimiser state is then set to zero."""
         return ()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters for the optimiser, with settings of their own where they differ."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+        """Return the parameters for the optimiser, in groups that may have settings of their own."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [{"params": trainable}]
 
     @property
     def decodes(self) -> bool:
-        """Whether the method has a decoder of its own."""
-        return type(self).decode is not Objective.decode and self.likelihood is not None
+        """True if the method has a decoder of its own."""
+        has_decode = type(self).decode is not Objective.decode
+        return has_decode and self.likelihood is not None
 
 
 class EncoderObjective(Objective):
@@ -306,7 +332,7 @@ class EncoderObjective(Objective):
         self.encoder = context.encoder(context.latent_dim)
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        """The encoder's output, without a variance."""
+        """Return the encoder's output, without a variance."""
         return Posterior(self.encoder(x_BCHW).float())
 
 
@@ -338,35 +364,35 @@ class AutoencoderObjective(Objective):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number, its unit, and which direction is better (None: neither)."""
+    """A number, its unit, and the better direction (None: neither)."""
 
     value: float
     unit: str
     better: Literal["higher", "lower"] | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
-    """How this number was made, beyond what the whole result's protocol says. What was chosen or found on the way,
-    and differs from run to run, stands under "selected" and "found"."""
+    """The details of how this number was made, beyond the protocol of the whole result. What differs from run to run
+    stands under "selected", if it was chosen on the way, or "found", if it came out on the way."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What an evaluator found.
+    """The numbers and images of an evaluator.
 
     `metrics`: "<target>/<metric>" or "<metric>" -> Metric. `images`: name -> uint8 (C, H, W).
-    `protocol`: how the numbers were made, in plain JSON values; it travels with each of them.
+    `protocol`: the way in which the numbers were made, in plain JSON values. It travels with each of them.
     """
 
     metrics: Mapping[str, Metric]
     images: Mapping[str, Tensor] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
     evaluator: str = ""
-    """The evaluator's name (or its `as`) in the experiment; filled in by the core."""
+    """The evaluator's name (or its `as`) in the experiment. The core fills it in."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Metrics that could not be measured, while the rest could: name -> reason."""
 
 
 class Skip(Exception):
-    """Raised by an evaluator that finds out while it runs that it does not apply; the message is the reason."""
+    """Raised by an evaluator that, while it runs, turns out not to apply. The message is the reason."""
 
 
 class Subject(Protocol):
@@ -375,83 +401,93 @@ class Subject(Protocol):
     data: Data
     device: torch.device
     generator: torch.Generator
-    """Seeded from the run's seed and the evaluator's name; on the device."""
+    """A generator on the device, seeded from the run's seed and the evaluator's name."""
     likelihood: Likelihood | None
     sigma2: float | None
-    """The objective's: variance of an image's views around their mean in the method's model, if it has one."""
+    """The objective's `sigma2`: the variance of an image's views around their mean in its model, if it has one."""
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
-        """(N, D) of every un-augmented image; computed once and cached beside the run. Skip if the method has no
-        such layer."""
+        """Return (N, D) of every un-augmented image of a split. It is computed once and cached beside the run.
+
+        Skip if the method has no such layer.
+        """
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        """Indices of training images to fit on, and of those held out to select on (`data.held_out` says which): the
-        official validation images, or the last tenth of a fixed permutation of the training split, stratified by
-        its first class target. Both come in that permutation's order."""
+        """Return the indices of the training images to fit on, and of those held out to select on.
+
+        Held out are the official validation images, or else the last tenth of a fixed permutation of the training
+        split, stratified by its first class target (`data.held_out` says which). Both come in that permutation's order.
+        """
 
     def encode(self, x_BCHW: Tensor, layer: str = "representation") -> Tensor:
-        """(B, D) of images in [0, 1], such as views; Skip if the method has no such layer."""
+        """Return (B, D) of images in [0, 1], such as views. Skip if the method has no such layer."""
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
-        """The posterior of images in [0, 1]."""
+        """Return the posterior of images in [0, 1]."""
 
     def decode(self, z_BD: Tensor) -> Tensor:
-        """Logits (B, C, H, W); only where `needs` names "decoder"."""
+        """Return logits (B, C, H, W). Only for an evaluator whose `needs` names "decoder"."""
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
-        """Un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training."""
+        """Return un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training."""
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """J random views of each uint8 image, (B, J, C, H, W), and the drawn parameters, each (B, J)."""
+        """Return J random views of each uint8 image, (B, J, C, H, W), and the drawn parameters, each (B, J)."""
 
     def new_decoder(self) -> nn.Module:
-        """An untrained decoder of the experiment's backbone, from the representation to logits; its initial weights
-        come from the generator."""
+        """Return an untrained decoder of the experiment's backbone, from the representation to logits.
+
+        Its initial weights come from the generator.
+        """
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """Where an evaluator must find what is known: a representation that has the answer, and noise that has none.
+    """A case whose right answer is known: a representation that has it, and noise that has none of it.
 
     Values are (least, most), each included, by the metric's name.
     """
 
     representation: Callable[[Tensor], Tensor]
-    """Of images (B, C, H, W) in [0, 1], views or not: (B, D)."""
+    """Returns the representation (B, D) of images (B, C, H, W) in [0, 1], views or not."""
     values: Mapping[str, tuple[float, float]]
-    """What is found with the representation."""
+    """The metrics' values with the representation."""
     noise: Mapping[str, tuple[float, float]]
-    """What is found with N(0, I) in its place, whatever the image: chance."""
+    """The metrics' values by chance, with a draw from N(0, I) as the representation of each image."""
     data: Data | None = None
-    """If None, 96 training and 48 test images of 1 x 8 x 8: a bright square in one of four corners, target `corner`."""
+    """The data; if None, 96 training and 48 test images of 1 x 8 x 8 pixels.
+
+    Each has a bright square in one of four corners, which is the target `corner`.
+    """
     decode: Callable[[Tensor], Tensor] | None = None
-    """Expected images in [0, 1] of representations; without it, the method has no decoder."""
+    """Returns the expected images in [0, 1] of representations (B, D). If None, the method has no decoder."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """The evaluator's parameters, where they are not the defaults."""
+    """The evaluator's parameters, where they differ from the defaults."""
 
 
 NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "variance", "views"})
-"""What an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or one
-without; one whose posterior has a variance; views that are drawn at random."""
+"""The things that an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or
+one without; a method whose posterior has a variance; views that are drawn at random."""
 
 
 class Evaluator(_Plugin, ABC):
-    """A measurement on the frozen model. What it `needs` and the run lacks is recorded as skipped."""
+    """A measurement on the frozen model. If the run lacks something that it `needs`, it is recorded as skipped."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:
-        """Measure; gradients are off unless the evaluator turns them on for parameters of its own."""
+        """Measure. Gradients are off unless the evaluator turns them on for parameters of its own."""
 
     def check(self, data: Data) -> None:
-        """Raise ValueError, before anything is trained, if the parameters do not fit the data."""
+        """Raise ValueError if the parameters do not fit the data. It is called before anything is trained."""
         return
 
     @classmethod
     def oracle(cls) -> Oracle | None:
-        """A representation that has the answer, with the values that must be found, and those that chance gives;
-        `simssl.testing` tries both. Of the effective rank of the test images' representations, say:
+        """Return a representation that has the answer, with the right values of the metrics, and those by chance.
+
+        `simssl.testing` tries both. For the effective rank of the test images' representations, say:
 
         ```python
         @classmethod
@@ -463,8 +499,8 @@ class Evaluator(_Plugin, ABC):
             )
         ```
 
-        The brightness of the quadrants of images whose bright square is in one of four corners lies, about its mean,
-        in three dimensions; noise in four.
+        Each image has its bright square in one of four corners. The brightness of its quadrants, about the mean, lies
+        in three dimensions. Noise lies in four.
         """
         return None
 
@@ -474,7 +510,7 @@ class Evaluator(_Plugin, ABC):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a tracker is told when a run starts (or goes on)."""
+    """The facts that a tracker is told when a run starts, or goes on."""
 
     directory: Path
     experiment: str
@@ -482,50 +518,56 @@ class RunInfo:
     seed: int
     device: str
     start_step: int
-    """Steps that were done before; 0 for a new run."""
+    """Steps that were done before: 0 for a new run."""
     steps: int
     views_per_step: int
     settings: Mapping[str, Any]
-    """The resolved experiment file."""
+    """The experiment, with every default filled in."""
 
 
 class Tracker(_Plugin):
-    """Sees a run go by. An exception in a tracker warns once and detaches it."""
+    """A recorder of a run. If it raises an exception, the user is warned once, and it is called no more."""
 
     def started(self, run: RunInfo) -> None:
-        """Training starts, or goes on."""
+        """Prepare to record a run that starts, or goes on."""
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
-        """The mean of each term since the last call, and their sum as "loss"; at `training.log_every` steps."""
+        """Record the mean of each term since the last call, and their sum as "loss".
+
+        It is called every `training.log_every` steps.
+        """
 
     def evaluated(self, result: Result, subject: Subject) -> None:
-        """An evaluator has finished."""
+        """Record the result of an evaluator that has finished."""
 
     def ended(self, error: BaseException | None) -> None:
-        """The run is over; `error` is what ended it early."""
+        """Finish the record of a run that is over. `error` is the exception that ended it early, if one did."""
 
 
 def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
-    """The views of an objective with these parameters, whose networks need not exist yet.
+    """Return the views of an objective with these parameters. Its networks need not exist yet.
 
     ContractError if there are none, or of another kind.
     """
     views = objective.views_for(params)
-    kinds = {"random", "plain"}
+    name = f"{objective.__name__}.views"
     if isinstance(views, property):
-        name = f"{objective.__name__}.views"
         raise ContractError(f"{name} is a property; define the class method views_for(params) in its place")
-    if not isinstance(views, tuple | list) or not kinds.issuperset(views) or (objective.trained and not views):
-        raise ContractError(f"{objective.__name__}.views must be a tuple of 'random' and 'plain', not {views}")
+    are_views = isinstance(views, tuple | list) and {"random", "plain"}.issuperset(views)
+    if not are_views or (objective.trained and not views):
+        raise ContractError(f"{name} must be a tuple of 'random' and 'plain', not {views}")
     return tuple(views)
 
 
 def undefined(plugin: type[Any]) -> list[str]:
-    """The methods that a plugin class must still define."""
+    """Return the names of the methods that a plugin's class must still define."""
     missing = sorted(getattr(plugin, "__abstractmethods__", ()))
-    if issubclass(plugin, Objective) and plugin.trained:
-        if plugin.forward is Objective.forward:
-            missing.append("forward")
-        if plugin.views == () and plugin.views_for.__func__ is Objective.views_for.__func__:  # type: ignore[attr-defined]
+    if not (issubclass(plugin, Objective) and plugin.trained):
+        return missing
+    if plugin.forward is Objective.forward:
+        missing.append("forward")
+    if plugin.views == ():
+        views_for = plugin.views_for.__func__  # type: ignore[attr-defined]
+        if views_for is Objective.views_for.__func__:  # type: ignore[attr-defined]
             missing.append("views")
     return missing

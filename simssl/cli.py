@@ -1,4 +1,4 @@
-"""The commands. This module says what happens and decides nothing; each command imports what it needs."""
+"""The commands. This module reports and decides nothing. Each command imports what it needs."""
 
 from __future__ import annotations
 
@@ -174,12 +174,15 @@ def _load_experiments(registry: Registry, path: Path, settings: tuple[str, ...],
 def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Workspace:
     from simssl.launch.workspace import Workspace
 
+    def warn(text: str) -> None:
+        _echo(f"  {text}")
+
     _echo_what_is_logged()
-    return Workspace(registry, runs, data, device, say=_echo, warn=lambda text: _echo(f"  {text}"))
+    return Workspace(registry, runs, data, device, say=_echo, warn=warn)
 
 
 def _echo_what_is_logged() -> None:
-    """What plugins say to the logger "simssl", each sentence once, for the length of the command."""
+    """Echo what plugins say to the logger "simssl", each sentence once, until the command ends."""
     import logging
 
     told: set[str] = set()
@@ -191,23 +194,27 @@ def _echo_what_is_logged() -> None:
                 told.add(text)
                 _echo(text)
 
-    logger, handler = logging.getLogger("simssl"), Echo()
+    logger = logging.getLogger("simssl")
+    handler = Echo()
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
 
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
-    """The table of what is measured, then what is not."""
+    """Print the table of the runs that are measured, then those that are not."""
     from simssl.report.runs import load_runs
 
-    unreadable = _print_table(*load_runs(o.folder for o in outcomes if o.status in ("done", "already done")))
+    measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
+    runs, unreadable = load_runs(measured)
+    _print_table(runs, unreadable)
     others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
     for outcome in others:
         if ctx.find_root().params["debug"]:
             _echo(outcome.traceback.rstrip())
         if len(outcomes) > 1:  # said already, but many lines above
-            _echo(f"{outcome.status}: {outcome.folder.name}: {outcome.message}")
+            run = outcome.folder.name
+            _echo(f"{outcome.status}: {run}: {outcome.message}")
     if others or unreadable:
         ctx.exit(1)
 
@@ -219,8 +226,8 @@ def _print_table(
     against: str | None = None,
     relative_to: str | None = None,
     html: Path | None = None,
-) -> list[str]:
-    """Print the runs' table, and write their page if one is asked for; say, and return, what could not be read."""
+) -> None:
+    """Print the runs' table, and write their page if one is asked for; then say what could not be read."""
     from simssl.report import formats
     from simssl.report.tabulate import tabulate
 
@@ -233,7 +240,6 @@ def _print_table(
         click.echo(formats.FORMATS[format_](table))
     for sentence in unreadable:
         _echo(sentence)
-    return unreadable
 
 
 @cli.command()
@@ -248,7 +254,9 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
     Everything that is wrong is said at once, with file, line and column.
     """
     experiments = _load_experiments(ctx.obj, experiment, settings, seed)
-    click.echo(f"{experiment} is right: {len(experiments)} run{'s' if len(experiments) > 1 else ''}")
+    count = len(experiments)
+    runs = "1 run" if count == 1 else f"{count} runs"
+    click.echo(f"{experiment} is right: {runs}")
 
 
 @cli.command()
@@ -271,9 +279,11 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
     from simssl.launch.evaluate import evaluate_run
     from simssl.report.runs import load_runs
 
-    chosen = [choice(text, "evaluator", ctx.obj) for text in evaluators]
-    evaluate_run(run_dir, _workspace(ctx.obj, device, data, run_dir.parent), chosen)
-    _print_table(*load_runs([run_dir]))
+    choices = [choice(text, "evaluator", ctx.obj) for text in evaluators]
+    workspace = _workspace(ctx.obj, device, data, run_dir.parent)
+    evaluate_run(run_dir, workspace, choices)
+    runs, unreadable = load_runs([run_dir])
+    _print_table(runs, unreadable)
 
 
 @cli.command()
@@ -298,8 +308,10 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     encoding.check_output(out, force)
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)
     model = load_trained(run_dir, device, ctx.obj)
-    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, workspace.progress())
-    click.echo(encoding.write(out, arrays))
+    progress = workspace.progress()
+    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
+    sentence = encoding.write(out, arrays)
+    click.echo(sentence)
 
 
 @cli.command("report")
@@ -349,11 +361,11 @@ def report_(
         from simssl.report.page import check_target
 
         check_target(html)
-    found, unreadable = gather(paths, runs, ctx.obj, settings)
+    gathered, unreadable = gather(paths, runs, ctx.obj, settings)
     if evaluators:
-        found = only(found, evaluators)
-    _print_table(found, unreadable, format_, against, relative_to, html)
-    if html and found:
+        gathered = only(gathered, evaluators)
+    _print_table(gathered, unreadable, format_, against, relative_to, html)
+    if html and gathered:
         _echo(f"the page is {html}")
     if unreadable:
         ctx.exit(1)
@@ -378,13 +390,14 @@ def plugins(ctx: click.Context, names: tuple[str, ...], check_: bool, json_: boo
     from simssl.plugin import listing
 
     rows = listing.rows(ctx.obj, check_, _conformance, names)
-    click.echo(listing.as_json(rows) if json_ else listing.as_text(rows))
+    text = listing.as_json(rows) if json_ else listing.as_text(rows)
+    click.echo(text)
     if check_ and any(row["status"] != "ok" for row in rows):
         ctx.exit(1)
 
 
 def _conformance(kind: str, plugin: type[Any]) -> list[Any]:
-    """What the conformance suite finds of a plugin; importing it loads torch."""
+    """The outcomes of the conformance suite for a plugin. Importing the suite loads torch."""
     from simssl.testing import outcomes
 
     return outcomes(kind, plugin)
@@ -402,7 +415,10 @@ def show(ctx: click.Context, kind: str, name: str) -> None:
     """
     from simssl.experiment.describe import describe
 
-    click.echo(describe(ctx.obj.find(kind, name), ctx.obj.load(kind, name)))
+    registry = ctx.obj
+    plugin = registry.find(kind, name)
+    loaded = registry.load(kind, name)
+    click.echo(describe(plugin, loaded))
 
 
 @cli.command()
@@ -419,8 +435,11 @@ def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
 
     package = scaffold.new(kind, name, dest, registry)
     click.echo(f"{dest} holds {package.distribution}, a package with the {kind} '{name}'; go on with")
-    click.echo(f"  cd {shlex.quote(str(dest))}\n  python -m pip install -e '.[test]'")
-    click.echo("  simssl run experiment.yaml\n  pytest")
+    folder = shlex.quote(str(dest))
+    click.echo(f"  cd {folder}")
+    click.echo("  python -m pip install -e '.[test]'")
+    click.echo("  simssl run experiment.yaml")
+    click.echo("  pytest")
 
 
 @cli.command()
@@ -445,8 +464,9 @@ def schema(registry: Registry, out: Path | None) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     schemas.write(out, document)
+    first_line = schemas.MODELINE.format(out.name)
     click.echo(f"{out} is written; editors find it by the first line of an experiment file beside it:")
-    click.echo(f"  {schemas.MODELINE.format(out.name)}")
+    click.echo(f"  {first_line}")
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ class UserError(SimsslError):
 
 
 class ContractError(UserError, ValueError):
-    """What a plugin hands over is not what `simssl.api` takes: its author's mistake, not the user's."""
+    """A plugin hands over what `simssl.api` does not take: its author's mistake, not the user's."""
 
 
 class RunError(SimsslError):
@@ -34,56 +34,88 @@ class RunHeld(RunError):
 
 
 def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = "") -> str:
-    """An unexpected error in one line, with the innermost place in a file: of those in `near`, files and folders
-    around files, if it passed one of them, else `otherwise`, if that is given."""
+    """Return an unexpected error in one line, with the innermost file and line that it passed.
+
+    `near` are files, and folders around files. If the error passed one of them, the innermost line in them is taken.
+    If it passed none, `otherwise` stands in its stead, where that is given.
+    """
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+        location = f"{error.filename}:{error.lineno}"
+        return f"{type(error).__name__}: {error.msg} ({location})"
     return f"{summary(error)}{location_of(error, near, otherwise)}"
 
 
 def summary(error: BaseException) -> str:
-    """An unexpected error's type, and the first line of what it says."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"
+    """Return the type of an unexpected error, and the first line of its message."""
+    message = "no message"
+    for line in str(error).splitlines():
+        if line.strip():
+            message = line.strip()
+            break
+    return f"{type(error).__name__}: {message}"
 
 
 def shown(value: object, most: int) -> str:
-    """A value in one line of at most so many characters, whatever its `repr` does."""
+    """Return a value in one line of at most `most` characters, whatever its `repr` does."""
     try:
-        return " ".join(repr(value).split())[:most]
+        text = " ".join(repr(value).split())
     except Exception:
         return "an object"
+    return text[:most]
 
 
 def said(value: object, most: int = 60) -> str:
-    """What came, where something else should have: "None", or the value and its type."""
-    return "None" if value is None else f"{shown(value, most)} of type {type(value).__name__}"
+    """Return what came where something else should have: "None", or the value and its type."""
+    if value is None:
+        return "None"
+    return f"{shown(value, most)} of type {type(value).__name__}"
 
 
 def location_of(error: BaseException, near: Sequence[str], otherwise: str = "") -> str:
-    """Where an error passed last in a file, " (file:line)", as `one_line` has it."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    within = [f for f in frames if any(f.filename == path or f.filename.startswith(f"{path}/") for path in near)]
-    if otherwise and not within:
+    """Return the innermost file and line that an error passed, " (file:line)", chosen as in `one_line`."""
+    frames = []
+    frames_near = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename.startswith("<frozen"):
+            continue
+        frames.append(frame)
+        if _is_within(frame.filename, near):
+            frames_near.append(frame)
+    if otherwise and not frames_near:
         return otherwise
-    innermost = (within or frames)[-1:]
-    return "".join(f" ({frame.filename}:{frame.lineno})" for frame in innermost)
+    candidates = frames_near or frames
+    if not candidates:
+        return ""
+    innermost = candidates[-1]
+    return f" ({innermost.filename}:{innermost.lineno})"
+
+
+def _is_within(file: str, paths: Sequence[str]) -> bool:
+    return any(file == path or file.startswith(f"{path}/") for path in paths)
 
 
 def line_of(thing: Any) -> str:
-    """Where a function, a method or a class is defined, " (file:line)"; nothing where that is not known."""
+    """Return the file and line where a function, a method or a class is defined, " (file:line)"; "" if unknown."""
     try:
-        return f" ({inspect.getsourcefile(thing)}:{inspect.getsourcelines(thing)[1] or 1})"
+        file = inspect.getsourcefile(thing)
+        _, line = inspect.getsourcelines(thing)
     except (OSError, TypeError):
         return ""
+    return f" ({file}:{line or 1})"
 
 
 def code_of(*plugins: type[Any]) -> list[str]:
-    """The code of these plugins' packages: files, and folders around files."""
+    """Return the code of these plugins' packages: files, and folders around files."""
     code: list[str] = []
     for plugin in plugins:
-        module = sys.modules.get(plugin.__module__.partition(".")[0])
-        code += getattr(module, "__path__", None) or filter(None, [getattr(module, "__file__", None)])
+        name, *_ = plugin.__module__.split(".")
+        package = sys.modules.get(name)
+        folders = getattr(package, "__path__", None)
+        file = getattr(package, "__file__", None)
+        if folders:
+            code += folders
+        elif file:
+            code.append(file)
     return code
 
 

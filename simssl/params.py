@@ -1,4 +1,4 @@
-"""`Params`: what a plugin, or a section of the experiment file, lets a user set."""
+"""`Params`: the parameters of a plugin, or of a section of the experiment file, that a user can set."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 class Params(BaseModel):
     """The parameters of a plugin: a frozen pydantic model with a docstring under every field.
 
-    Unknown keys, infinities and not-a-number are refused, and types are strict: `"3"` is not a number and
-    `true` not an integer; a list of the file may fill a tuple. The docstring under a field is what
-    `simssl show` and the JSON Schema say about it: meaning, unit, and source of the default.
+    Unknown keys, infinities and not-a-number are refused. Types are strict: `"3"` is not a number, and `true` is not an
+    integer. A list of the file may fill a tuple. `simssl show` and the JSON Schema say of a field what its docstring
+    says: meaning, unit, and source of the default.
 
         class Params(simssl.Params):
             temperature: float = Field(0.5, gt=0)

@@ -129,7 +129,7 @@ FAILING = """
 """
 
 
-def test_a_failed_cell_does_not_stop_the_others(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
+def test_a_failed_run_does_not_stop_the_others(simssl: Command, small: Write, package: Callable[..., Path]) -> None:
     package("failing-dist", "failing_objective", FAILING, objective="failing")
     file = small(grid={"objective": [{"name": "failing"}, {"name": "random"}]})
     result = simssl("run", file)

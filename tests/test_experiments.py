@@ -15,16 +15,17 @@ FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_experiment_is_right(file: Path) -> None:
-    cells = load_experiments(file, Registry(builtins_only=True))
-    assert cells
+    experiments = load_experiments(file, Registry(builtins_only=True))
+    assert experiments
     schema, about, *_ = file.read_text().splitlines()
     assert schema == MODELINE.format("simssl.schema.json")
     assert about.startswith("# "), "it opens with what it reproduces"
-    assert {cell.name for cell in cells} == {file.stem.replace("_", "-")}
+    assert {experiment.name for experiment in experiments} == {file.stem.replace("_", "-")}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_methods_of_an_experiment_are_compared_at_equal_work(file: Path) -> None:
-    cells = load_experiments(file, Registry(builtins_only=True))
-    assert len({(cell.training.views, cell.training.epochs, cell.training.batch_views) for cell in cells}) == 1
-    assert len({(str(cell.backbone.resolved), cell.latent_dim, str(cell.views)) for cell in cells}) == 1
+    experiments = load_experiments(file, Registry(builtins_only=True))
+    trainings = [experiment.training for experiment in experiments]
+    assert len({(training.views, training.epochs, training.batch_views) for training in trainings}) == 1
+    assert len({(str(e.backbone.resolved), e.latent_dim, str(e.views)) for e in experiments}) == 1

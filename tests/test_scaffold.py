@@ -41,7 +41,7 @@ def test_package_holds_the_worked_example(kind: str) -> None:
 
 
 def test_five_packages_install_run_and_pass_their_tests(simssl: Command, tmp_path: Path) -> None:
-    """With pip and without the network, in an environment that sees this one's libraries."""
+    """They are installed by pip, without the network, in an environment that sees this one's libraries."""
     folders = [f"my-{kind}" for kind in KINDS]
     for kind, folder in zip(KINDS, folders, strict=True):
         assert simssl("new", kind, f"my_{kind}", folder).exit_code == 0
@@ -142,8 +142,8 @@ def test_a_distribution_that_is_installed_is_not_replaced(simssl: Command, packa
 def test_what_exists_is_left_alone(simssl: Command) -> None:
     Path("empty").mkdir()
     Path("file").write_text("mine")
-    for place in ("empty", "file", "file/below"):
-        result = simssl("new", "tracker", "my_tracker", place)
+    for folder in ("empty", "file", "file/below"):
+        result = simssl("new", "tracker", "my_tracker", folder)
         assert result.exit_code == 2
         assert "\n" not in result.stderr.strip()
     assert not any(Path("empty").iterdir())

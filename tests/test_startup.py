@@ -16,7 +16,7 @@ PLUGINS = 50
 
 
 def loaded(words: list[str], path: Path | None = None) -> tuple[str, list[str]]:
-    """What a command prints, and which of the heavy modules and of the plugins on `path` it has imported."""
+    """Return what a command prints, and the heavy modules and plugins on `path` that it has imported."""
     code = (
         "import sys\n"
         "from simssl.cli import cli\n"
@@ -71,7 +71,7 @@ def test_a_wrong_file_is_told_without_torch(tmp_path: object) -> None:
 
 
 def test_numerics_without_determinism_do_not_import_torchs_compiler() -> None:
-    """Which takes as long as torch itself."""
+    """The compiler takes as long to import as torch itself."""
     code = (
         "import sys\n"
         "from simssl.testing.fixtures import tiny_experiment\n"

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from simssl.errors import ContractError, UserError, code_of, line_of, one_line
 from simssl.experiment import grid
-from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, describe
+from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, collecting, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
 from simssl.plugin.registry import Registry
-
-T = TypeVar("T")
 
 ONE = ("dataset", "backbone", "objective")
 """Sections that name one plugin; each is called as its kind."""
@@ -35,102 +32,118 @@ ABOUT = {
     "grid": "Axes, of which the file is run once for each combination: a dotted key with a list of values, or a label "
     "of yours with a list of mappings of dotted keys.",
 }
-"""What the sections are that name plugins, and the grid."""
+"""The meaning of the sections that name plugins, and of the grid."""
 DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
-"""What stands in a list that the file leaves out."""
+"""The plugins of a list that the file leaves out."""
 SECTIONS = (*ONE, *MANY, *Core.model_fields)
 
 
 def load_experiments(
     path: Path, registry: Registry, overrides: Sequence[str] = (), seed: int | None = None
 ) -> list[Experiment]:
-    """The runs of an experiment file, one a cell of its grid; ExperimentError lists everything that is wrong."""
+    """Return the experiments of a file, one for each combination of its grid's values.
+
+    ExperimentError lists everything that is wrong.
+    """
     document = read(path)
     problems: list[Problem] = []
+    overridden: list[str] = []
     for text in overrides:
-        document = _collect(problems, partial(_override, document, text)) or document
+        key, *_ = text.split("=")
+        overridden.append(key.strip())
+        with collecting(problems):
+            dotted, value = parse_override(text)
+            document = document.replace(dotted, value)
     if seed is not None:
         document = grid.with_seed(document, seed)
-    keys = [text.partition("=")[0].strip() for text in overrides]
-    cells = grid.cells(document, SECTIONS, keys, problems)
-    if seed is not None:
-        cells = [grid.with_seed(cell, seed) for cell in cells]
-    experiments = [_experiment(cell, registry, problems) for cell in cells]
+    documents = grid.expand(document, SECTIONS, overridden, problems)
+    if seed is not None:  # an axis of the user's own may set seeds, too
+        documents = [grid.with_seed(single, seed) for single in documents]
+    experiments = []
+    for single in documents:
+        experiment = _experiment(single, registry, problems)
+        if experiment is not None:
+            experiments.append(experiment)
     if problems:
         raise ExperimentError(problems)
-    checked = [experiment for experiment in experiments if experiment is not None]
-    if seed is not None:  # cells that differed in their seed alone
-        return list({cell.digest: cell for cell in checked}.values())
-    _refuse_twins(checked, document)
-    return checked
+    if seed is not None:  # experiments that differed in their seed alone
+        by_digest = {experiment.digest: experiment for experiment in experiments}
+        return list(by_digest.values())
+    _refuse_twins(experiments, document)
+    return experiments
 
 
 def restored(resolved: Mapping[str, Any], written: Mapping[str, Any], registry: Registry) -> Experiment:
-    """The Experiment of which this is `resolved` and `written`, in another process; ExperimentError if it cannot be."""
+    """Return, in another process, the Experiment that has this `resolved` and `written`.
+
+    ExperimentError if it cannot be made.
+    """
     problems: list[Problem] = []
-    document = Document(dict(resolved), values={(): Position("the resolved experiment")})
+    position = Position("the resolved experiment")
+    document = Document(dict(resolved), values={(): position})
     experiment = _experiment(document, registry, problems)
     if experiment is None or problems:
         raise ExperimentError(problems)
     return replace(experiment, written=written)
 
 
-def _override(document: Document, text: str) -> Document:
-    return document.replace(*parse_override(text))
-
-
-def _collect(problems: list[Problem], make: Callable[[], T]) -> T | None:
-    """What `make` returns, or None with its problems appended."""
-    try:
-        return make()
-    except ExperimentError as error:
-        problems += error.problems
-        return None
-
-
-def _refuse_twins(cells: list[Experiment], document: Document) -> None:
+def _refuse_twins(experiments: list[Experiment], document: Document) -> None:
+    """ExperimentError if two experiments of a grid would have the same weights."""
     first: dict[str, int] = {}
-    for number, cell in enumerate(cells, 1):
-        determining = {key: value for key, value in cell.resolved.items() if key in HASHED or key == "seed"}
-        same = first.setdefault(json.dumps(determining, sort_keys=True), number)
+    for number, experiment in enumerate(experiments, 1):
+        resolved = experiment.resolved
+        determining = {key: resolved[key] for key in HASHED}
+        text = json.dumps(determining, sort_keys=True)
+        same = first.setdefault(text, number)
         if same != number:
             message = (
                 f"cells {same} and {number} of the grid are the same run: they differ in nothing that determines "
                 "the weights"
             )
-            raise ExperimentError([Problem(document.position(("grid",), of_key=True), message)])
+            raise ExperimentError([document.problem(("grid",), message, of_key=True)])
 
 
 def _experiment(document: Document, registry: Registry, problems: list[Problem]) -> Experiment | None:
-    """The checked cell, or None with its problems appended."""
-    before, tree = len(problems), document.tree
-    problems += [
-        Problem(document.position((key,), of_key=True), unknown_key(key, (*SECTIONS, "grid")))
-        for key in tree
-        if key not in SECTIONS
-    ]
-    known = {key: value for key, value in tree.items() if key in Core.model_fields}
-    core = _collect(problems, partial(validate, Core, known, document))
-    one = {key: _collect(problems, partial(_section, document, key, registry)) for key in ONE}
-    many = {key: _list(document, key, registry, problems) for key in MANY if key in tree}
+    """The checked experiment of a document without a grid, or None with its problems appended."""
+    tree = document.tree
+    before = len(problems)
+    for key in tree:
+        if key not in SECTIONS:
+            message = unknown_key(key, (*SECTIONS, "grid"))
+            problems.append(document.problem((key,), message, of_key=True))
+    known = {key: tree[key] for key in tree if key in Core.model_fields}
+    core: Core | None = None
+    with collecting(problems):
+        core = validate(Core, known, document)
+    plugins: dict[str, Any] = {}
+    for key in ONE:
+        with collecting(problems):
+            plugins[key] = _section(document, key, registry)
+    for key in MANY:
+        if key in tree:
+            plugins[key] = _list(document, key, registry, problems)
     if core is None or len(problems) > before:
         return None
-    absent = [key for key in MANY if key not in tree]
-    defaults = {key: tuple(choice(name, MANY[key], registry) for name in DEFAULTS[key]) for key in absent}
-    written = {key: tree[key] for key in HASHED if key in tree} | {"seed": core.seed}
-    experiment = Experiment(**dict(core), **one, **(defaults | many), written=written)  # type: ignore[arg-type]
-    _collect(problems, partial(_check_batch, experiment, document, registry))
+    for key, kind in MANY.items():
+        if key not in tree:
+            defaults = [choice(name, kind, registry) for name in DEFAULTS[key]]
+            plugins[key] = tuple(defaults)
+    written = {key: tree[key] for key in HASHED if key in tree}
+    written["seed"] = core.seed
+    experiment = Experiment(**dict(core), **plugins, written=written)
+    with collecting(problems):
+        _check_batch(experiment, document, registry)
     return experiment
 
 
 def _check_batch(experiment: Experiment, document: Document, registry: Registry) -> None:
-    """A step takes batch_views // J images, and must take one; the budget must hold a step."""
+    """ExperimentError if a step holds not even one image (it takes batch_views // J), or the budget no step."""
     from simssl.api import views_of
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.position(keys), message)])
+        return ExperimentError([document.problem(keys, message)])
 
-    chosen, training = experiment.objective, experiment.training
+    chosen = experiment.objective
     objective = registry.load("objective", chosen.name)
     try:
         J = len(views_of(objective, chosen.params))
@@ -142,35 +155,42 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
         return
-    if training.batch_views < J:
-        message = f"'batch_views' is {training.batch_views}, less than the {J} views of one image"
+    batch_views = experiment.training.batch_views
+    if batch_views < J:
+        message = f"'batch_views' is {batch_views}, less than the {J} views of one image"
         raise wrong(message, "training", "batch_views")
-    step = training.batch_views // J * J
-    if training.views is not None and training.views < step:
-        raise wrong(f"'views' is {training.views}, less than the {step} views of one step", "training", "views")
+    views = experiment.training.views
+    step = batch_views // J * J
+    if views is not None and views < step:
+        message = f"'views' is {views}, less than the {step} views of one step"
+        raise wrong(message, "training", "views")
 
 
 def _section(document: Document, key: str, registry: Registry) -> Choice:
+    """The choice of a section that names one plugin."""
     if key not in document.tree:
-        message = f"the key '{key}' is missing, such as {key}: {{name: {registry.names(key)[0]}}}"
-        raise ExperimentError([Problem(document.position(()), message)])
+        example = registry.names(key)[0]
+        message = f"the key '{key}' is missing, such as {key}: {{name: {example}}}"
+        raise ExperimentError([document.problem((), message)])
     return _choice(document, (key,), key, registry)
 
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
+    """The choices of a section that lists plugins; what is wrong is appended to `problems`."""
     entries = document.tree[key]
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
-        problems.append(Problem(document.position((key,)), message))
+        problems.append(document.problem((key,), message))
         return ()
+    kind = MANY[key]
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
-        found = _collect(problems, partial(_choice, document, (key, i), MANY[key], registry))
-        if found and found.label in choices:
-            message = f"'{found.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
-            problems.append(Problem(document.position((key, i)), message))
-        elif found:
-            choices[found.label] = found
+        with collecting(problems):
+            chosen = _choice(document, (key, i), kind, registry)
+            if chosen.label in choices:
+                message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
+                raise ExperimentError([document.problem((key, i), message)])
+            choices[chosen.label] = chosen
     return tuple(choices.values())
 
 
@@ -179,26 +199,34 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     node = document.sub(path).tree
 
     def wrong(message: str, *keys: str) -> ExperimentError:
-        return ExperimentError([Problem(document.position((*path, *keys)), message)])
+        here = (*path, *keys)
+        return ExperimentError([document.problem(here, message)])
 
     if not isinstance(node, dict):
         example = node if isinstance(node, str) else "..."
         raise wrong(f"the {kind} is a mapping such as {{name: {example}}}, not {describe(node)}")
-    if not isinstance(node.get("name"), str):
-        raise wrong(f"the {kind} needs a 'name': {', '.join(registry.names(kind))}", "name")
+    name = node.get("name")
+    if not isinstance(name, str):
+        names = ", ".join(registry.names(kind))
+        raise wrong(f"the {kind} needs a 'name': {names}", "name")
     alias = node.get("as")
-    if "as" in node and not (kind == "evaluator" and isinstance(alias, str) and re.fullmatch(NAME, alias)):
+    if "as" in node and not (kind == "evaluator" and _is_name(alias)):
         raise wrong("'as' gives an evaluator another name: letters, digits, '_', '.' and '-'", "as")
     try:
-        plugin = registry.load(kind, node["name"])
+        plugin = registry.load(kind, name)
     except UserError as error:
         raise wrong(str(error), "name") from error
-    rest = {key: value for key, value in node.items() if key not in ("name", "as")}
-    return Choice(kind, node["name"], validate(plugin.Params, rest, document, path), alias)
+    given = {key: node[key] for key in node if key not in ("name", "as")}
+    params = validate(plugin.Params, given, document, path)
+    return Choice(kind, name, params, alias)
+
+
+def _is_name(alias: Any) -> bool:
+    return isinstance(alias, str) and re.fullmatch(NAME, alias) is not None
 
 
 def choice(text: str, kind: str, registry: Registry) -> Choice:
-    """The plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
+    """Return the plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
     document = parse_value(text, f"'{text}'")
     if isinstance(document.tree, str):
         document = Document({"name": document.tree}, values=document.values)

@@ -1,7 +1,7 @@
-"""A document with a `grid` becomes one document for each combination of the grid's axes.
+"""A document with a `grid` becomes one document for each combination of the grid's values.
 
-An axis is a dotted key of the experiment with a list of values, each replacing the whole subtree; or a label
-of the user's own with a list of mappings, each setting several dotted keys at once.
+An axis is a dotted key of the experiment with a list of values. Each of them replaces the whole subtree at that key.
+Or it is a label of the user's own with a list of mappings. Each of them sets several dotted keys at once.
 """
 
 from __future__ import annotations
@@ -9,85 +9,109 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable
 
-from simssl.experiment.document import Document, ExperimentError, Position, Problem, describe
+from simssl.experiment.document import Document, Position, Problem, collecting, describe
 from simssl.experiment.validation import suggestion
 
 Setting = dict[str, Document]
-"""What one value of an axis sets: dotted keys and their new subtrees."""
+"""Dotted keys and their new subtrees: what one value of an axis sets, or one combination of values."""
 
 FIXED = ("name", "grid")
 """Keys that no axis can set: the runs of a grid belong to one experiment."""
 
 
-def cells(
+def expand(
     document: Document, sections: Collection[str], overrides: Iterable[str], problems: list[Problem]
 ) -> list[Document]:
-    """The document once for each combination; what is wrong with the grid is appended to `problems`.
+    """Return one document for each combination of values; what is wrong with the grid is appended to `problems`.
 
-    `overrides` are the dotted keys that the user gave by option: one that every cell replaces is a mistake.
+    `overrides` are the dotted keys that the user set by option. One that the grid sets in every run is a mistake.
     """
-    grid, base = document.tree.get("grid"), document.without("grid")
+    base = document.without("grid")
+    grid = document.tree.get("grid")
     if not grid and not isinstance(grid, list):
         return [base]
     if not isinstance(grid, dict):
-        problems.append(Problem(document.position(("grid",)), f"'grid' is a mapping of axes, not {describe(grid)}"))
+        message = f"'grid' is a mapping of axes, not {describe(grid)}"
+        problems.append(document.problem(("grid",), message))
         return [base]
     axes = [_axis(document, name, sections, problems) for name in grid]
-    settings = [_merged(combination) for combination in itertools.product(*axes)]
-    problems += [problem for key in overrides if (problem := _shadowed(document, key, settings))]
-    return [_cell(base, setting, problems) for setting in settings]
+    settings = list(map(_merged, itertools.product(*axes)))
+    for override in overrides:
+        problem = _shadowed(document, override, settings)
+        if problem is not None:
+            problems.append(problem)
+    return [_with_setting(base, setting, problems) for setting in settings]
 
 
 def _merged(combination: tuple[Setting, ...]) -> Setting:
-    return dict(itertools.chain.from_iterable(setting.items() for setting in combination))
+    merged: Setting = {}
+    for setting in combination:
+        merged |= setting
+    return merged
 
 
 def _shadowed(document: Document, override: str, settings: list[Setting]) -> Problem | None:
-    """An option that changes nothing, since the grid sets the same key (or one around it) in every run."""
-    covers = [key for key in settings[0] if override == key or override.startswith(f"{key}.")]
-    if not (covers and all(any(k == override or override.startswith(f"{k}.") for k in s) for s in settings)):
+    """The problem of an option that changes nothing, since the grid replaces what it sets in every run."""
+    replacing = [_replacing(override, setting) for setting in settings]
+    if None in replacing:
         return None
-    message = f"the grid sets '{covers[0]}' in every run; leave it out with -s 'grid={{}}', or change the grid"
-    return Problem(document.position(tuple(override.split("."))), message)
+    message = f"the grid sets '{replacing[0]}' in every run; leave it out with -s 'grid={{}}', or change the grid"
+    path = tuple(override.split("."))
+    return document.problem(path, message)
 
 
-def _cell(base: Document, setting: Setting, problems: list[Problem]) -> Document:
+def _replacing(override: str, setting: Setting) -> str | None:
+    """The first key of the setting that is `override` or stands around it."""
+    for key in setting:
+        if override == key or override.startswith(f"{key}."):
+            return key
+    return None
+
+
+def _with_setting(document: Document, setting: Setting, problems: list[Problem]) -> Document:
     for dotted, value in setting.items():
-        try:
-            base = base.replace(dotted, value)
-        except ExperimentError as error:
-            problems += error.problems
-    return base
+        with collecting(problems):
+            document = document.replace(dotted, value)
+    return document
 
 
 def _axis(document: Document, name: str, sections: Collection[str], problems: list[Problem]) -> list[Setting]:
-    """What each value of the axis sets."""
+    """The settings of an axis, one for each of its values; what is wrong is appended to `problems`."""
     values = document.tree["grid"][name]
     if not isinstance(values, list) or not values:
-        message = f"the axis '{name}' is a list of values, not {'empty' if values == [] else describe(values)}"
-        problems.append(Problem(document.position(("grid", name)), message))
+        what = "empty" if values == [] else describe(values)
+        message = f"the axis '{name}' is a list of values, not {what}"
+        problems.append(document.problem(("grid", name), message))
         return [{}]
-    hint = suggestion(name.split(".")[0], [section for section in sections if section not in FIXED])
+    section = name.split(".")[0]
+    is_key = section in sections and name not in FIXED
+    hint = suggestion(section, set(sections).difference(FIXED))
     settings: list[Setting] = []
     for i, value in enumerate(values):
         here = document.sub(("grid", name, i))
-        if name.split(".")[0] in sections and name not in FIXED:
+        if is_key:
             settings.append({name: here})
-        elif not isinstance(value, dict):
+            continue
+        if not isinstance(value, dict):
             message = f"the axis '{name}' is no key that a grid can set, so its values are mappings of keys{hint}"
-            problems.append(Problem(here.position(()), message))
-        elif fixed := [key for key in value if key in FIXED]:
-            message = f"'{fixed[0]}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
-            problems.append(Problem(here.position((fixed[0],), of_key=True), message))
-        else:
-            settings.append({dotted: document.sub(("grid", name, i, dotted)) for dotted in value})
+            problems.append(here.problem((), message))
+            continue
+        fixed = next((key for key in value if key in FIXED), None)
+        if fixed is not None:
+            message = f"'{fixed}' is the same for all runs of a grid; the axis '{name}' cannot set it{hint}"
+            problems.append(here.problem((fixed,), message, of_key=True))
+            continue
+        setting = {dotted: here.sub((dotted,)) for dotted in value}
+        settings.append(setting)
     return settings or [{}]
 
 
 def with_seed(document: Document, seed: int) -> Document:
-    """The document with this seed, and without a grid over seeds."""
+    """Return the document with this seed, and without an axis of seeds."""
     grid = document.tree.get("grid")
     if isinstance(grid, dict) and "seed" in grid:
         rest = document.sub(("grid",)).without("seed")
         document = document.replace("grid", rest)
-    return document.replace("seed", Document(seed, values={(): Position(f"--seed {seed}")}))
+    position = Position(f"--seed {seed}")
+    value = Document(seed, values={(): position})
+    return document.replace("seed", value)

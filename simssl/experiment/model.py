@@ -1,4 +1,4 @@
-"""A checked experiment: its own keys, the plugins that it names, and what identifies its weights."""
+"""A checked experiment: its own keys, the plugins that it names, and the hash that identifies its weights."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
 HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
-"""What determines the weights."""
+"""The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+"""The names that an experiment, or an evaluator by `as`, may have."""
 
 
 class Core(Params):
     """The keys of an experiment that name no plugin."""
 
     name: str = Field(pattern=f"^{NAME}$", max_length=100)
-    "Of the experiment, and of its folder below the runs; letters, digits, '_', '.' and '-'."
+    "Name of the experiment, and of its folder below the runs: letters, digits, '_', '.' and '-'."
     views: ViewSettings = ViewSettings()
-    "How views are drawn from images."
+    "The steps that draw a view from an image."
     latent_dim: Annotated[int, Field(ge=1)]
     "Dimensions of the representation."
     training: Training
     "Budget, batch, precision and optimiser."
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    "Of everything random: initial weights, order, views, noise, evaluators."
+    "Seed of everything random: initial weights, order, views, noise, evaluators."
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,21 @@ class Choice:
 
     @property
     def label(self) -> str:
+        """Its name, or the other name that `as` gives it."""
         return self.alias or self.name
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """As it could stand in the file, with every default filled in."""
-        alias = {"as": self.alias} if self.alias else {}
-        return {"name": self.name, **alias, **self.params.model_dump(mode="json")}
+        """The mapping that could stand in the file, with every default filled in."""
+        mapping = {"name": self.name}
+        if self.alias:
+            mapping["as"] = self.alias
+        return mapping | self.params.model_dump(mode="json")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run, checked: a cell of the grid."""
+    """One checked experiment, which one run trains: a file without a grid, or one combination of its values."""
 
     name: str
     dataset: Choice
@@ -74,21 +78,23 @@ class Experiment:
     trackers: tuple[Choice, ...]
     seed: int
     written: Mapping[str, Any]
-    """What determines the weights, as the user wrote it."""
+    """The sections that determine the weights, as the user wrote them."""
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the weights: a hash of what determines them, as written, and of the schema number."""
+        """A hash that identifies the weights: of what determines them, as written, and of the schema number."""
         text = json.dumps({"schema": SCHEMA, **self.written}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def folder(self) -> Path:
-        """The run's folder, below the runs."""
-        return Path(self.name) / f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
+        """The run's folder, below the folder of the runs."""
+        run = f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
+        return Path(self.name) / run
 
     @property
     def choices(self) -> tuple[Choice, ...]:
+        """Every plugin that the experiment names."""
         return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
 
     @property

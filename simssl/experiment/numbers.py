@@ -8,8 +8,10 @@ from pydantic import BeforeValidator, Field
 
 
 def _whole(value: Any) -> Any:
-    """`6e5` is a float in YAML; a count may be written so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Return a float such as 6e5, which a count may be written as, as an int; anything else as it is."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
 
 
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]

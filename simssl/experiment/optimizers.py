@@ -77,8 +77,10 @@ class LARS(Params):
 
 
 def _name(value: Any) -> str | None:
-    """Which one is meant, by a mapping (checked or not); None if it is no mapping."""
-    return str(value.get("name", "adam")) if isinstance(value, dict) else getattr(value, "name", None)
+    """The name of the optimiser that a mapping means, checked or not; None if it is no mapping."""
+    if isinstance(value, dict):
+        return str(value.get("name", "adam"))
+    return getattr(value, "name", None)
 
 
 Optimizer = Annotated[

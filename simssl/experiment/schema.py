@@ -1,6 +1,6 @@
 """The JSON Schema of an experiment file, with the parameters of every installed plugin.
 
-Editors complete, explain and check a file with it, so that what they show is worded here: over a parameter stands what
+Editors complete, explain and check a file with it. What they show is worded here: over a parameter stands what
 `simssl show` says of it, and a mistake is told once.
 """
 
@@ -19,9 +19,12 @@ from simssl.experiment.model import NAME, Core
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 
+Schema = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
 TITLE = "simssl experiment"
 MODELINE = "# yaml-language-server: $schema={}"
-"""The first line of an experiment file: where, seen from the file, editors find the schema."""
+"""The first line of an experiment file. It tells editors the path of the schema, seen from the file."""
 
 GROUPED = {
     "integer": (f"^(?=.*_)[-+]?{DIGITS}$", "a whole number, such as 240_000, is expected"),
@@ -30,10 +33,10 @@ GROUPED = {
 """Numbers whose digits are grouped, which are strings to other readers of YAML."""
 
 
-def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
-    """The schema, and a sentence for each plugin that had to be left out because it is broken."""
+def schema(registry: Registry) -> tuple[Schema, list[str]]:
+    """Return the schema, and a sentence for each plugin that is left out because it is broken."""
     core = Core.model_json_schema()
-    definitions: dict[str, Any] = core.pop("$defs", {})
+    definitions: Schema = core.pop("$defs", {})
     left_out: list[str] = []
     for kind in (*ONE, *MANY.values()):
         variants = []
@@ -44,30 +47,34 @@ def schema(registry: Registry) -> tuple[dict[str, Any], list[str]]:
                 left_out.append(str(error))
         definitions[kind] = _one_of(kind, variants)
     properties = core["properties"]
-    properties |= {kind: {"description": ABOUT[kind], "$ref": f"#/$defs/{kind}"} for kind in ONE}
-    properties |= {
-        key: {"description": ABOUT[key], "type": "array", "items": {"$ref": f"#/$defs/{kind}"}}
-        for key, kind in MANY.items()
-    }
+    for kind in ONE:
+        properties[kind] = {"description": ABOUT[kind], "$ref": f"#/$defs/{kind}"}
+    for key, kind in MANY.items():
+        items = {"$ref": f"#/$defs/{kind}"}
+        properties[key] = {"description": ABOUT[key], "type": "array", "items": items}
+    whole = {"required": [*core["required"], *ONE]}
+    with_grid = {"required": ["grid"]}
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": TITLE,
         "type": "object",
         "additionalProperties": False,
         "required": ["name"],
-        "anyOf": [{"required": [*core["required"], *ONE]}, {"required": ["grid"]}],
+        "anyOf": [whole, with_grid],
         "properties": properties | {"grid": _grid(properties)},
         "$defs": definitions,
     }
     return _worded(document), left_out
 
 
-def _plugin(kind: str, name: str, registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Schema:
+    """The schema of one plugin; the models within its parameters are added to `definitions`."""
     plugin = registry.load(kind, name)
     params = plugin.Params.model_json_schema(ref_template=f"#/$defs/{kind}.{name}.{{model}}")
     for model, definition in params.pop("$defs", {}).items():
         definitions[f"{kind}.{name}.{model}"] = definition
-    about = (inspect.getdoc(plugin) or "").split("\n\n")[0]
+    docstring = inspect.getdoc(plugin) or ""
+    about = docstring.split("\n\n")[0]
     own = {"name": {"const": name, "description": about}}
     if kind == "evaluator":
         own["as"] = {"type": "string", "pattern": f"^{NAME}$", "description": "Another name for its metrics."}
@@ -81,84 +88,121 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: dict[str, Any
     }
 
 
-def _one_of(kind: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
+def _one_of(kind: str, variants: list[Schema]) -> Schema:
     """One plugin, told apart by `name`: editors offer every name, and check the rest against the plugin so called."""
-    names = [variant["title"] for variant in variants]
-    about = [" ".join(variant["description"].split()) for variant in variants]
+    names = []
+    about = []
+    conditions = []
+    for variant in variants:
+        name = variant["title"]
+        names.append(name)
+        about.append(_in_one_line(variant["description"]))
+        is_called_so = {"properties": {"name": {"const": name}}, "required": ["name"]}
+        conditions.append({"if": is_called_so, "then": variant})
     return {
         "title": kind,
         "type": "object",
         "required": ["name"],
         "properties": {"name": {"enum": names, "enumDescriptions": about, "markdownEnumDescriptions": about}},
-        "allOf": [
-            {"if": {"properties": {"name": {"const": name}}, "required": ["name"]}, "then": variant}
-            for name, variant in zip(names, variants, strict=True)
-        ],
+        "allOf": conditions,
     }
 
 
-def _grid(properties: dict[str, Any]) -> dict[str, Any]:
+def _grid(properties: Schema) -> Schema:
     """Axes: a key with a list of what can stand there, or another name with a list of mappings of dotted keys."""
-    sections = {key: value for key, value in properties.items() if key not in FIXED}
     axis = {"type": "array", "minItems": 1}
+    sections = {}
+    axes = {}
+    for key, value in properties.items():
+        if key not in FIXED:
+            sections[key] = value
+            axes[key] = axis | {"items": value}
     return {
         "type": "object",
         "description": ABOUT["grid"],
-        "properties": {key: axis | {"items": value} for key, value in sections.items()},
+        "properties": axes,
         "additionalProperties": axis | {"items": {"properties": sections}},
     }
 
 
 def _worded(node: Any) -> Any:
-    """As editors show it best: each field under the heading of `simssl show`, descriptions of one line each."""
+    """The schema as editors show it best: each field under the heading of `simssl show`, a description in one line."""
     if isinstance(node, list):
         return [_worded(part) for part in node]
     if not isinstance(node, dict):
         return node
-    words = {key: _worded(value) for key, value in node.items() if key not in ("properties", "description")}
+    words = {}
+    for key, value in node.items():
+        if key not in ("properties", "description"):
+            words[key] = _worded(value)
     if isinstance(node.get("description"), str):
-        words["description"] = " ".join(node["description"].split())
+        words["description"] = _in_one_line(node["description"])
     if "properties" in node:
-        words["properties"] = {name: _field(name, field) for name, field in node["properties"].items()}
-    if isinstance(kind := words.get("type"), str) and kind in GROUPED:
+        fields = {}
+        for name, field in node["properties"].items():
+            fields[name] = _field(name, field)
+        words["properties"] = fields
+    kind = words.get("type")
+    if isinstance(kind, str) and kind in GROUPED:
+        pattern, message = GROUPED[kind]
         words["type"] = _types(kind)
-        words["pattern"], words["patternErrorMessage"] = GROUPED[kind]
+        words["pattern"] = pattern
+        words["patternErrorMessage"] = message
     return words
 
 
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _types(kind: str) -> list[str]:
-    return [kind, "string"] if kind in GROUPED else [kind]
+    if kind in GROUPED:
+        return [kind, "string"]
+    return [kind]
 
 
-def _field(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    words: dict[str, Any] = _worded(_one_type(field))
-    return words | {"title": heading(name, field)} if "title" in field else words
+def _field(name: str, field: Schema) -> Schema:
+    words: Schema = _worded(_one_type(field))
+    if "title" in field:
+        words["title"] = heading(name, field)
+    return words
 
 
-def _one_type(field: dict[str, Any]) -> dict[str, Any]:
-    """Values of several types under one `type`, such as a number or nothing: alternatives make several messages."""
+def _one_type(field: Schema) -> Schema:
+    """The field, its alternatives under one `type`, such as a number or nothing.
+
+    Editors would tell a mistake once for each alternative.
+    """
     parts = field.get("anyOf", [])
-    if not parts or not all(isinstance(part.get("type"), str) and "enum" not in part for part in parts):
+    for part in parts:
+        if not isinstance(part.get("type"), str) or "enum" in part:
+            return field
+    if not parts:
         return field
-    merged = {key: value for key, value in field.items() if key != "anyOf"}
+    merged = dict(field)
+    del merged["anyOf"]
+    types: list[str] = []
     for part in parts:
         merged |= _worded(part)
-    return merged | {"type": list(dict.fromkeys(kind for part in parts for kind in _types(part["type"])))}
+        types += _types(part["type"])
+    merged["type"] = list(dict.fromkeys(types))
+    return merged
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def write(path: Path, document: Schema) -> None:
     """Write the schema; UserError if that would replace anything but an older one."""
     try:
         if path.exists() and not _is_a_schema(path.read_bytes()):
             raise UserError(f"{path} exists and is no schema of simssl's, so it is left as it is; name another file")
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=2)
+        path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _is_a_schema(content: bytes) -> bool:
     try:
-        there = json.loads(content)
+        document = json.loads(content)
     except ValueError:
         return False
-    return isinstance(there, dict) and there.get("title") == TITLE
+    return isinstance(document, dict) and document.get("title") == TITLE

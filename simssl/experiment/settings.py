@@ -37,7 +37,7 @@ class Schedule(Params):
 
 
 class Training(Params):
-    """How long, how fast and how exactly a method is trained. Give `epochs` or `views`."""
+    """The training of a method: budget, batch, precision and optimiser. Give `epochs` or `views`."""
 
     epochs: Count | None = None
     "Budget in passes over the training images."
@@ -46,16 +46,16 @@ class Training(Params):
     batch_views: Count = 120
     "Views in a step. The step takes batch_views // J images, J being the views that the objective needs."
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """Of a training step: float32; tf32, where CUDA rounds what convolutions and matrix products take to 10 bits; or
-    the networks in bfloat16 under autocast and the losses in float32. A device that has no such products computes in
-    float32. Measured in float32."""
+    """Precision of a training step: float32; tf32, where CUDA rounds the factors of convolutions and matrix products
+    to 10 bits; or bfloat16, with the networks in bfloat16 under autocast and the losses in float32. A device that has
+    no such products computes in float32. Measurements are made in float32."""
     channels_last: bool = False
-    """Keep the weights of convolutions channel by channel last, which can be faster, above all in bfloat16. An
-    experiment says so for itself, since it can be slower too."""
+    """Keep the weights of convolutions with the channels last in memory. This can be faster, above all in bfloat16. It
+    can also be slower, so each experiment says it for itself."""
     optimizer: Optimizer = Adam()
     "The optimiser; an objective may set parts of it for some of its parameters."
     gradient_clip: Positive | None = None
-    "Largest norm of the gradient of all parameters together; longer ones are shortened to it. None if empty."
+    "Largest norm of the gradient of all parameters together. Longer ones are shortened to it. None if empty."
     schedule: Schedule = Schedule()
     "The learning rate over the run."
     deterministic: bool = False
@@ -67,6 +67,8 @@ class Training(Params):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Training:
-        if (self.epochs is None) == (self.views is None):
-            raise ValueError("give the budget as 'epochs' or as 'views'" + (", not as both" if self.epochs else ""))
+        if self.epochs is None and self.views is None:
+            raise ValueError("give the budget as 'epochs' or as 'views'")
+        if self.epochs is not None and self.views is not None:
+            raise ValueError("give the budget as 'epochs' or as 'views', not as both")
         return self

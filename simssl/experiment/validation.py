@@ -1,4 +1,4 @@
-"""Pydantic's errors in our words: each says what is wrong, where it stands, and what would be right."""
+"""Pydantic's errors in our words: each names its position, what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MUST_BE = {
 
 
 def validate(model: type[P], tree: Mapping[str, Any], document: Document, path: Keys = ()) -> P:
-    """The model of this tree, which stands at `path` in the document; ExperimentError lists all its errors.
+    """Return the model of this tree, which stands at `path` in the document; ExperimentError lists all its errors.
 
     Validation goes through JSON, where pydantic's strict mode lets a list fill a tuple.
     """
@@ -53,71 +53,117 @@ def validate(model: type[P], tree: Mapping[str, Any], document: Document, path: 
 def _problems(
     error: ValidationError, model: type[Params], tree: Mapping[str, Any], document: Document, path: Keys
 ) -> list[Problem]:
-    """One problem for each position; where a value may be of several types, those nearest to fitting are told."""
-    by_keys: dict[Keys, list[Any]] = {}
+    """One problem for each position. Where a value may be of several types, those nearest to fitting are told."""
+    errors_at: dict[Keys, list[Any]] = {}
     for details in error.errors(include_url=False):
-        by_keys.setdefault(_keys(details, tree), []).append(details)
-    deepest = [keys for keys in by_keys if not any(other[: len(keys)] == keys != other for other in by_keys if keys)]
-    return [
-        Problem(
-            document.position((*path, *keys), of_key=by_keys[keys][0]["type"] == "extra_forbidden"),
-            _message(by_keys[keys], keys, model, tree),
-        )
-        for keys in deepest
-    ]
+        keys = _keys(details, tree)
+        errors_at.setdefault(keys, []).append(details)
+    problems = []
+    for keys, errors in errors_at.items():
+        if _is_around_another(keys, errors_at):
+            continue
+        here = (*path, *keys)
+        message = _message(errors, keys, model, tree)
+        of_key = errors[0]["type"] == "extra_forbidden"
+        problems.append(document.problem(here, message, of_key))
+    return problems
+
+
+def _is_around_another(keys: Keys, all_keys: Iterable[Keys]) -> bool:
+    """True if another of the positions lies below `keys`; the whole document counts as around nothing."""
+    depth = len(keys)
+    if depth == 0:
+        return False
+    return any(len(other) > depth and other[:depth] == keys for other in all_keys)
 
 
 def _keys(details: Any, tree: Any) -> Keys:
     """Pydantic's location without the names of types that it adds where a value may be of several."""
+    location = details["loc"]
     keys: list[str | int] = []
-    for part in details["loc"]:
-        inside = part in tree if isinstance(tree, dict) else isinstance(tree, list) and part in range(len(tree))
-        if inside:
+    for part in location:
+        if _is_in(tree, part):
             tree = tree[part]
-        if inside or (details["type"] == "missing" and part == details["loc"][-1]):
             keys.append(part)
-    return (*keys, "name") if details["type"] == "union_tag_invalid" else tuple(keys)
+        elif details["type"] == "missing" and part == location[-1]:
+            keys.append(part)
+    if details["type"] == "union_tag_invalid":
+        keys.append("name")
+    return tuple(keys)
+
+
+def _is_in(tree: Any, part: str | int) -> bool:
+    if isinstance(tree, dict):
+        return part in tree
+    return isinstance(tree, list) and part in range(len(tree))
 
 
 def _message(errors: list[Any], keys: Keys, model: type[Params], tree: Any) -> str:
-    """What is wrong at one position, in one sentence."""
-    first, name = errors[0], ".".join(str(part) for part in keys)
-    if first["type"] == "extra_forbidden":
-        return unknown_key(str(keys[-1]), _fields_at(model, keys[:-1], tree))
-    if first["type"] == "missing":
-        return f"the {'entry' if isinstance(keys[-1], int) else 'key'} '{name}' is missing"
-    if first["type"] == "value_error":
+    """One sentence that says what is wrong at one position."""
+    first = errors[0]
+    kind = first["type"]
+    name = ".".join(map(str, keys))
+    if kind == "extra_forbidden":
+        *around, key = keys
+        return unknown_key(str(key), _fields_at(model, around, tree))
+    if kind == "missing":
+        what = "entry" if isinstance(keys[-1], int) else "key"
+        return f"the {what} '{name}' is missing"
+    if kind == "value_error":
         return str(first["ctx"]["error"])
-    if first["type"] == "union_tag_invalid":
-        allowed = " or ".join(first["ctx"]["expected_tags"].rsplit(", ", 1))
-        return f"'{name}' must be {allowed}, not {describe(first['input']['name'])}"
-    if first["type"] not in _MUST_BE:
+    if kind == "union_tag_invalid":
+        tags = first["ctx"]["expected_tags"]
+        allowed = " or ".join(tags.rsplit(", ", 1))
+        came = describe(first["input"]["name"])
+        return f"'{name}' must be {allowed}, not {came}"
+    if kind not in _MUST_BE:
         return f"'{name}': {first['msg']}"
-    kinds = (_MUST_BE[e["type"]].format(**e.get("ctx", {})) for e in errors if e["type"] in _MUST_BE)
+    expected: list[str] = []
+    for details in errors:
+        if details["type"] not in _MUST_BE:
+            continue
+        words = _MUST_BE[details["type"]]
+        limits = details.get("ctx", {})
+        expected.append(words.format(**limits))
     value = first["input"]
-    came = f"a list of {len(value)}" if isinstance(value, list) else describe(value)
-    return f"'{name}' must be {' or '.join(dict.fromkeys(kinds))}, not {came}"
+    came = describe(value)
+    if isinstance(value, list):
+        came = f"a list of {len(value)}"
+    alternatives = " or ".join(dict.fromkeys(expected))
+    return f"'{name}' must be {alternatives}, not {came}"
 
 
-def _fields_at(model: type[Params], keys: Keys, tree: Any) -> list[str]:
+def _fields_at(model: type[Params], keys: Iterable[str | int], tree: Any) -> list[str]:
     """The keys of the model at `keys`, through nested models, optional ones and those told apart by `name`."""
     for key in keys:
         tree = tree[key]
-        annotation = model.model_fields[str(key)].annotation if str(key) in model.model_fields else None
-        nested = _models(annotation)
-        model = next((a for a in nested if _is_called(a, tree)), nested[0] if nested else model)
+        field = model.model_fields.get(str(key))
+        nested = _models(field.annotation) if field else []
+        called_so = [candidate for candidate in nested if _is_called(candidate, tree)]
+        if called_so:
+            model = called_so[0]
+        elif nested:
+            model = nested[0]
     return list(model.model_fields)
 
 
 def _models(annotation: Any) -> list[type[Params]]:
+    """The models in an annotation, such as `Crop | None`."""
     if isinstance(annotation, type) and issubclass(annotation, Params):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+    models = []
+    for part in get_args(annotation):
+        models += _models(part)
+    return models
 
 
 def _is_called(model: type[Params], tree: Any) -> bool:
-    name = model.model_fields.get("name")
-    return name is not None and isinstance(tree, dict) and tree.get("name") in get_args(name.annotation)
+    """True for a model whose `name` may be that of the tree."""
+    field = model.model_fields.get("name")
+    if field is None or not isinstance(tree, dict):
+        return False
+    names = get_args(field.annotation)
+    return tree.get("name") in names
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
@@ -125,9 +171,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean ...?" or, if nothing is near, what there is."""
+    """Return "; did you mean ...?" or, if nothing is near, the words that are known."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
-    return f"; the keys here are {', '.join(known)}" if known else "; no keys are known here"
+    if known:
+        return f"; the keys here are {', '.join(known)}"
+    return "; no keys are known here"

@@ -41,13 +41,13 @@ class Jitter(Params):
     brightness: NotNegative = 0.0
     "Brightness is multiplied by a factor from [max(0, 1 - brightness), 1 + brightness]. 0: it stays."
     contrast: NotNegative = 0.0
-    "So is the distance to the view's mean grey. 0: it stays."
+    "The distance to the view's mean grey is multiplied by such a factor. 0: it stays."
     saturation: NotNegative = 0.0
-    "So is the distance to the pixel's own grey. 0: it stays."
+    "The distance to the pixel's own grey is multiplied by such a factor. 0: it stays."
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     "The hue is turned by a fraction of its circle from [-hue, hue]. 0: it stays."
     probability: Probability = 1.0
-    "Of a view's being jittered. Source: 1 in the paper's release, 0.8 in SimCLR."
+    "Probability that a view is jittered. Source: 1 in the paper's release, 0.8 in SimCLR."
 
     @model_validator(mode="after")
     def _changes_something(self) -> Jitter:
@@ -64,7 +64,7 @@ class Blur(Params):
     kernel: int | None = Field(None, ge=3)
     "Pixels of the kernel's side, an odd number. SimCLR's, a tenth of the view's height, if empty."
     probability: Probability = 0.5
-    "Of a view's being blurred. Source: SimCLR."
+    "Probability that a view is blurred. Source: SimCLR."
 
     @model_validator(mode="after")
     def _fits(self) -> Blur:
@@ -75,14 +75,14 @@ class Blur(Params):
 
 
 class Finish(Params):
-    """What is done, last and without chance, to every image that is encoded, reconstructed or measured."""
+    """The last step, without chance, of every image that is encoded, reconstructed or measured."""
 
     threshold: float | None = Field(None, ge=0, lt=1)
     "Pixels above it become 1, the others 0. Source: 0.5 for MNIST in the paper's release."
 
 
 class ViewSettings(Params):
-    """How a view is drawn from an image: crop, flips, jitter, grey, blur, finish, in this order.
+    """The steps that draw a view from an image: crop, flips, jitter, grey, blur, finish, in this order.
 
     Each view of each image has draws of its own.
     """

@@ -1,4 +1,4 @@
-"""The installed plugins as a list, for `simssl plugins`; imports them only to check them."""
+"""The list that `simssl plugins` prints. Plugins are imported only to be checked."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from simssl.errors import UserError
 from simssl.plugin.registry import BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
 
+Row = dict[str, Any]
 Suite = Callable[[str, type[Any]], Iterable[Any]]
-"""The conformance suite: the outcomes (dataclasses with `check`, `status` and `reason`) of a plugin class of a kind."""
+"""The conformance suite. It takes a kind and a plugin's class, and gives outcomes: dataclasses with `check`, `status`
+and `reason`."""
 
 
-def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One row a plugin: kind, name, distribution, version, the versions of simssl that it requires, module; status
-    and reason where they are known.
+def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[Row]:
+    """Return one row for each plugin: kind, name, distribution, version, required versions of simssl, and module.
 
-    `names` are of plugins, or of distributions for all of theirs. With `check` each is imported; those that are named
-    are put to the conformance suite, too, and their rows have `checks`. UserError if nothing has such a name.
+    Status and reason are added where they are known. `names` are of plugins, or of distributions for all of theirs.
+    With `check` each is imported. Those that are named are put to the conformance suite, too, and their rows have
+    `checks`. UserError if nothing has such a name.
     """
     if names:
-        named = _named(registry, names)
-        return [_row(plugin, registry, check, suite if check else None) for plugin in named]
+        suite_if_checked = suite if check else None
+        return [_row(plugin, registry, check, suite_if_checked) for plugin in _named(registry, names)]
     listed = [_row(plugin, registry, check) for plugin in registry.plugins()]
     broken = {"kind": "?", "name": "?", "version": "?", "requires": "", "module": "?", "status": "BROKEN"}
     for folder, reason in registry.unreadable.items():
@@ -33,18 +35,24 @@ def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = (
 
 
 def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
+    """The plugins that have one of these names, or whose distribution has it."""
     installed = registry.plugins()
-    known = {name for plugin in installed for name in (plugin.name, plugin.distribution)}
+    known = set()
+    for plugin in installed:
+        known |= {plugin.name, plugin.distribution}
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            guess = f"did you mean '{near[0]}'?" if near else "`simssl plugins` lists what is installed"
-            raise UserError(f"no plugin or distribution is called '{name}'; {guess}")
-    return [plugin for plugin in installed if {plugin.name, plugin.distribution} & set(names)]
+        if name in known:
+            continue
+        hint = "`simssl plugins` lists what is installed"
+        near = difflib.get_close_matches(name, known, n=1)
+        if near:
+            hint = f"did you mean '{near[0]}'?"
+        raise UserError(f"no plugin or distribution is called '{name}'; {hint}")
+    return [plugin for plugin in installed if plugin.name in names or plugin.distribution in names]
 
 
-def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> dict[str, Any]:
-    row = {
+def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> Row:
+    row: Row = {
         "kind": plugin.kind,
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -54,35 +62,47 @@ def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = 
     }
     if (plugin.kind, plugin.name) in registry.conflicts():
         return row | {"status": "CONFLICT", "reason": "more than one distribution provides this name"}
-    if reason := shortcoming(plugin.requires):
-        return row | {"status": "BROKEN", "reason": str(BrokenPlugin(plugin, reason))}
+    reason = shortcoming(plugin.requires)
+    if reason:
+        error = BrokenPlugin(plugin, reason)
+        return row | {"status": "BROKEN", "reason": str(error)}
     if not check:
         return row
     try:
         loaded = registry.load(plugin.kind, plugin.name)
     except UserError as error:
         return row | {"status": "BROKEN", "reason": str(error)}
+    row["status"] = "ok"
     if suite is None:
-        return row | {"status": "ok"}
-    checks = [asdict(outcome) for outcome in suite(plugin.kind, loaded)]
-    failed = any(check["status"] == "FAILED" for check in checks)
-    return row | {"status": "FAILED" if failed else "ok", "checks": checks}
+        return row
+    row["checks"] = []
+    for outcome in suite(plugin.kind, loaded):
+        row["checks"].append(asdict(outcome))
+        if outcome.status == "FAILED":
+            row["status"] = "FAILED"
+    return row
 
 
-def as_json(listed: list[dict[str, Any]]) -> str:
+def as_json(listed: list[Row]) -> str:
     import json
 
     return json.dumps(listed, indent=2)
 
 
-def as_text(listed: list[dict[str, Any]]) -> str:
-    """Aligned columns; the reason of what is wrong, and the checks of the suite, below its row."""
-    columns = ("kind", "name", "distribution", "version", "requires", "module", "status")
-    table = [columns, *(tuple(str(row.get(column, "")) for column in columns) for row in listed)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
-    lines = []
-    for line, row in zip(table, [{}, *listed], strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+COLUMNS = ("kind", "name", "distribution", "version", "requires", "module", "status")
+
+
+def as_text(listed: list[Row]) -> str:
+    """Return aligned columns. Below its row stands the reason of what is wrong, and the suite's checks."""
+    table = [list(COLUMNS)]
+    for row in listed:
+        texts = [str(row.get(column, "")) for column in COLUMNS]
+        table.append(texts)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    head, *body = table
+    lines = [_aligned(head, widths)]
+    for row, texts in zip(listed, body, strict=True):
+        lines.append(_aligned(texts, widths))
         if "reason" in row:
             lines.append(f"    {row['reason']}")
         for check in row.get("checks", ()):
@@ -90,3 +110,8 @@ def as_text(listed: list[dict[str, Any]]) -> str:
             if check["reason"]:
                 lines.append(f"{'':14}{check['reason']}")
     return "\n".join(lines)
+
+
+def _aligned(texts: list[str], widths: list[int]) -> str:
+    padded = map(str.ljust, texts, widths)
+    return "  ".join(padded).rstrip()

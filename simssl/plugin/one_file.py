@@ -1,4 +1,4 @@
-"""A plugin that is one file, without a package: found only where `--plugin` names it."""
+"""A plugin that is one file, without a package. It is known only where `--plugin` names it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from simssl.plugin.plugin import KINDS, Plugin, hook
 
 
 def plugins_of(path: Path) -> list[Plugin]:
-    """The file's plugins: one for each hook that it defines, called as the file. This runs the file.
+    """Run a file and return its plugins: one for each hook that it defines. Each has the file's name.
 
-    UserError if it cannot be read or run, or has no hook.
+    UserError if the file cannot be read or run, or has no hook.
     """
     if path.suffix != ".py":
         raise UserError(f"--plugin {path} names no Python file (*.py)")
@@ -22,27 +22,32 @@ def plugins_of(path: Path) -> list[Plugin]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"--plugin {path} cannot be read: {error.strerror}") from error
-    file, sha256 = str(path.resolve()), hashlib.sha256(content).hexdigest()
+    file = str(path.resolve())
+    sha256 = hashlib.sha256(content).hexdigest()
     module = _run(file, sha256, content)
     kinds = [kind for kind in KINDS if hasattr(module, hook(kind))]
     if not kinds:
         hooks = ", ".join(f"{hook(kind)}()" for kind in KINDS)
         raise UserError(f"--plugin {path} has no hook: define one of {hooks} under @simssl.hookimpl")
-    return [Plugin(kind, path.stem, file, "(file)", f"sha256:{sha256[:12]}", sha256=sha256) for kind in kinds]
+    version = f"sha256:{sha256[:12]}"
+    return [Plugin(kind, path.stem, file, "(file)", version, sha256=sha256) for kind in kinds]
 
 
 def module_name(file: str, sha256: str) -> str:
-    """What the file's module is called in this process."""
-    return "simssl_file_" + hashlib.sha256(f"{file} {sha256}".encode()).hexdigest()[:16]
+    """Return the name of the file's module in this process."""
+    text = f"{file} {sha256}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"simssl_file_{digest[:16]}"
 
 
 def _run(file: str, sha256: str, content: bytes) -> ModuleType:
-    """The module of this content, which is what the SHA-256 is of."""
+    """The module of this content, from which the SHA-256 was computed."""
     module = ModuleType(module_name(file, sha256))
     module.__file__ = file
     sys.modules[module.__name__] = module  # where pydantic and inspect look for what a class is made of
     try:
-        exec(compile(content, file, "exec", dont_inherit=True), vars(module))
+        code = compile(content, file, "exec", dont_inherit=True)
+        exec(code, vars(module))
     except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:  # as in an installed plugin

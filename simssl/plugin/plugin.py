@@ -1,4 +1,4 @@
-"""What is known of a plugin before it is imported, and the errors of one that cannot be used."""
+"""A plugin before it is imported, and the errors of one that cannot be used."""
 
 from __future__ import annotations
 
@@ -21,33 +21,36 @@ BUILTIN = "simssl"
 
 
 def group(kind: str) -> str:
-    """The entry-point group of a kind."""
+    """Return the entry-point group of a kind."""
     return f"simssl.{kind}s"
 
 
 def hook(kind: str) -> str:
-    """The name of a kind's hook."""
+    """Return the name of a kind's hook."""
     return f"simssl_{kind}"
 
 
 @dataclass(frozen=True, order=True)
 class Plugin:
-    """A name in YAML and what stands behind it: an entry point's module and the distribution that brings it, or a
-    file that --plugin names."""
+    """A name in YAML and the code behind it.
+
+    That is an entry point's module, with the distribution that brings it; or a file that --plugin names.
+    """
 
     kind: str
     name: str
     module: str
-    """For a file, its absolute path."""
+    """The module's name; for a file, its absolute path."""
     distribution: str
     version: str
     requires: str = ""
     """The versions of simssl that the distribution is for, such as ">=0.1,<0.2"; "" for any."""
     sha256: str = ""
-    """Of a file's content."""
+    """The SHA-256 of a file's content; "" for an entry point."""
 
     @property
     def source(self) -> str:
+        """The provider of the plugin, for messages."""
         if self.sha256:
             return f"{self.module} (SHA-256 {self.sha256[:12]})"
         return f"{self.distribution} {self.version} ({self.module})"
@@ -58,12 +61,17 @@ class Plugin:
         if self.sha256:
             return (self.module,)
         try:
-            spec = importlib.util.find_spec(self.module.partition(".")[0])
+            package, *_ = self.module.split(".")
+            spec = importlib.util.find_spec(package)
         except (ImportError, ValueError):
             return ()
         if spec is None:
             return ()
-        return tuple(spec.submodule_search_locations or filter(None, [spec.origin]))
+        if spec.submodule_search_locations:
+            return tuple(spec.submodule_search_locations)
+        if spec.origin:
+            return (spec.origin,)
+        return ()
 
 
 class UnknownPlugin(UserError):
@@ -78,5 +86,6 @@ class BrokenPlugin(UserError):
     """A plugin cannot be imported, has no hook, or its hook returns the wrong thing."""
 
     def __init__(self, plugin: Plugin, reason: str) -> None:
-        super().__init__(f"{plugin.kind} '{plugin.name}' of {plugin.source} is broken: {reason}")
+        what = f"{plugin.kind} '{plugin.name}' of {plugin.source}"
+        super().__init__(f"{what} is broken: {reason}")
         self.reason = reason

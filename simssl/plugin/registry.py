@@ -1,10 +1,12 @@
-"""What is installed, from metadata alone; one plugin loaded on demand; the broken ones kept apart."""
+"""The installed plugins, known from metadata alone.
+
+One is loaded on demand. The broken ones are kept apart.
+"""
 
 from __future__ import annotations
 
 import difflib
 import importlib.metadata
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,54 +19,74 @@ from simssl.plugin.versions import requirement, shortcoming
 __all__ = ["BUILTIN", "KINDS", "BrokenPlugin", "ConflictingPlugins", "Plugin", "Registry", "UnknownPlugin"]
 
 
+Name = tuple[str, str]
+"""A kind, and a plugin's name in YAML."""
+Plugins = dict[Name, list[Plugin]]
+"""The plugins of each name. Two of one name are a conflict."""
+
+
 @dataclass
 class Registry:
     """The installed plugins, and those of `files`. Listing imports no installed plugin; `load` imports one."""
 
     builtins_only: bool = False
     files: tuple[Path, ...] = ()
-    """Plugins that are one file each; they are run when the plugins are listed."""
-    known_files: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Of a run at hand: kind and name of each plugin that was a file -> the file."""
-    _plugins: dict[tuple[str, str], list[Plugin]] | None = None
+    """Plugins that are one file each. The files are run when the plugins are listed."""
+    known_files: Mapping[Name, str] = field(default_factory=dict)
+    """The file of each plugin that was one when the run at hand was made, by kind and name."""
+    _plugins: Plugins | None = None
     _unreadable: dict[str, str] = field(default_factory=dict)
     _loaded: dict[Plugin, type[Any]] = field(default_factory=dict)
 
     def use(self, files: tuple[Path, ...]) -> None:
-        """The plugins of these files, too, which are run now; UserError if one cannot be used."""
-        self.files, self._plugins = files, None
+        """Run these files and add their plugins; UserError if one cannot be used."""
+        self.files = files
+        self._plugins = None
         if files:
             self._scan()
 
     def plugins(self, kind: str | None = None) -> list[Plugin]:
-        """Every plugin (of one kind), conflicting ones included, sorted by kind and name."""
-        order = list(KINDS)
-        found = [p for same in self._scan().values() for p in same if kind in (None, p.kind)]
-        return sorted(found, key=lambda p: (order.index(p.kind), p.name, p.distribution))
+        """Return every plugin (of one kind), conflicting ones included, sorted by kind and name."""
+        kinds = list(KINDS)
+
+        def order(plugin: Plugin) -> tuple[int, str, str]:
+            return kinds.index(plugin.kind), plugin.name, plugin.distribution
+
+        plugins: list[Plugin] = []
+        for same in self._scan().values():
+            plugins += same
+        if kind is not None:
+            plugins = [plugin for plugin in plugins if plugin.kind == kind]
+        return sorted(plugins, key=order)
 
     def names(self, kind: str) -> list[str]:
-        return sorted(name for k, name in self._scan() if k == kind)
+        names = [name for its_kind, name in self._scan() if its_kind == kind]
+        return sorted(names)
 
-    def conflicts(self) -> dict[tuple[str, str], list[Plugin]]:
-        """The names that more than one distribution provides."""
-        return {key: same for key, same in self._scan().items() if len(same) > 1}
+    def conflicts(self) -> Plugins:
+        """Return the names that more than one distribution provides."""
+        plugins = self._scan()
+        return {key: same for key, same in plugins.items() if len(same) > 1}
 
     def find(self, kind: str, name: str) -> Plugin:
-        """The one plugin of this name; UnknownPlugin or ConflictingPlugins otherwise."""
+        """Return the one plugin of this name; UnknownPlugin or ConflictingPlugins otherwise."""
         same = self._scan().get((kind, name), [])
-        if not same and (file := self.known_files.get((kind, name))):
-            raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; give --plugin {file}")
-        if not same:
-            raise UnknownPlugin(_unknown(kind, name, self.names(kind), self.builtins_only))
-        if len(same) > 1:
-            both = " and ".join(p.source for p in same)
+        if len(same) == 1:
+            return same[0]
+        if same:
+            both = " and ".join(plugin.source for plugin in same)
             raise ConflictingPlugins(f"{kind} '{name}' is provided by {both}; uninstall one of them")
-        return same[0]
+        file = self.known_files.get((kind, name))
+        if file:
+            raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; give --plugin {file}")
+        sentence = _unknown(kind, name, self.names(kind), self.builtins_only)
+        raise UnknownPlugin(sentence)
 
     def load(self, kind: str, name: str) -> type[Any]:
         """Import the plugin of this name and return its class; BrokenPlugin says what is wrong with it."""
         plugin = self.find(kind, name)
-        if reason := shortcoming(plugin.requires):
+        reason = shortcoming(plugin.requires)
+        if reason:
             raise BrokenPlugin(plugin, reason)
         if plugin not in self._loaded:
             from simssl.plugin.loading import load_plugin
@@ -72,8 +94,8 @@ class Registry:
             self._loaded[plugin] = load_plugin(plugin)
         return self._loaded[plugin]
 
-    def recalling(self, files: Mapping[tuple[str, str], str]) -> Registry:
-        """The same plugins; `find` says of one that is missing that it was this file."""
+    def recalling(self, files: Mapping[Name, str]) -> Registry:
+        """Return the same plugins, with the files of a run: `find` names the file of a plugin that is missing."""
         self._scan()
         return replace(self, known_files=files)
 
@@ -83,34 +105,39 @@ class Registry:
         self._scan()
         return self._unreadable
 
-    def _scan(self) -> dict[tuple[str, str], list[Plugin]]:
+    def _scan(self) -> Plugins:
+        """All plugins by kind and name. They are looked for once."""
         if self._plugins is None:
-            found, self._unreadable = _scan_path()
+            installed, self._unreadable = _scan_path()
             if self.builtins_only:
-                found = [p for p in found if p.distribution == BUILTIN]
-            there = _by_name(found)
-            for path in dict.fromkeys(path.resolve() for path in self.files):
-                self._add_file(path, there)
-            self._plugins = there
+                installed = [plugin for plugin in installed if plugin.distribution == BUILTIN]
+            plugins = _by_name(installed)
+            resolved = [path.resolve() for path in self.files]
+            for path in dict.fromkeys(resolved):
+                self._add_file(path, plugins)
+            self._plugins = plugins
         return self._plugins
 
     @staticmethod
-    def _add_file(path: Path, there: dict[tuple[str, str], list[Plugin]]) -> None:
+    def _add_file(path: Path, plugins: Plugins) -> None:
         from simssl.plugin.one_file import plugins_of
 
         for plugin in plugins_of(path):
-            key = plugin.kind, plugin.name
-            if key in there:
-                by = " and ".join(p.source for p in there[key])
-                raise UserError(f"{path} would be {key[0]} '{key[1]}', which {by} provides; rename the file")
-            there[key] = [plugin]
+            kind = plugin.kind
+            name = plugin.name
+            same = plugins.get((kind, name))
+            if same:
+                by = " and ".join(other.source for other in same)
+                raise UserError(f"{path} would be {kind} '{name}', which {by} provides; rename the file")
+            plugins[kind, name] = [plugin]
 
 
-def _by_name(plugins: Iterable[Plugin]) -> dict[tuple[str, str], list[Plugin]]:
-    by_name = defaultdict(list)
+def _by_name(plugins: Iterable[Plugin]) -> Plugins:
+    by_name: Plugins = {}
     for plugin in sorted(set(plugins)):
-        by_name[plugin.kind, plugin.name].append(plugin)
-    return dict(by_name)
+        key = (plugin.kind, plugin.name)
+        by_name.setdefault(key, []).append(plugin)
+    return by_name
 
 
 def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
@@ -119,47 +146,65 @@ def _scan_path() -> tuple[list[Plugin], dict[str, str]]:
     Most distributions have no plugin, and their metadata is not even parsed. The first of a name on the path
     hides the others, as it does for imports.
     """
-    by_distribution: dict[str, list[Plugin]] = {}
-    unreadable = {}
-    for dist in importlib.metadata.distributions():
+    plugins: list[Plugin] = []
+    distributions: set[str] = set()
+    unreadable: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
         try:
-            if "[simssl." in (dist.read_text("entry_points.txt") or ""):
-                plugins = _plugins_of(dist)
-                by_distribution.setdefault(plugins[0].distribution if plugins else "", plugins)
+            entry_points = distribution.read_text("entry_points.txt") or ""
+            if "[simssl." not in entry_points:
+                continue
+            its_plugins = _plugins_of(distribution)
         except Exception as error:
-            unreadable[_folder(dist)] = one_line(error)
-    return [plugin for plugins in by_distribution.values() for plugin in plugins], unreadable
+            unreadable[_folder(distribution)] = one_line(error)
+            continue
+        if its_plugins and its_plugins[0].distribution not in distributions:
+            distributions.add(its_plugins[0].distribution)
+            plugins += its_plugins
+    return plugins, unreadable
 
 
-def _plugins_of(dist: importlib.metadata.Distribution) -> list[Plugin]:
+def _plugins_of(distribution: importlib.metadata.Distribution) -> list[Plugin]:
     kind_of = {group(kind): kind for kind in KINDS}
-    about = dist.metadata
-    name, version = about["Name"] or _folder(dist), about["Version"] or "?"
-    requires = "" if name == BUILTIN else requirement(about.get_all("Requires-Dist") or ())
-    points = (point for point in dist.entry_points if point.group in kind_of)
-    return [Plugin(kind_of[point.group], point.name, point.value, name, version, requires) for point in points]
+    about = distribution.metadata
+    name = about["Name"] or _folder(distribution)
+    version = about["Version"] or "?"
+    requires = ""
+    if name != BUILTIN:
+        requires = requirement(about.get_all("Requires-Dist") or ())
+    plugins = []
+    for point in distribution.entry_points:
+        if point.group in kind_of:
+            kind = kind_of[point.group]
+            plugin = Plugin(kind, point.name, point.value, name, version, requires)
+            plugins.append(plugin)
+    return plugins
 
 
-def _folder(dist: importlib.metadata.Distribution) -> str:
-    return str(getattr(dist, "_path", dist))
+def _folder(distribution: importlib.metadata.Distribution) -> str:
+    return str(getattr(distribution, "_path", distribution))
 
 
 def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str:
+    """One sentence about a name that no plugin has."""
+    said = f"no {kind} is called '{name}'"
     near = difflib.get_close_matches(name, names, n=1)
-    guess = f"; did you mean '{near[0]}'?" if near else f"; installed are {', '.join(names) or 'none'}"
-    hint = "" if near else ". After a new entry point an editable install must be repeated (pip install -e .)"
-    if builtins_only and not near:
-        hint = ". --no-plugins hides what other distributions provide"
-    return f"no {kind} is called '{name}'{guess}{hint}"
+    if near:
+        return f"{said}; did you mean '{near[0]}'?"
+    hint = "After a new entry point an editable install must be repeated (pip install -e .)"
+    if builtins_only:
+        hint = "--no-plugins hides what other distributions provide"
+    return f"{said}; installed are {', '.join(names) or 'none'}. {hint}"
 
 
 def published_table(name: str) -> str | None:
-    """The text of the published table `name`.csv of whichever distribution provides it, or None."""
+    """Return the text of `name`.csv, a table of published values that a distribution provides; None if none does."""
     import importlib.resources
 
     for point in importlib.metadata.entry_points(group="simssl.published", name=name):
         try:
-            return importlib.resources.files(point.value).joinpath(f"{name}.csv").read_text(encoding="utf-8")
+            folder = importlib.resources.files(point.value)
+            return folder.joinpath(f"{name}.csv").read_text(encoding="utf-8")
         except (ImportError, OSError, UnicodeDecodeError) as error:
             raise UserError(f"the published table '{name}' of {point.value} cannot be read: {error}") from error
     return None

@@ -1,4 +1,4 @@
-"""Versions: those of simssl that a plugin is for, what has changed for plugins, and what `simssl --version` prints."""
+"""The versions of simssl that a plugin is for, the changes that break plugins, and the text of `simssl --version`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Change:
     since: str
     """The first version of simssl that has it."""
     what: str
-    """What was, what is instead, and what an author does about it, in a sentence."""
+    """One sentence: what was, what is instead, and what an author does about it."""
 
 
 CHANGES: tuple[Change, ...] = (
@@ -36,65 +36,73 @@ CHANGES: tuple[Change, ...] = (
         "views_for(params) in place of a property.",
     ),
 )
-"""What has changed so far, in order. Their number makes `simssl.API_VERSION`."""
+"""All changes so far, in order. `simssl.API_VERSION` is 1 and one for each of them."""
 
 
 def requirement(requires: Sequence[str]) -> str:
-    """What a distribution requires of simssl, of all that it requires: a specifier such as ">=0.1,<0.2".
+    """Return the specifier of simssl, such as ">=0.1,<0.2", among all that a distribution requires.
 
-    "" if it requires no version. Lines that cannot be parsed, and those of extras, do not count.
+    It is "" if no version is required. Lines that cannot be parsed, and those of extras, do not count.
     """
-    found = [text for text in requires if text[:6].lower() == "simssl"]
-    if not found:
+    lines = [line for line in requires if line[:6].lower() == "simssl"]
+    if not lines:
         return ""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    specifiers = []
-    for text in found:
+    clauses: set[str] = set()
+    for line in lines:
         try:
-            parsed = Requirement(text)
+            parsed = Requirement(line)
         except InvalidRequirement:
             continue
-        if parsed.name.lower() == "simssl" and (parsed.marker is None or parsed.marker.evaluate({"extra": ""})):
-            specifiers.append(parsed.specifier)
-    clauses = sorted({str(clause) for specifier in specifiers for clause in specifier}, reverse=True)
-    return ",".join(clauses)
+        if parsed.name.lower() != "simssl":
+            continue
+        if parsed.marker is None or parsed.marker.evaluate({"extra": ""}):
+            clauses.update(map(str, parsed.specifier))
+    return ",".join(sorted(clauses, reverse=True))
 
 
 def shortcoming(specifier: str, version: str | None = None) -> str | None:
-    """Why this version of simssl (the one that is installed) is not what a plugin requires, or None if it is."""
+    """Return the reason why a version of simssl (the installed one) is not what a plugin requires; None if it is."""
     if not specifier:
         return None
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-    here, wanted = Version(version or simssl.__version__), SpecifierSet(specifier, prereleases=True)
+    here = Version(version or simssl.__version__)
+    wanted = SpecifierSet(specifier, prereleases=True)
     if here in wanted:
         return None
-    bounds = [Version(clause.version.removesuffix(".*")) for clause in wanted]
-    broken = [
-        f"{change.since}: {change.what}"
-        for change in CHANGES
-        if max(bounds) <= Version(change.since) <= here and Version(change.since) not in wanted
-    ]
-    since = f"; what has changed for plugins since: {' '.join(broken)}" if broken else ""
-    return f"it requires simssl{specifier}, and this is {here} (simssl.api {API_VERSION}){since}"
+    bounds = [clause.version.removesuffix(".*") for clause in wanted]
+    newest = max(map(Version, bounds))
+    broken = []
+    for change in CHANGES:
+        since = Version(change.since)
+        if newest <= since <= here and since not in wanted:
+            broken.append(f"{change.since}: {change.what}")
+    reason = f"it requires simssl{specifier}, and this is {here} (simssl.api {API_VERSION})"
+    if broken:
+        reason += f"; what has changed for plugins since: {' '.join(broken)}"
+    return reason
 
 
 def versions() -> str:
-    """The versions of simssl, of what plugins are written against, of Python, torch and the CUDA that torch is for."""
-    ours = f"simssl {simssl.__version__} (simssl.api {API_VERSION}), Python {platform.python_version()}"
+    """Return the versions of simssl, of `simssl.api`, of Python, of torch, and of the CUDA that torch is for."""
+    python = platform.python_version()
+    ours = f"simssl {simssl.__version__} (simssl.api {API_VERSION}), Python {python}"
     try:
         torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:
         return f"{ours}, torch is not installed"
-    return f"{ours}, torch {torch.version.partition('+')[0]}, {_cuda(torch)}"
+    version, *_ = torch.version.split("+")
+    return f"{ours}, torch {version}, {_cuda(torch)}"
 
 
 def _cuda(torch: importlib.metadata.Distribution) -> str:
-    """From the text of torch/version.py, where the build leaves it."""
+    """The version of CUDA, from the text of torch/version.py, where torch's build leaves it."""
+    file = Path(str(torch.locate_file("torch/version.py")))
     try:
-        text = Path(str(torch.locate_file("torch/version.py"))).read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         return f"CUDA unknown: {error.filename} cannot be read"
     line = re.search(r"^cuda\b[^=\n]*= *'([^'\n]+)'", text, re.M)

@@ -1,7 +1,7 @@
 """`simssl new`: a package of the user's own around one plugin, which installs, runs and passes its tests as it is.
 
-What it is made of lies in `templates/`: of each kind a worked example (`<kind>.py`, the one in the hook's docstring
-and in the documentation) and an experiment with it; `$words` are filled in.
+The package is made from `templates/`, where `$words` are filled in. They hold for each kind an experiment and a worked
+example: `<kind>.py`, the one in the hook's docstring and in the documentation.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ WORDS = {
     "evaluator": "evaluator",
     "tracker": "tracker",
 }
-"""What a kind is called in a sentence."""
+"""Each kind as a sentence calls it."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A plugin's package: `name` is the plugin's in experiment files, and the others follow from it."""
+    """A plugin's package. `name` is the plugin's name in experiment files; the other names follow from it."""
 
     kind: str
     name: str
@@ -45,7 +45,7 @@ class Package:
         return f"simssl_{self.name}"
 
     def files(self) -> dict[str, str]:
-        """The content of each file, by its path in the package."""
+        """Return the content of each file, by its path in the package."""
         words = {
             "kind": self.kind,
             "what": f"The {WORDS[self.kind]}",
@@ -61,7 +61,11 @@ class Package:
             "experiment.yaml": f"{self.kind}.yaml",
             f"tests/test_{self.name}.py": "test.py.template",
         }
-        return {path: Template(_template(name)).substitute(words) for path, name in templates.items()}
+        files = {}
+        for path, name in templates.items():
+            template = Template(_template(name))
+            files[path] = template.substitute(words)
+        return files
 
 
 def new(kind: str, name: str, destination: Path, registry: Registry) -> Package:
@@ -76,8 +80,9 @@ def new(kind: str, name: str, destination: Path, registry: Registry) -> Package:
     try:
         destination.mkdir(parents=True)
         for path, text in files.items():
-            (destination / path).parent.mkdir(exist_ok=True)
-            (destination / path).write_text(text, encoding="utf-8")
+            file = destination / path
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
     except FileExistsError as error:
         raise UserError(f"{error.filename} exists and is left as it is; name a folder that does not exist") from error
     except OSError as error:
@@ -86,12 +91,16 @@ def new(kind: str, name: str, destination: Path, registry: Registry) -> Package:
 
 
 def _check_form(name: str) -> None:
-    """One name serves in YAML, for a distribution and for a module."""
-    if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name) and isinstance(parse_value(name, name).tree, str):
-        return
-    words = re.findall("[a-z0-9]+", re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-    near = "_".join(words).lstrip("0123456789_")
-    guess = near if near not in ("", name) else "barlow_twins"
+    """UserError if the name cannot serve in YAML, for a distribution and for a module at once."""
+    if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+        value = parse_value(name, name).tree
+        if isinstance(value, str):
+            return
+    separated = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    words = re.findall("[a-z0-9]+", separated)
+    guess = "_".join(words).lstrip("0123456789_")
+    if guess in ("", name):
+        guess = "barlow_twins"
     raise UserError(
         f"'{name}' cannot be a plugin's name: that is lower-case letters, digits and single '_' between them, begins "
         f"with a letter and is a word in YAML, such as '{guess}'"
@@ -99,17 +108,22 @@ def _check_form(name: str) -> None:
 
 
 def _check_free(package: Package, registry: Registry) -> None:
-    if package.name in registry.names(package.kind):
-        by = " and ".join(p.source for p in registry.plugins(package.kind) if p.name == package.name)
-        raise UserError(f"{package.kind} '{package.name}' is provided by {by}; choose another name")
+    """UserError if one of the package's names is taken."""
+    kind = package.kind
+    name = package.name
+    providers = [plugin.source for plugin in registry.plugins(kind) if plugin.name == name]
+    if providers:
+        by = " and ".join(providers)
+        raise UserError(f"{kind} '{name}' is provided by {by}; choose another name")
+    distribution = package.distribution
     try:
-        found = importlib.metadata.distribution(package.distribution)
+        installed = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
-        found = None
-    if found:
+        pass
+    else:
         raise UserError(
-            f"the package would be called {package.distribution}, and {package.distribution} {found.version} is "
-            "installed; choose another name, or uninstall it"
+            f"the package would be called {distribution}, and {distribution} {installed.version} is installed; "
+            "choose another name, or uninstall it"
         )
     if importlib.util.find_spec(package.module):
         raise UserError(f"its module would be called {package.module}, which is one already; choose another name")
@@ -117,9 +131,12 @@ def _check_free(package: Package, registry: Registry) -> None:
 
 def _requirement(version: str) -> str:
     """The versions of simssl that break nothing, by semantic versioning: before 1.0 those of one minor version."""
-    major, minor = (int(part) for part in version.split(".")[:2])
-    return f">={major}.{minor},<{f'0.{minor + 1}' if major == 0 else major + 1}"
+    major, minor, *_ = version.split(".")
+    if major == "0":
+        return f">=0.{minor},<0.{int(minor) + 1}"
+    return f">={major}.{minor},<{int(major) + 1}"
 
 
 def _template(name: str) -> str:
-    return importlib.resources.files(__name__).joinpath("templates", name).read_text(encoding="utf-8")
+    file = importlib.resources.files(__name__).joinpath("templates", name)
+    return file.read_text(encoding="utf-8")

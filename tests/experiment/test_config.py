@@ -15,13 +15,13 @@ from simssl.plugin.registry import Registry
 REGISTRY = Registry(builtins_only=True)
 
 
-def cells(path: Path, *overrides: str, seed: int | None = None) -> list[Experiment]:
+def experiments(path: Path, *overrides: str, seed: int | None = None) -> list[Experiment]:
     return load_experiments(path, REGISTRY, overrides, seed)
 
 
 def problems(path: Path, *overrides: str) -> list[str]:
     with pytest.raises(ExperimentError) as error:
-        cells(path, *overrides)
+        experiments(path, *overrides)
     return [str(problem).removeprefix(f"{path}:") for problem in error.value.problems]
 
 
@@ -39,8 +39,7 @@ def test_four_errors_at_once(tmp_path: Path) -> None:
         "  optimizer: {lr: -1}\n"
         "  batch_views: many\n"
     )
-    found = problems(file)
-    assert found == [
+    assert problems(file) == [
         "3:16: unknown key 'scal'; did you mean 'scale'?",
         "6:19: no objective is called 'simva'; did you mean 'simvae'?",
         "9:19: 'training.optimizer.lr' must be greater than 0, not -1",
@@ -97,7 +96,7 @@ def test_four_errors_at_once(tmp_path: Path) -> None:
         ("trainig: {views: 1}", "unknown key 'trainig'; did you mean 'training'?"),
     ],
 )
-def test_each_error_is_one_sentence_at_its_place(change: str, message: str, tmp_path: Path) -> None:
+def test_each_error_is_one_sentence_at_its_position(change: str, message: str, tmp_path: Path) -> None:
     lines = {
         "name": "name: x",
         "dataset": "dataset: {name: digits}",
@@ -109,10 +108,10 @@ def test_each_error_is_one_sentence_at_its_place(change: str, message: str, tmp_
     key = change.split(":")[0]
     file = tmp_path / "x.yaml"
     file.write_text("\n".join({**lines, key: change}.values()))
-    (found,) = problems(file)
+    (problem,) = problems(file)
     line = [*lines, key].index(key) + 1
-    assert found.startswith(f"{line}:")
-    assert message in found
+    assert problem.startswith(f"{line}:")
+    assert message in problem
 
 
 def test_missing_sections_are_named(tmp_path: Path) -> None:
@@ -124,11 +123,11 @@ def test_missing_sections_are_named(tmp_path: Path) -> None:
 
 
 def test_overrides_replace_subtrees(small: Callable[..., Path]) -> None:
-    (cell,) = cells(small(), "objective={name: vae}", "training.views=6e5", "views.crop.scale.0=0.5")
-    assert cell.objective.resolved == {"name": "vae", "likelihood": "gaussian", "sigma2_x": None}
-    assert cell.training.views == 600_000
-    assert cell.views.crop is not None
-    assert cell.views.crop.scale == (0.5, 1.0)
+    (experiment,) = experiments(small(), "objective={name: vae}", "training.views=6e5", "views.crop.scale.0=0.5")
+    assert experiment.objective.resolved == {"name": "vae", "likelihood": "gaussian", "sigma2_x": None}
+    assert experiment.training.views == 600_000
+    assert experiment.views.crop is not None
+    assert experiment.views.crop.scale == (0.5, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +140,9 @@ def test_overrides_replace_subtrees(small: Callable[..., Path]) -> None:
         ("training.views=many", "'training.views' must be a whole number, not 'many'"),
     ],
 )
-def test_a_bad_override_is_its_own_place(override: str, message: str, small: Callable[..., Path]) -> None:
-    (found,) = problems(small(), override)
-    assert found == f"-s '{override}': {message}"
+def test_a_bad_override_is_its_own_position(override: str, message: str, small: Callable[..., Path]) -> None:
+    (problem,) = problems(small(), override)
+    assert problem == f"-s '{override}': {message}"
 
 
 def test_grid_multiplies_axes_and_labels(small: Callable[..., Path]) -> None:
@@ -151,8 +150,8 @@ def test_grid_multiplies_axes_and_labels(small: Callable[..., Path]) -> None:
         {"objective": {"name": "simclr", "temperature": 0.2}, "training.optimizer.lr": 0.01},
         {"objective": {"name": "vae"}},
     ]
-    found = cells(small(grid={"method": method, "seed": [0, 1, 2]}))
-    assert [(c.objective.name, c.training.optimizer.lr, c.seed) for c in found] == [
+    of_grid = experiments(small(grid={"method": method, "seed": [0, 1, 2]}))
+    assert [(e.objective.name, e.training.optimizer.lr, e.seed) for e in of_grid] == [
         ("simclr", 0.01, 0),
         ("simclr", 0.01, 1),
         ("simclr", 0.01, 2),
@@ -160,51 +159,52 @@ def test_grid_multiplies_axes_and_labels(small: Callable[..., Path]) -> None:
         ("vae", 1e-3, 1),
         ("vae", 1e-3, 2),
     ]
-    assert len({c.folder for c in found}) == 6
+    assert len({e.folder for e in of_grid}) == 6
 
 
 def test_an_axis_of_a_section_takes_mappings_as_they_are(small: Callable[..., Path]) -> None:
-    found = cells(small(grid={"objective": [{"name": "random"}, {"name": "simvae", "J": 2}]}))
-    assert [c.objective.name for c in found] == ["random", "simvae"]
+    of_grid = experiments(small(grid={"objective": [{"name": "random"}, {"name": "simvae", "J": 2}]}))
+    assert [e.objective.name for e in of_grid] == ["random", "simvae"]
 
 
 def test_the_seed_option_fixes_the_axis(small: Callable[..., Path]) -> None:
     file = small(grid={"seed": [0, 1, 2], "latent_dim": [2, 3]})
-    assert [(c.seed, c.latent_dim) for c in cells(file, seed=7)] == [(7, 2), (7, 3)]
-    assert [c.seed for c in cells(file, "grid={}")] == [0]
+    assert [(e.seed, e.latent_dim) for e in experiments(file, seed=7)] == [(7, 2), (7, 3)]
+    assert [e.seed for e in experiments(file, "grid={}")] == [0]
 
 
 def test_the_seed_option_fixes_seeds_in_labels_too(small: Callable[..., Path]) -> None:
-    assert [c.seed for c in cells(small(grid={"run": [{"seed": 0}, {"seed": 1}]}), seed=7)] == [7]
+    assert [e.seed for e in experiments(small(grid={"run": [{"seed": 0}, {"seed": 1}]}), seed=7)] == [7]
 
 
 def test_an_option_that_the_grid_replaces_is_a_mistake(small: Callable[..., Path]) -> None:
     file = small(grid={"objective": [{"name": "vae"}, {"name": "simvae"}], "seed": [0, 1]})
-    (found,) = problems(file, "objective.sigma2=0.3")
-    assert found == "-s 'objective.sigma2=0.3': the grid sets 'objective' in every run; leave it out with " + (
+    (problem,) = problems(file, "objective.sigma2=0.3")
+    assert problem == "-s 'objective.sigma2=0.3': the grid sets 'objective' in every run; leave it out with " + (
         "-s 'grid={}', or change the grid"
     )
     assert "the grid sets 'seed'" in problems(file, "seed=5")[0]
-    assert len(cells(file, "objective.sigma2=0.3", "grid={}")) == 1
-    assert len(cells(file, "training.optimizer.lr=0.1")) == 4
+    assert len(experiments(file, "objective.sigma2=0.3", "grid={}")) == 1
+    assert len(experiments(file, "training.optimizer.lr=0.1")) == 4
     partly = small(grid={"m": [{"training.optimizer.lr": 0.1}, {"seed": 3}]})
-    assert [c.training.optimizer.lr for c in cells(partly, "training.optimizer.lr=0.5")] == [0.1, 0.5]
+    assert [e.training.optimizer.lr for e in experiments(partly, "training.optimizer.lr=0.5")] == [0.1, 0.5]
 
 
 def test_strings_that_look_like_numbers_survive_the_resolved_file(tmp_path: Path, small: Callable[..., Path]) -> None:
     from simssl.experiment.yaml12 import dump
 
-    (cell,) = cells(small(name="1e5", evaluators=[{"name": "knn", "as": "0o17"}, {"name": "knn", "as": "007"}]))
+    evaluators = [{"name": "knn", "as": "0o17"}, {"name": "knn", "as": "007"}]
+    (experiment,) = experiments(small(name="1e5", evaluators=evaluators))
     resolved = tmp_path / "resolved.yaml"
-    resolved.write_text(dump(cell.resolved))
-    (again,) = cells(resolved)
-    assert again.resolved == cell.resolved
+    resolved.write_text(dump(experiment.resolved))
+    (again,) = experiments(resolved)
+    assert again.resolved == experiment.resolved
 
 
 def test_hash_covers_the_weights_as_written(small: Callable[..., Path]) -> None:
     def digest(**changes: object) -> str:
-        (cell,) = cells(small(**changes))
-        return cell.digest
+        (experiment,) = experiments(small(**changes))
+        return experiment.digest
 
     same = digest()
     assert digest(evaluators=[], trackers=[{"name": "console"}], name="other") == same
@@ -215,15 +215,15 @@ def test_hash_covers_the_weights_as_written(small: Callable[..., Path]) -> None:
 def test_trackers_default_to_console_and_tensorboard(small: Callable[..., Path], tmp_path: Path) -> None:
     file = small()
     file.write_text(file.read_text().replace("trackers: []\n", ""))
-    (cell,) = cells(file)
-    assert [choice.name for choice in cell.trackers] == ["console", "tensorboard"]
+    (experiment,) = experiments(file)
+    assert [choice.name for choice in experiment.trackers] == ["console", "tensorboard"]
 
 
 def test_the_resolved_experiment_is_an_experiment(small: Callable[..., Path], tmp_path: Path) -> None:
     import yaml
 
-    (cell,) = cells(small(evaluators=[{"name": "knn", "as": "near"}]))
+    (experiment,) = experiments(small(evaluators=[{"name": "knn", "as": "near"}]))
     resolved = tmp_path / "resolved.yaml"
-    resolved.write_text(yaml.safe_dump(cell.resolved))
-    (again,) = cells(resolved)
-    assert again.resolved == cell.resolved
+    resolved.write_text(yaml.safe_dump(experiment.resolved))
+    (again,) = experiments(resolved)
+    assert again.resolved == experiment.resolved

@@ -1,4 +1,4 @@
-"""What an editor makes of an experiment file, through the YAML language server that they use."""
+"""An editor checks, completes and explains an experiment file, through the YAML language server that editors use."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_nothing_is_wrong_with_the_experiments(
 def test_a_package_s_experiment_names_the_schema(
     kind: str, server: LanguageServer, write: Callable[[str], Path]
 ) -> None:
-    """With a built-in plugin in the place of its own, which is in no schema before the package is installed."""
+    """A built-in plugin takes the part of its own, which is in no schema before the package is installed."""
     text = Package(kind, "brand_new").files()["experiment.yaml"]
     assert text.startswith(HEAD)
     (_, message), *_ = server.diagnostics(write(text))
@@ -98,9 +98,9 @@ def test_a_mistake_is_told_once(
     right: str, wrong: str, line: int, message: str, server: LanguageServer, write: Callable[[str], Path]
 ) -> None:
     assert WHOLE.count(right) == 1
-    found = server.diagnostics(write(WHOLE.replace(right, wrong)))
-    assert [place for place, _ in found] == [line]
-    assert found[0][1].startswith(message)
+    diagnostics = server.diagnostics(write(WHOLE.replace(right, wrong)))
+    assert [at for at, _ in diagnostics] == [line]
+    assert diagnostics[0][1].startswith(message)
 
 
 def test_numbers_that_are_grouped_are_numbers(server: LanguageServer, write: Callable[[str], Path]) -> None:

@@ -27,7 +27,7 @@ def one(path: Path) -> Experiment:
 
 @pytest.fixture
 def wrong(tmp_path: Path) -> Callable[[str, str], str]:
-    """The one problem of an experiment with this line in place of its views or training."""
+    """The one problem of an experiment whose views or training are this line."""
 
     def problem(key: str, line: str) -> str:
         lines = {
@@ -42,8 +42,8 @@ def wrong(tmp_path: Path) -> Callable[[str, str], str]:
         file.write_text("\n".join({**lines, key: f"{key}: {line}"}.values()))
         with pytest.raises(ExperimentError) as error:
             one(file)
-        (found,) = error.value.problems
-        return str(found).removeprefix(f"{file}:")
+        (only,) = error.value.problems
+        return str(only).removeprefix(f"{file}:")
 
     return problem
 
@@ -82,8 +82,8 @@ def test_an_optimiser_takes_what_it_has(
     optimizer: str, at: str, message: str, wrong: Callable[[str, str], str]
 ) -> None:
     line = f"training: {{views: 1000, optimizer: {optimizer}}}"
-    found = wrong("training", line.removeprefix("training: "))
-    assert found.startswith(f"6:{line.index(at) + 1}: {message}")
+    sentence = wrong("training", line.removeprefix("training: "))
+    assert sentence.startswith(f"6:{line.index(at) + 1}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -130,25 +130,25 @@ def test_views_are_checked(views: str, message: str, wrong: Callable[[str, str],
 def test_an_optimiser_is_read_and_written_back(
     optimizer: dict[str, Any], small: Callable[..., Path], tmp_path: Path
 ) -> None:
-    cell = one(small(training={"views": 1800, "optimizer": optimizer}))
-    found = cell.training.optimizer
-    assert type(found) is OPTIMIZERS[optimizer.get("name", "adam")]
-    written = found.model_dump(mode="json")
+    experiment = one(small(training={"views": 1800, "optimizer": optimizer}))
+    checked = experiment.training.optimizer
+    assert type(checked) is OPTIMIZERS[optimizer.get("name", "adam")]
+    written = checked.model_dump(mode="json")
     assert written.items() >= optimizer.items()
     again = tmp_path / "resolved.yaml"
-    again.write_text(dump(cell.resolved))
-    assert one(again).training == cell.training
+    again.write_text(dump(experiment.resolved))
+    assert one(again).training == experiment.training
 
 
 def test_the_papers_views_and_simclrs_are_read(small: Callable[..., Path]) -> None:
     jitter = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "probability": 1.0}
     views = {"size": 32, "jitter": jitter, "grey": 0.2, "blur": {"sigma": [0.1, 2.0], "probability": 0.5}}
-    found = one(small(views=views)).views
-    assert found.model_dump(mode="json", exclude_defaults=True).items() >= {"size": 32, "grey": 0.2}.items()
-    assert found.jitter is not None
-    assert found.jitter.model_dump() == jitter
-    assert found.blur is not None
-    assert found.blur.sigma == (0.1, 2.0)
+    checked = one(small(views=views)).views
+    assert checked.model_dump(mode="json", exclude_defaults=True).items() >= {"size": 32, "grey": 0.2}.items()
+    assert checked.jitter is not None
+    assert checked.jitter.model_dump() == jitter
+    assert checked.blur is not None
+    assert checked.blur.sigma == (0.1, 2.0)
 
 
 def test_the_schema_has_every_optimiser_with_its_own_keys() -> None:

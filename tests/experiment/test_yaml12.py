@@ -45,16 +45,16 @@ def tree(text: str) -> object:
     ],
 )
 def test_scalars_follow_the_core_schema(text: str, value: object) -> None:
-    found = tree(text)
-    assert found == value
-    assert type(found) is type(value)
+    scalar = tree(text)
+    assert scalar == value
+    assert type(scalar) is type(value)
 
 
 def test_not_a_number() -> None:
     assert math.isnan(tree(".nan"))  # type: ignore[arg-type]
 
 
-def test_places_are_lines_and_columns_from_one() -> None:
+def test_positions_are_lines_and_columns_from_one() -> None:
     document = parse("a: 1\nb:\n  - c: {d: 2}\n", "f.yaml")
     assert document is not None
     assert str(document.position(("a",), of_key=True)) == "f.yaml:1:1"

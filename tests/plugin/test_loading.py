@@ -79,13 +79,13 @@ WRONG = [name for name, stranger in STRANGERS.items() if stranger.sentence]
 
 @pytest.fixture
 def strangers(package: Callable[..., Path], request: pytest.FixtureRequest) -> dict[str, Path]:
-    """Installs all of them, with modules of their own for each test; where the module of each is."""
-    places = {}
+    """Installs all of them, with modules of their own for each test; the file of each one's module by its name."""
+    files = {}
     for name, stranger in STRANGERS.items():
         module = f"strange_{name}_{abs(hash(request.node.name))}"
         site = package(f"{name}-dist", module, stranger.code, stranger.requires, objective=stranger.name or name)
-        places[name] = site / f"{module}.py"
-    return places
+        files[name] = site / f"{module}.py"
+    return files
 
 
 @pytest.mark.parametrize("name", WRONG)

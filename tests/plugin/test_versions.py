@@ -1,4 +1,4 @@
-"""Which versions of simssl a plugin requires: shown, checked before it is imported, and explained."""
+"""The versions of simssl that a plugin requires are shown, checked before it is imported, and explained."""
 
 from __future__ import annotations
 
