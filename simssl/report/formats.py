@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from simssl.report.columns import Column
@@ -21,117 +21,164 @@ REMARK = 24
 """Characters of a line of a column's remark."""
 
 
-def _first(table: Table, row: Row | None) -> list[str]:
-    """The cells (headings, without a row) before the numbers: runs only where they differ."""
-    cells = [row.label if row else "method"]
-    if len({r.runs for r in table.rows}) > 1:
-        cells.append(str(row.runs) if row else "runs")
-    return cells
+def _headings(table: Table) -> list[str]:
+    """The headings before the numbers; that of the runs only where rows differ in them."""
+    return ["method", "runs"] if _runs_differ(table) else ["method"]
 
 
-def _numbers(row: Row, columns: Sequence[Column]) -> list[list[str]]:
-    return [texts_of(at(row, column), column.unit, row.runs) for column in columns]
+def _names(table: Table, row: Row) -> list[str]:
+    """The texts of a row before its numbers."""
+    return [row.label, str(row.runs)] if _runs_differ(table) else [row.label]
+
+
+def _runs_differ(table: Table) -> bool:
+    return len({row.runs for row in table.rows}) > 1
+
+
+def _texts(row: Row, column: Column) -> list[str]:
+    """The lines of an entry."""
+    return texts_of(at(row, column), column.unit, row.runs)
 
 
 def _named(table: Table) -> list[tuple[str, Table]]:
     """The table of each experiment, with its name if there are several."""
     parts = table.parts
-    return [(part.rows[0].experiment if len(parts) > 1 else "", part) for part in parts]
+    if len(parts) == 1:
+        return [("", parts[0])]
+    return [(part.rows[0].experiment, part) for part in parts]
 
 
 def terminal(table: Table) -> str:
-    """The summary columns, for a terminal: one below the other where they are too many for its width, and never cut
-    short. What is no terminal has them side by side."""
+    """The summary columns, for a terminal.
+
+    They stand one below the other where they are too many for its width, and are never cut short. What is no terminal
+    has them side by side.
+    """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     lines: list[str] = []
     for name, part in _named(table):
-        lines += ["", name] if name else []
-        lines += [line for columns in _fitting(part, width) for line in ["", *_drawn(part, columns)]]
-    return "\n".join([*lines, "", caption(table), *table.notes])
+        if name:
+            lines += ["", name]
+        for columns in _fitting(part, width):
+            lines.append("")
+            lines += _drawn(part, columns)
+    lines += ["", caption(table), *table.notes]
+    return "\n".join(lines)
 
 
 def _heading(column: Column) -> list[str]:
-    return [*column.key.replace("/", "\n/").split("\n"), *textwrap.wrap(column.remark, REMARK)]
+    key = column.key.replace("/", "\n/").split("\n")
+    return [*key, *textwrap.wrap(column.remark, REMARK)]
 
 
 def _fitting(table: Table, width: int | None) -> list[list[Column]]:
     """The columns of each part, at least one, as many as fit beside the rows' names."""
-    rows = [_first(table, row) for row in (None, *table.rows)]
-    names = sum(max(map(len, texts)) + GAP for texts in zip(*rows, strict=True))
+    names = [_headings(table), *(_names(table, row) for row in table.rows)]
+    names_width = 0
+    for texts in zip(*names, strict=True):
+        names_width += _longest(texts) + GAP
+
     parts: list[list[Column]] = []
     room = 0
     for column in table.summary:
-        cells = [line for row in table.rows for line in texts_of(at(row, column), column.unit, row.runs)]
-        needed = max(map(len, [*_heading(column), *cells])) + GAP
+        lines = _heading(column)
+        for row in table.rows:
+            lines += _texts(row, column)
+        needed = _longest(lines) + GAP
         if not parts or (width is not None and needed > room):
             parts.append([])
-            room = (width or 0) + GAP - names
+            room = (width or 0) + GAP - names_width
         parts[-1].append(column)
         room -= needed
     return parts or [[]]
 
 
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts))
+
+
 def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
+    """The lines of a table of these columns."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
-    for i, heading in enumerate(_first(table, None)):
-        shown.add_column(heading, justify="right" if i else "left", no_wrap=True)
+    first, *others = _headings(table)
+    shown.add_column(first, justify="left", no_wrap=True)
+    for heading in others:
+        shown.add_column(heading, justify="right", no_wrap=True)
     for column in columns:
         shown.add_column("\n".join(_heading(column)), justify="right", no_wrap=True)
+
     for row in table.rows:
-        numbers = [
-            Text("\n").join([Text(first, "bold" if column in row.best else ""), *map(Text, rest)])
-            for column, (first, *rest) in zip(columns, _numbers(row, columns), strict=True)
-        ]
-        shown.add_row(*_first(table, row), *numbers)
+        entries = []
+        for column in columns:
+            number, *rest = _texts(row, column)
+            style = "bold" if column in row.best else ""
+            lines = [Text(number, style), *map(Text, rest)]
+            entries.append(Text("\n").join(lines))
+        shown.add_row(*_names(table, row), *entries)
+
     console = Console(
         highlight=False, markup=False, width=10_000, height=100, color_system="standard", force_terminal=True
     )
     with console.capture() as captured:
         console.print(shown)
-    return [line.rstrip() for line in captured.get().rstrip("\n").split("\n")]
+    text = captured.get().rstrip("\n")
+    return [line.rstrip() for line in text.split("\n")]
 
 
 def markdown(table: Table) -> str:
     """The summary columns as a Markdown table."""
-    texts = []
+    blocks = []
     for name, part in _named(table):
-        heads, *rows = _lines(part, lambda text: text.replace("|", r"\|"), lambda text: f"**{text}**")
-        lines = [heads, ["---"] * len(heads), *rows]
-        texts += [f"**{name}**"] if name else []
-        texts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
-    return "\n\n".join([*texts, caption(table) + ".", "\n".join(f"- {note}" for note in table.notes)]).rstrip()
+        if name:
+            blocks.append(f"**{name}**")
+        headings, *rows = _lines(part, escape=lambda text: text.replace("|", r"\|"), bold=lambda text: f"**{text}**")
+        rule = ["---"] * len(headings)
+        lines = [f"| {' | '.join(line)} |" for line in (headings, rule, *rows)]
+        blocks.append("\n".join(lines))
+    blocks.append(f"{caption(table)}.")
+    blocks.append("\n".join(f"- {note}" for note in table.notes))
+    return "\n\n".join(blocks).rstrip()
 
 
 def latex(table: Table) -> str:
     """The summary columns as a LaTeX tabular (booktabs), one for each experiment."""
-    comments = "".join(f"% {' '.join(line.split())}\n" for line in (caption(table), *table.notes))
-    return comments + "\n".join(
-        f"% {name}\n{_tabular(part)}" if name else _tabular(part) for name, part in _named(table)
-    )
+    comments = ""
+    for sentence in (caption(table), *table.notes):
+        on_one_line = " ".join(sentence.split())
+        comments += f"% {on_one_line}\n"
+    tabulars = []
+    for name, part in _named(table):
+        heading = f"% {name}\n" if name else ""
+        tabulars.append(heading + _tabular(part))
+    return comments + "\n".join(tabulars)
 
 
 def _tabular(table: Table) -> str:
-    lines = _lines(table, _tex, lambda text: rf"\textbf{{{text}}}")
-    heads, *rows = [" & ".join(line) + r" \\" for line in lines]
-    columns = "l" + "r" * (len(lines[0]) - 1)
-    body = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule"]
+    lines = _lines(table, escape=_tex, bold=lambda text: rf"\textbf{{{text}}}")
+    alignment = "l" + "r" * (len(lines[0]) - 1)
+    headings, *rows = [" & ".join(line) + r" \\" for line in lines]
+    body = [r"\toprule", headings, r"\midrule", *rows, r"\bottomrule"]
     inside = "\n".join(f"    {line}" for line in body)
-    return f"\\begin{{tabular}}{{{columns}}}\n{inside}\n\\end{{tabular}}"
+    return f"\\begin{{tabular}}{{{alignment}}}\n{inside}\n\\end{{tabular}}"
 
 
 def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
-    """Headings and rows of the summary, as text."""
-    lines = [[escape(text) for text in (*_first(table, None), *(column.title for column in table.summary))]]
+    """The headings of the summary and its rows, as text."""
+    columns = table.summary
+    headings = [*_headings(table), *(column.title for column in columns)]
+    lines = [list(map(escape, headings))]
     for row in table.rows:
-        line = list(map(escape, _first(table, row)))
-        for column, (first, *rest) in zip(table.summary, _numbers(row, table.summary), strict=True):
-            shown = bold(escape(first)) if column in row.best else escape(first)
-            line.append(" / ".join([shown, *map(escape, rest)]))
+        line = list(map(escape, _names(table, row)))
+        for column in columns:
+            number, *rest = map(escape, _texts(row, column))
+            if column in row.best:
+                number = bold(number)
+            line.append(" / ".join([number, *rest]))
         lines.append(line)
     return lines
 
@@ -148,7 +195,7 @@ TEX = {character: "\\" + character for character in "&%$#_{}"} | {
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     ABSENT: "--",
 }
-"""What is no letter of its own in LaTeX."""
+"""Characters that are no letters of their own in LaTeX, and how they are written."""
 
 
 def _tex(text: str) -> str:
@@ -157,50 +204,72 @@ def _tex(text: str) -> str:
 
 def records(table: Table) -> list[dict[str, Any]]:
     """Every number, one record each; and one for each number that is not there, with its `status`."""
-    return [_record(table, *place) for place in _places(table)]
+    return [_record(table, row, column, entry) for row, column, entry in _entries(table)]
 
 
-def _places(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:
-    """Where the table knows something."""
+def _entries(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:
+    """The entries of the table, each with its row and column."""
     for row in table.rows:
         for column in table.columns:
-            if (cell := at(row, column)) is not None:
-                yield row, column, cell
+            entry = at(row, column)
+            if entry is not None:
+                yield row, column, entry
 
 
-def _record(table: Table, row: Row, column: Column, cell: Measured | Absent) -> dict[str, Any]:
-    ours, difference = (cell.ours, cell.difference) if isinstance(cell, Measured) else (None, None)
-    return {
+def _record(table: Table, row: Row, column: Column, entry: Measured | Absent) -> dict[str, Any]:
+    """The record of an entry. Every record has the same keys; those that do not apply are None."""
+    record = {
         "experiment": row.experiment,
         "method": row.label,
         "family": row.family,
         "key": column.key,
         "remark": column.remark.strip(),
-        "status": cell.why if isinstance(cell, Absent) else "measured",
-        "reason": cell.reason if isinstance(cell, Absent) else None,
-        "mean": ours.mean if ours else None,
-        "stderr": ours.stderr if ours else None,
-        "runs": ours.n if ours else 0,
+        "status": "measured",
+        "reason": None,
+        "mean": None,
+        "stderr": None,
+        "runs": 0,
         "best": column in row.best,
         "unit": column.unit,
         "better": column.better,
         "role": column.role,
         "selected_on": column.protocol.get("selected_on"),
-        "published": cell.published.value if cell.published else None,
-        "published_stderr": cell.published.stderr if cell.published else None,
-        "published_selected_on": cell.published.selected_on if cell.published else None,
-        "source": cell.published.source if cell.published else None,
-        "relative_to": table.relative_to if difference else None,
-        "difference": difference.mean if difference else None,
-        "difference_stderr": difference.stderr if difference else None,
+        "published": None,
+        "published_stderr": None,
+        "published_selected_on": None,
+        "source": None,
+        "relative_to": None,
+        "difference": None,
+        "difference_stderr": None,
     }
+    if isinstance(entry, Absent):
+        record["status"] = entry.why
+        record["reason"] = entry.reason
+    else:
+        ours = entry.ours
+        record["mean"] = ours.mean
+        record["stderr"] = ours.stderr
+        record["runs"] = ours.n
+    published = entry.published
+    if published:
+        record["published"] = published.value
+        record["published_stderr"] = published.stderr
+        record["published_selected_on"] = published.selected_on
+        record["source"] = published.source
+    if isinstance(entry, Measured) and entry.difference:
+        record["relative_to"] = table.relative_to
+        record["difference"] = entry.difference.mean
+        record["difference_stderr"] = entry.difference.stderr
+    return record
 
 
 def as_json(table: Table) -> str:
     """Every number, with its protocol."""
-    metrics = [
-        {**_record(table, row, column, cell), "protocol": dict(column.protocol)} for row, column, cell in _places(table)
-    ]
+    metrics = []
+    for row, column, entry in _entries(table):
+        record = _record(table, row, column, entry)
+        record["protocol"] = dict(column.protocol)
+        metrics.append(record)
     return json.dumps({"metrics": metrics, "notes": list(table.notes)}, indent=2, allow_nan=False)
 
 
@@ -208,7 +277,8 @@ def as_csv(table: Table) -> str:
     """Every number, one line each."""
     lines = io.StringIO()
     rows = records(table)
-    writer = csv.DictWriter(lines, list(rows[0]) if rows else [], lineterminator="\n")
+    header = list(rows[0]) if rows else []
+    writer = csv.DictWriter(lines, header, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return lines.getvalue().rstrip("\n")

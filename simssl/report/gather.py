@@ -1,8 +1,8 @@
-"""What a report is about: runs in folders, and the runs of an experiment file, done or not."""
+"""The runs that a report is about: those in folders, and those of an experiment file, done or not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,26 +15,30 @@ from simssl.report.runs import Run, by_family, find, load_run, load_runs
 def gather(
     paths: Sequence[Path], below: Path, registry: Registry, settings: Sequence[str] = ()
 ) -> tuple[list[Run], list[str]]:
-    """The runs that these paths name, and a sentence for each that cannot be read.
+    """Return the runs that these paths name, and a sentence for each that cannot be read.
 
     A folder stands for all runs in it. An experiment file stands for its runs, in the order of its grid, which are
     looked for in the folder `below`; those that are missing come as "not run". UserError if a path is not there, or
-    nothing was found.
+    no run is finished.
     """
-    if gone := [str(path) for path in paths if not path.exists()]:
+    gone = [path for path in paths if not path.exists()]
+    if gone:
         raise UserError("\n".join(f"{path} does not exist" for path in gone))
     if settings and not any(map(_is_experiment, paths)):
         raise UserError("-s changes an experiment file, and only folders are given; name the file, or leave -s out")
+
     runs: dict[Path, Run] = {}
     unreadable: list[str] = []
     for path in paths:
         if _is_experiment(path):
-            found, sentences = _cells(path, below, registry, settings)
+            named, sentences = _runs_of_file(path, below, registry, settings)
         else:
-            found, sentences = _folder(path)
-        runs |= {run.path.resolve(): run for run in found if run.path and run.path.resolve() not in runs}
+            named, sentences = _runs_in_folder(path)
+        for run in named:
+            if run.path:
+                runs.setdefault(run.path.resolve(), run)
         unreadable += sentences
-    if not unreadable and not any(run.status == "measured" for run in runs.values()):
+    if not unreadable and not _any_measured(runs.values()):
         raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
     return list(runs.values()), unreadable
 
@@ -43,36 +47,45 @@ def _is_experiment(path: Path) -> bool:
     return path.suffix in (".yaml", ".yml") and not path.is_dir()
 
 
-def _folder(path: Path) -> tuple[list[Run], list[str]]:
+def _any_measured(runs: Iterable[Run]) -> bool:
+    return any(run.status == "measured" for run in runs)
+
+
+def _runs_in_folder(path: Path) -> tuple[list[Run], list[str]]:
     runs, unreadable = load_runs(find(path))
     return by_family(runs), unreadable
 
 
-def _cells(file: Path, below: Path, registry: Registry, settings: Sequence[str]) -> tuple[list[Run], list[str]]:
+def _runs_of_file(file: Path, below: Path, registry: Registry, settings: Sequence[str]) -> tuple[list[Run], list[str]]:
+    """The runs of an experiment file, in the order of its grid, and a sentence for each that cannot be read."""
     from simssl.experiment.config import load_experiments
 
-    runs, unreadable = [], []
-    cells = load_experiments(file, registry, settings)
-    for cell in cells:
+    runs = []
+    unreadable = []
+    experiments = load_experiments(file, registry, settings)
+    for experiment in experiments:
+        folder = below / experiment.folder
         try:
-            runs.append(_cell(cell, below / cell.folder))
+            runs.append(_run_of(experiment, folder))
         except SimsslError as error:
             unreadable.append(f"left out: {error}")
-            runs.append(Run(cell.resolved, path=below / cell.folder, status="unreadable"))
-    if not unreadable and not any(run.status == "measured" for run in runs):
-        raise UserError(_nothing_found(file, below / cells[0].name, {run.path for run in runs}))
+            runs.append(Run(experiment.resolved, path=folder, status="unreadable"))
+    if not unreadable and not _any_measured(runs):
+        expected = {run.path for run in runs}
+        raise UserError(_none_finished(file, below / experiments[0].name, expected))
     return runs, unreadable
 
 
-def _cell(cell: Experiment, folder: Path) -> Run:
-    """The run of this cell, with the settings that the file gives it now: their digest is the folder's name."""
+def _run_of(experiment: Experiment, folder: Path) -> Run:
+    """The experiment's run, with the settings that the file gives it now: their digest is the folder's name."""
     begun = (folder / "experiment.yaml").exists() or (folder / "metrics.json").exists()
     if not begun:
-        return Run(cell.resolved, path=folder, status="not run")
-    return replace(load_run(folder), settings=cell.resolved, unmeasured="not run")
+        return Run(experiment.resolved, path=folder, status="not run")
+    return replace(load_run(folder), settings=experiment.resolved, unmeasured="not run")
 
 
-def _nothing_found(file: Path, folder: Path, expected: set[Path | None]) -> str:
+def _none_finished(file: Path, folder: Path, expected: set[Path | None]) -> str:
+    """The sentence that no run of a file is finished, and what can be done."""
     others = [path for path in find(folder) if path not in expected]
     sentence = f"no run of {file} is finished in {folder}"
     if not others:
