@@ -22,31 +22,45 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
     rivals: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.family in COMPARED:
-            rivals.setdefault((row.family, row.circumstances), []).append(row)
+            competition = (row.family, row.circumstances)
+            rivals.setdefault(competition, []).append(row)
 
-    best: dict[int, set[Column]] = {id(row): set() for row in rows}
+    best: dict[int, set[Column]] = {}
     for group in rivals.values():
         columns: set[Column] = set()
         for row in group:
             columns.update(row.measured)
         for column in columns:
             for row in _best(group, column):
-                best[id(row)].add(column)
-    return [replace(row, best=frozenset(best[id(row)])) for row in rows]
+                best.setdefault(id(row), set()).add(column)
+
+    marked = []
+    for row in rows:
+        columns = best.get(id(row), set())
+        marked.append(replace(row, best=frozenset(columns)))
+    return marked
 
 
 def _best(rows: Sequence[Row], column: Column) -> list[Row]:
     """The best of these rows in a column, if there are several and one direction is better."""
     rivals = [row for row in rows if column in row.measured]
-    if len(rivals) < 2 or column.better is None:
+    if len(rivals) < 2:
+        return []
+    if column.better is None:
         return []
     sign = 1 if column.better == "higher" else -1
 
     def score(row: Row) -> float:
-        return sign * row.measured[column].ours.mean
+        ours = row.measured[column].ours
+        return sign * ours.mean
 
-    top = max(rivals, key=score).measured[column]
-    return [row for row in rivals if _level(row.measured[column], top, sign)]
+    top = max(rivals, key=score)
+    best = []
+    for row in rivals:
+        measured = row.measured[column]
+        if _level(measured, top.measured[column], sign):
+            best.append(row)
+    return best
 
 
 def _level(measured: Measured, top: Measured, sign: int) -> bool:

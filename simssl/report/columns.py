@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,11 +47,13 @@ class Column:
     @property
     def target(self) -> str:
         """The label that is measured, or the parameter of the views; empty for an evaluator's summary."""
-        return "/".join(self.key.split("/")[1:-1])
+        parts = self.key.split("/")
+        return "/".join(parts[1:-1])
 
     @property
     def metric(self) -> str:
-        return self.key.split("/")[-1]
+        parts = self.key.split("/")
+        return parts[-1]
 
     @property
     def layer(self) -> str:
@@ -70,11 +72,12 @@ class Column:
 
         It is `knn@projection/...` if another layer than the representation is measured.
         """
-        _, *rest = self.key.split("/")
-        evaluator = self.protocol.get("evaluator", {}).get("name", self.label)
+        evaluator = self.protocol.get("evaluator", {})
+        name = evaluator.get("name", self.label)
         if self.layer != "representation":
-            evaluator += f"@{self.layer}"
-        return "/".join([evaluator, *rest])
+            name += f"@{self.layer}"
+        _, *rest = self.key.split("/")
+        return "/".join([name, *rest])
 
     @property
     def title(self) -> str:
@@ -86,16 +89,20 @@ def column_of(key: str, entry: Mapping[str, Any]) -> Column:
 
     A protocol that says nothing of a key, and one that says null, are the same.
     """
-    how = {name: value for name, value in entry["protocol"].items() if name not in BESIDE}
-    protocol = _without_empty(how)
-    return Column(key, entry["unit"], entry["better"], json.dumps(protocol, sort_keys=True), protocol)
+    protocol = _without_empty(entry["protocol"])
+    for name in BESIDE:
+        protocol.pop(name, None)
+    made = json.dumps(protocol, sort_keys=True)
+    return Column(key, entry["unit"], entry["better"], made, protocol)
 
 
 def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping without what is null or empty."""
     kept = {}
     for key, value in tree.items():
-        inside = _without_empty(value) if isinstance(value, dict) else value
+        inside = value
+        if isinstance(value, dict):
+            inside = _without_empty(value)
         if inside not in (None, "", [], {}):
             kept[key] = inside
     return kept
@@ -106,15 +113,19 @@ def columns_of(runs: Sequence[Run]) -> list[Column]:
     measured = _measured(runs)
     columns = [*measured, *_unmeasured(runs, measured)]
 
-    labels: list[str] = []
+    labels = []
     for run in runs:
         labels += run.asked
-    labels += [column.label for column in columns]
-    keys = [column.key for column in columns]
+    keys = []
+    for column in columns:
+        labels.append(column.label)
+        keys.append(column.key)
 
     def order(column: Column) -> tuple[int, int, int]:
+        evaluator = labels.index(column.label)
         depth = column.key.count("/")
-        return labels.index(column.label), depth, keys.index(column.key)
+        key = keys.index(column.key)
+        return evaluator, depth, key
 
     return told_apart(sorted(columns, key=order))
 
@@ -123,13 +134,20 @@ def _measured(runs: Sequence[Run]) -> list[Column]:
     """The columns of all numbers, each with the first role that a run knows of it."""
     roles: dict[Column, str | None] = {}
     for run in runs:
-        for key in sorted(run.metrics, key=lambda key: (key.count("/"), key)):
+        for key in sorted(run.metrics, key=_summary_first):
             entry = run.metrics[key]
             if "value" not in entry:
                 continue
             column = column_of(key, entry)
-            roles[column] = roles.get(column) or role_of(key, run)
+            if not roles.get(column):
+                roles[column] = role_of(key, run)
     return [replace(column, role=role) for column, role in roles.items()]
+
+
+def _summary_first(key: str) -> tuple[int, str]:
+    """The rank of a key among its evaluator's: the fewer parts it has, the earlier it comes."""
+    depth = key.count("/")
+    return depth, key
 
 
 def _unmeasured(runs: Sequence[Run], measured: Sequence[Column]) -> list[Column]:
@@ -141,16 +159,22 @@ def _unmeasured(runs: Sequence[Run], measured: Sequence[Column]) -> list[Column]
             if label in labels:
                 continue
             labels.add(label)
-            columns.append(Column(label, unit="", better=None, made="", protocol={}))
+            column = Column(label, unit="", better=None, made="", protocol={})
+            columns.append(column)
     return columns
 
 
-def told_apart(columns: Iterable[Column]) -> list[Column]:
+def told_apart(columns: Sequence[Column]) -> list[Column]:
     """The columns of one table, with notes on those whose key another has, too: where their protocols differ."""
     namesakes: dict[str, list[Column]] = {}
     for column in columns:
         namesakes.setdefault(column.key, []).append(column)
-    return [replace(column, note=_note(column, namesakes[column.key])) for column in columns]
+
+    noted = []
+    for column in columns:
+        note = _note(column, namesakes[column.key])
+        noted.append(replace(column, note=note))
+    return noted
 
 
 def _note(column: Column, namesakes: Sequence[Column]) -> str:
@@ -159,23 +183,26 @@ def _note(column: Column, namesakes: Sequence[Column]) -> str:
     settings = [_settings(namesake) for namesake in namesakes]
     differing = []
     for key in sorted(set().union(*settings)):
-        values = {json.dumps(of_one.get(key)) for of_one in settings}
-        if len(values) > 1:
+        value = json.dumps(own.get(key))
+        if any(json.dumps(other.get(key)) != value for other in settings):
             differing.append(key)
     if not differing:
         return ""
 
     told = []
     for key in differing[:MOST]:
+        name = key.removeprefix("evaluator.")
         value = words.value(own.get(key, "not set"))
-        told.append(f"{key.removeprefix('evaluator.')} {words.short(value)}")
-    if len(differing) > MOST:
-        told.append(f"{len(differing) - MOST} more")
+        told.append(f"{name} {words.short(value)}")
+    more = len(differing) - MOST
+    if more > 0:
+        told.append(f"{more} more")
     return f" [{', '.join(told)}]"
 
 
 def _settings(column: Column) -> dict[str, Any]:
-    return flatten({"unit": column.unit, "better": column.better, **column.protocol})
+    settings = {"unit": column.unit, "better": column.better, **column.protocol}
+    return flatten(settings)
 
 
 def role_of(key: str, run: Run) -> str | None:
@@ -183,19 +210,24 @@ def role_of(key: str, run: Run) -> str | None:
 
     Its protocol says so; if not, its target does. An evaluator's summary has the role that all of its targets share.
     """
-    told = run.metrics[key]["protocol"].get("role")
-    if told in ROLES:
-        return str(told)
+    protocol = run.metrics[key]["protocol"]
+    role = protocol.get("role")
+    if role in ROLES:
+        return str(role)
     label, *targets, _ = key.split("/")
     if targets:
         return _role_of_target(targets, run)
 
     roles = set()
     for other, entry in run.metrics.items():
-        of_target = label_of(other) == label and other.count("/") > 1
-        if of_target and "value" in entry:
+        if label_of(other) != label or "value" not in entry:
+            continue
+        of_target = other.count("/") > 1
+        if of_target:
             roles.add(role_of(other, run))
-    return roles.pop() if len(roles) == 1 else None
+    if len(roles) > 1:
+        return None
+    return roles.pop() if roles else None
 
 
 def _role_of_target(parts: Sequence[str], run: Run) -> str | None:

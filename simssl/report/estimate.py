@@ -23,8 +23,8 @@ class Estimate:
         mean = statistics.fmean(values)
         if n == 1:
             return cls(mean, None, n)
-        stderr = statistics.stdev(values) / math.sqrt(n)
-        return cls(mean, stderr, n)
+        deviation = statistics.stdev(values)
+        return cls(mean, deviation / math.sqrt(n), n)
 
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two independent means; without a standard error if one of them has none."""
@@ -32,7 +32,8 @@ class Estimate:
         n = min(self.n, other.n)
         if self.stderr is None or other.stderr is None:
             return Estimate(mean, None, n)
-        return Estimate(mean, math.hypot(self.stderr, other.stderr), n)
+        stderr = math.hypot(self.stderr, other.stderr)
+        return Estimate(mean, stderr, n)
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
@@ -41,4 +42,5 @@ def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estima
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return None
-    return Estimate.of([ours[seed] - theirs[seed] for seed in shared])
+    differences = [ours[seed] - theirs[seed] for seed in shared]
+    return Estimate.of(differences)

@@ -23,21 +23,27 @@ REMARK = 24
 
 def _headings(table: Table) -> list[str]:
     """The headings before the numbers; that of the runs only where rows differ in them."""
-    return ["method", "runs"] if _runs_differ(table) else ["method"]
+    if _runs_differ(table):
+        return ["method", "runs"]
+    return ["method"]
 
 
 def _names(table: Table, row: Row) -> list[str]:
     """The texts of a row before its numbers."""
-    return [row.label, str(row.runs)] if _runs_differ(table) else [row.label]
+    if _runs_differ(table):
+        return [row.label, str(row.runs)]
+    return [row.label]
 
 
 def _runs_differ(table: Table) -> bool:
-    return len({row.runs for row in table.rows}) > 1
+    runs = {row.runs for row in table.rows}
+    return len(runs) > 1
 
 
 def _texts(row: Row, column: Column) -> list[str]:
     """The lines of an entry."""
-    return texts_of(at(row, column), column.unit, row.runs)
+    entry = at(row, column)
+    return texts_of(entry, column.unit, row.runs)
 
 
 def _named(table: Table) -> list[tuple[str, Table]]:
@@ -45,7 +51,7 @@ def _named(table: Table) -> list[tuple[str, Table]]:
     parts = table.parts
     if len(parts) == 1:
         return [("", parts[0])]
-    return [(part.rows[0].experiment, part) for part in parts]
+    return list(zip(table.experiments, parts, strict=True))
 
 
 def terminal(table: Table) -> str:
@@ -54,7 +60,9 @@ def terminal(table: Table) -> str:
     They stand one below the other where they are too many for its width, and are never cut short. What is no terminal
     has them side by side.
     """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = None
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
     lines: list[str] = []
     for name, part in _named(table):
         if name:
@@ -62,18 +70,23 @@ def terminal(table: Table) -> str:
         for columns in _fitting(part, width):
             lines.append("")
             lines += _drawn(part, columns)
-    lines += ["", caption(table), *table.notes]
+    lines.append("")
+    lines.append(caption(table))
+    lines += table.notes
     return "\n".join(lines)
 
 
 def _heading(column: Column) -> list[str]:
-    key = column.key.replace("/", "\n/").split("\n")
-    return [*key, *textwrap.wrap(column.remark, REMARK)]
+    """The lines of a column's heading: the parts of its key, then its remark."""
+    key = column.key.replace("/", "\n/")
+    remark = textwrap.wrap(column.remark, REMARK)
+    return [*key.split("\n"), *remark]
 
 
 def _fitting(table: Table, width: int | None) -> list[list[Column]]:
     """The columns of each part, at least one, as many as fit beside the rows' names."""
-    names = [_headings(table), *(_names(table, row) for row in table.rows)]
+    names = [_headings(table)]
+    names += [_names(table, row) for row in table.rows]
     names_width = 0
     for texts in zip(*names, strict=True):
         names_width += _longest(texts) + GAP
@@ -85,7 +98,8 @@ def _fitting(table: Table, width: int | None) -> list[list[Column]]:
         for row in table.rows:
             lines += _texts(row, column)
         needed = _longest(lines) + GAP
-        if not parts or (width is not None and needed > room):
+        fits = width is None or needed <= room
+        if not parts or not fits:
             parts.append([])
             room = (width or 0) + GAP - names_width
         parts[-1].append(column)
@@ -104,25 +118,38 @@ def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    shown = RichTable(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="",
+    )
     first, *others = _headings(table)
     shown.add_column(first, justify="left", no_wrap=True)
     for heading in others:
         shown.add_column(heading, justify="right", no_wrap=True)
     for column in columns:
-        shown.add_column("\n".join(_heading(column)), justify="right", no_wrap=True)
+        heading = "\n".join(_heading(column))
+        shown.add_column(heading, justify="right", no_wrap=True)
 
     for row in table.rows:
         entries = []
         for column in columns:
             number, *rest = _texts(row, column)
             style = "bold" if column in row.best else ""
-            lines = [Text(number, style), *map(Text, rest)]
+            lines = [Text(number, style)]
+            lines += map(Text, rest)
             entries.append(Text("\n").join(lines))
         shown.add_row(*_names(table, row), *entries)
 
     console = Console(
-        highlight=False, markup=False, width=10_000, height=100, color_system="standard", force_terminal=True
+        highlight=False,
+        markup=False,
+        width=10_000,
+        height=100,
+        color_system="standard",
+        force_terminal=True,
     )
     with console.capture() as captured:
         console.print(shown)
@@ -136,13 +163,21 @@ def markdown(table: Table) -> str:
     for name, part in _named(table):
         if name:
             blocks.append(f"**{name}**")
-        headings, *rows = _lines(part, escape=lambda text: text.replace("|", r"\|"), bold=lambda text: f"**{text}**")
+        headings, *rows = _lines(part, _escaped_in_markdown, bold="**{}**")
         rule = ["---"] * len(headings)
-        lines = [f"| {' | '.join(line)} |" for line in (headings, rule, *rows)]
+        lines = []
+        for line in (headings, rule, *rows):
+            entries = " | ".join(line)
+            lines.append(f"| {entries} |")
         blocks.append("\n".join(lines))
     blocks.append(f"{caption(table)}.")
-    blocks.append("\n".join(f"- {note}" for note in table.notes))
+    notes = [f"- {note}" for note in table.notes]
+    blocks.append("\n".join(notes))
     return "\n\n".join(blocks).rstrip()
+
+
+def _escaped_in_markdown(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def latex(table: Table) -> str:
@@ -159,31 +194,48 @@ def latex(table: Table) -> str:
 
 
 def _tabular(table: Table) -> str:
-    lines = _lines(table, escape=_tex, bold=lambda text: rf"\textbf{{{text}}}")
-    alignment = "l" + "r" * (len(lines[0]) - 1)
-    headings, *rows = [" & ".join(line) + r" \\" for line in lines]
-    body = [r"\toprule", headings, r"\midrule", *rows, r"\bottomrule"]
-    inside = "\n".join(f"    {line}" for line in body)
+    headings, *rows = _lines(table, _escaped_in_latex, bold=r"\textbf{{{}}}")
+    alignment = "l" + "r" * (len(headings) - 1)
+    lines = [r"\toprule"]
+    lines.append(_tabular_row(headings))
+    lines.append(r"\midrule")
+    lines += map(_tabular_row, rows)
+    lines.append(r"\bottomrule")
+    inside = "\n".join(f"    {line}" for line in lines)
     return f"\\begin{{tabular}}{{{alignment}}}\n{inside}\n\\end{{tabular}}"
 
 
-def _lines(table: Table, escape: Callable[[str], str], bold: Callable[[str], str]) -> list[list[str]]:
-    """The headings of the summary and its rows, as text."""
+def _tabular_row(line: Sequence[str]) -> str:
+    entries = " & ".join(line)
+    return rf"{entries} \\"
+
+
+def _lines(table: Table, escaped: Callable[[str], str], bold: str) -> list[list[str]]:
+    """The headings of the summary and its rows, as text. `bold` is a format string."""
     columns = table.summary
-    headings = [*_headings(table), *(column.title for column in columns)]
-    lines = [list(map(escape, headings))]
+    headings = _headings(table)
+    headings += [column.title for column in columns]
+    lines = [list(map(escaped, headings))]
     for row in table.rows:
-        line = list(map(escape, _names(table, row)))
+        line = list(map(escaped, _names(table, row)))
         for column in columns:
-            number, *rest = map(escape, _texts(row, column))
+            number, *rest = map(escaped, _texts(row, column))
             if column in row.best:
-                number = bold(number)
-            line.append(" / ".join([number, *rest]))
+                number = bold.format(number)
+            entry = " / ".join([number, *rest])
+            line.append(entry)
         lines.append(line)
     return lines
 
 
-TEX = {character: "\\" + character for character in "&%$#_{}"} | {
+TEX = {
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
@@ -198,13 +250,18 @@ TEX = {character: "\\" + character for character in "&%$#_{}"} | {
 """Characters that are no letters of their own in LaTeX, and how they are written."""
 
 
-def _tex(text: str) -> str:
-    return "".join(TEX.get(character, character) for character in text)
+def _escaped_in_latex(text: str) -> str:
+    characters = [TEX.get(character, character) for character in text]
+    return "".join(characters)
 
 
 def records(table: Table) -> list[dict[str, Any]]:
     """Every number, one record each; and one for each number that is not there, with its `status`."""
-    return [_record(table, row, column, entry) for row, column, entry in _entries(table)]
+    numbers = []
+    for row, column, entry in _entries(table):
+        record = _record(table, row, column, entry)
+        numbers.append(record)
+    return numbers
 
 
 def _entries(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:
@@ -270,7 +327,8 @@ def as_json(table: Table) -> str:
         record = _record(table, row, column, entry)
         record["protocol"] = dict(column.protocol)
         metrics.append(record)
-    return json.dumps({"metrics": metrics, "notes": list(table.notes)}, indent=2, allow_nan=False)
+    told = {"metrics": metrics, "notes": list(table.notes)}
+    return json.dumps(told, indent=2, allow_nan=False)
 
 
 def as_csv(table: Table) -> str:
@@ -284,4 +342,10 @@ def as_csv(table: Table) -> str:
     return lines.getvalue().rstrip("\n")
 
 
-FORMATS = {"table": terminal, "md": markdown, "csv": as_csv, "json": as_json, "latex": latex}
+FORMATS = {
+    "table": terminal,
+    "md": markdown,
+    "csv": as_csv,
+    "json": as_json,
+    "latex": latex,
+}

@@ -13,7 +13,10 @@ from simssl.report.runs import Run, by_family, find, load_run, load_runs
 
 
 def gather(
-    paths: Sequence[Path], below: Path, registry: Registry, settings: Sequence[str] = ()
+    paths: Sequence[Path],
+    below: Path,
+    registry: Registry,
+    settings: Sequence[str] = (),
 ) -> tuple[list[Run], list[str]]:
     """Return the runs that these paths name, and a sentence for each that cannot be read.
 
@@ -21,9 +24,9 @@ def gather(
     looked for in the folder `below`; those that are missing come as "not run". UserError if a path is not there, or
     no run is finished.
     """
-    gone = [path for path in paths if not path.exists()]
+    gone = [f"{path} does not exist" for path in paths if not path.exists()]
     if gone:
-        raise UserError("\n".join(f"{path} does not exist" for path in gone))
+        raise UserError("\n".join(gone))
     if settings and not any(map(_is_experiment, paths)):
         raise UserError("-s changes an experiment file, and only folders are given; name the file, or leave -s out")
 
@@ -39,12 +42,15 @@ def gather(
                 runs.setdefault(run.path.resolve(), run)
         unreadable += sentences
     if not unreadable and not _any_measured(runs.values()):
-        raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
+        named_paths = ", ".join(map(str, paths))
+        raise UserError(f"no finished run was found in {named_paths}")
     return list(runs.values()), unreadable
 
 
 def _is_experiment(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") and not path.is_dir()
+    if path.is_dir():
+        return False
+    return path.suffix in (".yaml", ".yml")
 
 
 def _any_measured(runs: Iterable[Run]) -> bool:
@@ -52,11 +58,18 @@ def _any_measured(runs: Iterable[Run]) -> bool:
 
 
 def _runs_in_folder(path: Path) -> tuple[list[Run], list[str]]:
-    runs, unreadable = load_runs(find(path))
+    """The runs in a folder, in the order of a table, and a sentence for each that cannot be read."""
+    folders = find(path)
+    runs, unreadable = load_runs(folders)
     return by_family(runs), unreadable
 
 
-def _runs_of_file(file: Path, below: Path, registry: Registry, settings: Sequence[str]) -> tuple[list[Run], list[str]]:
+def _runs_of_file(
+    file: Path,
+    below: Path,
+    registry: Registry,
+    settings: Sequence[str],
+) -> tuple[list[Run], list[str]]:
     """The runs of an experiment file, in the order of its grid, and a sentence for each that cannot be read."""
     from simssl.experiment.config import load_experiments
 
@@ -69,24 +82,28 @@ def _runs_of_file(file: Path, below: Path, registry: Registry, settings: Sequenc
             runs.append(_run_of(experiment, folder))
         except SimsslError as error:
             unreadable.append(f"left out: {error}")
-            runs.append(Run(experiment.resolved, path=folder, status="unreadable"))
+            run = Run(experiment.resolved, path=folder, status="unreadable")
+            runs.append(run)
     if not unreadable and not _any_measured(runs):
         expected = {run.path for run in runs}
-        raise UserError(_none_finished(file, below / experiments[0].name, expected))
+        around = below / experiments[0].name
+        raise UserError(_none_finished(file, around, expected))
     return runs, unreadable
 
 
 def _run_of(experiment: Experiment, folder: Path) -> Run:
     """The experiment's run, with the settings that the file gives it now: their digest is the folder's name."""
-    begun = (folder / "experiment.yaml").exists() or (folder / "metrics.json").exists()
-    if not begun:
+    written = folder / "experiment.yaml"
+    metrics = folder / "metrics.json"
+    if not written.exists() and not metrics.exists():
         return Run(experiment.resolved, path=folder, status="not run")
-    return replace(load_run(folder), settings=experiment.resolved, unmeasured="not run")
+    run = load_run(folder)
+    return replace(run, settings=experiment.resolved, unmeasured="not run")
 
 
 def _none_finished(file: Path, folder: Path, expected: set[Path | None]) -> str:
     """The sentence that no run of a file is finished, and what can be done."""
-    others = [path for path in find(folder) if path not in expected]
+    others = set(find(folder)) - expected
     sentence = f"no run of {file} is finished in {folder}"
     if not others:
         return f"{sentence}; simssl run {file} makes them, and --runs says where they are"

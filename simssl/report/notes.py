@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simssl.report.best import COMPARED
-from simssl.report.columns import Column
-from simssl.report.published import Published
 from simssl.report.runs import Run
 from simssl.report.table import Row
 
@@ -32,9 +30,10 @@ def skipped(runs: Sequence[Run]) -> list[str]:
         different = list(dict.fromkeys(by_method.values()))
         if len(different) > 1:
             methods = ", ".join(by_method)
-            sentences[f"{key}: skipped, {lack}: {methods}"] = None
+            sentence = f"{key}: skipped, {lack}: {methods}"
         else:
-            sentences[f"{key}: skipped, {different[0]}"] = None
+            sentence = f"{key}: skipped, {different[0]}"
+        sentences[sentence] = None
     return list(sentences)
 
 
@@ -48,9 +47,11 @@ def missing(rows: Sequence[Row]) -> list[str]:
         for run in row.members:
             what = _missing(run, row)
             if what:
-                seeds.setdefault(what, []).append(str(run.settings["seed"]))
-        for what, without in seeds.items():
-            sentences.append(f"{row.label}: {what} with seed {', '.join(without)}")
+                seed = str(run.settings["seed"])
+                seeds.setdefault(what, []).append(seed)
+        for what, of_seeds in seeds.items():
+            listed = ", ".join(of_seeds)
+            sentences.append(f"{row.label}: {what} with seed {listed}")
     return sentences
 
 
@@ -67,36 +68,40 @@ def _missing(run: Run, row: Row) -> str | None:
             labels.append(label)
     if not labels:
         return None
-    return f"{', '.join(labels)} {run.unmeasured}"
+    evaluators = ", ".join(labels)
+    return f"{evaluators} {run.unmeasured}"
 
 
 def beside(rows: Sequence[Row], against: str | None) -> list[str]:
     """A sentence for each source whose values were selected otherwise than the numbers beside them; or one, if nothing
     published stands beside any number."""
-    pairs: list[tuple[Column, Published]] = []
-    beside_nothing = False
-    for row in rows:
-        for column, measured in row.measured.items():
-            if measured.published:
-                pairs.append((column, measured.published))
-        if any(absent.published for absent in row.absent.values()):
-            beside_nothing = True
-    if against and not pairs and not beside_nothing:
-        return [f"{against} has no value for any of these data sets, methods and metrics"]
-
+    any_published = False
     sentences = set()
-    for column, published in pairs:
-        on = published.selected_on
-        if on and on != column.protocol.get("selected_on"):
-            sentences.add(f"{published.source} was selected on {on}: compare it with the columns that were, too")
+    for row in rows:
+        for absent in row.absent.values():
+            if absent.published:
+                any_published = True
+        for column, measured in row.measured.items():
+            published = measured.published
+            if not published:
+                continue
+            any_published = True
+            on = published.selected_on
+            if on and on != column.protocol.get("selected_on"):
+                sentences.add(f"{published.source} was selected on {on}: compare it with the columns that were, too")
+    if against and not any_published:
+        return [f"{against} has no value for any of these data sets, methods and metrics"]
     return sorted(sentences)
 
 
 def unknown_families(rows: Sequence[Row]) -> list[str]:
     """A sentence if rows could be compared, were their families known."""
-    unknown = [row.circumstances for row in rows if row.runs and row.family is None]
-    could_be_compared = len(set(unknown)) < len(unknown)
-    if not could_be_compared:
+    unknown = []
+    for row in rows:
+        if row.runs and row.family is None:
+            circumstances = row.circumstances
+            unknown.append(circumstances)
+    if len(set(unknown)) == len(unknown):
         return []
     return [
         f"no best is marked where it is not recorded whether methods are {' or '.join(COMPARED)}; "

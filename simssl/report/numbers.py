@@ -19,7 +19,8 @@ def number(value: float, unit: str, stderr: float | None = None) -> str:
     It has three decimals if it lies between 0 and 1 by nature. Otherwise two digits of the standard error are shown,
     or three digits of the value where there is none.
     """
-    return _written(value, _decimals(value, unit, stderr), stderr)
+    decimals = _decimals(value, unit, stderr)
+    return _written(value, decimals, stderr)
 
 
 def _decimals(value: float, unit: str, stderr: float | None) -> int:
@@ -31,12 +32,14 @@ def _decimals(value: float, unit: str, stderr: float | None) -> int:
     else:
         digits = 3
         shown = value
-    exponent = math.floor(math.log10(abs(shown) or 1))
+    size = abs(shown) or 1
+    exponent = math.floor(math.log10(size))
     return max(0, digits - 1 - exponent)
 
 
 def _written(value: float, decimals: int, stderr: float | None = None, sign: str = "") -> str:
-    text = f"{value:{sign}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:{sign}.{decimals}f}"
+    text = text.replace("-", "\N{MINUS SIGN}")
     if stderr is None:
         return text
     return f"{text}±{stderr:.{decimals}f}"
@@ -57,21 +60,25 @@ def texts_of(entry: Measured | Absent | None, unit: str, runs: int) -> list[str]
         return lines
     lines = [estimate(entry.ours, unit, runs)]
     if entry.published:
+        published = _published(entry.published, unit)
         gap = _gap(entry.ours, entry.published, unit)
-        lines.append(f"{_published(entry.published, unit)}, {gap}")
+        lines.append(f"{published}, {gap}")
     if entry.difference:
-        lines.append(f"({signed(entry.difference, unit, runs)})")
+        difference = signed(entry.difference, unit, runs)
+        lines.append(f"({difference})")
     return lines
 
 
 def _published(published: Published, unit: str) -> str:
-    return f"{published.source}: {number(published.value, unit, published.stderr)}"
+    text = number(published.value, unit, published.stderr)
+    return f"{published.source}: {text}"
 
 
 def _gap(ours: Estimate, published: Published, unit: str) -> str:
     """Ours minus the published value, to the last digit of ours."""
+    gap = ours.mean - published.value
     decimals = _decimals(ours.mean, unit, ours.stderr)
-    return _written(ours.mean - published.value, decimals, sign="+")
+    return _written(gap, decimals, sign="+")
 
 
 def estimate(value: Estimate, unit: str, runs: int) -> str:
@@ -85,22 +92,34 @@ def estimate(value: Estimate, unit: str, runs: int) -> str:
 def signed(difference: Estimate, unit: str, runs: int) -> str:
     """A difference, with its sign."""
     text = estimate(difference, unit, runs)
-    return f"+{text}" if difference.mean >= 0 else text
+    if difference.mean < 0:
+        return text
+    return f"+{text}"
 
 
 def at(row: Row, column: Column) -> Measured | Absent | None:
     """The entry of a row and a column; None is "not measured"."""
-    return row.measured.get(column) or row.absent.get(column)
+    if column in row.measured:
+        return row.measured[column]
+    return row.absent.get(column)
 
 
 def caption(table: Table) -> str:
     """The sentence that says what a table's entries are."""
     entries = _summary(table)
+    sources = set()
+    any_difference = False
+    for entry in entries:
+        if entry and entry.published:
+            sources.add(entry.published.source)
+        if isinstance(entry, Measured) and entry.difference:
+            any_difference = True
+
     parts = [_mean_over(table)]
-    sources = {entry.published.source for entry in entries if entry and entry.published}
     if sources:
-        parts.append(f"{', '.join(sorted(sources))}: what {table.against} gives, and ours minus it")
-    if any(isinstance(entry, Measured) and entry.difference for entry in entries):
+        named = ", ".join(sorted(sources))
+        parts.append(f"{named}: what {table.against} gives, and ours minus it")
+    if any_difference:
         parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
     if any(row.best for row in table.rows):
         several = len(table.alike) > len(table.parts)
@@ -120,7 +139,9 @@ def _summary(table: Table) -> list[Measured | Absent | None]:
     for part in table.parts:
         columns = part.summary
         for row in part.rows:
-            entries += [at(row, column) for column in columns]
+            for column in columns:
+                entry = at(row, column)
+                entries.append(entry)
     return entries
 
 

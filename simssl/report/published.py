@@ -25,8 +25,11 @@ class Published:
     """The split on which the best was taken, if that is told: `test` for the paper's."""
 
 
-PublishedTable = Mapping[tuple[str, str, str], Published]
-"""The published value of each data set, objective and key."""
+Subject = tuple[str, str, str]
+"""A data set, an objective and a key."""
+
+PublishedTable = Mapping[Subject, Published]
+"""The published value of each subject."""
 
 
 def read_published(name: str) -> PublishedTable:
@@ -35,8 +38,9 @@ def read_published(name: str) -> PublishedTable:
     text = _text(path) if path.is_file() else published_table(name)
     if text is None:
         raise UserError(f"'{name}' is neither a file nor a published table that is installed, such as bizeul2024")
-    table: dict[tuple[str, str, str], Published] = {}
-    for line, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+    table: dict[Subject, Published] = {}
+    rows = csv.DictReader(io.StringIO(text))
+    for line, row in enumerate(rows, start=2):
         try:
             value = _value(row)
             subject = (row["dataset"], row["objective"], row["key"])
@@ -44,7 +48,8 @@ def read_published(name: str) -> PublishedTable:
             columns = "dataset, objective, key, value, stderr, source (and selected_on)"
             raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None
         if subject in table:
-            raise UserError(f"{name}:{line}: there is a value of {', '.join(subject)} above already; leave one out")
+            named = ", ".join(subject)
+            raise UserError(f"{name}:{line}: there is a value of {named} above already; leave one out")
         table[subject] = value
     return table
 
@@ -59,7 +64,12 @@ def _text(path: Path) -> str:
 def _value(row: Mapping[str, Any]) -> Published:
     """Return the value of a line; KeyError, TypeError or ValueError if the line has none."""
     value = float(row["value"])
-    stderr = float(row["stderr"]) if row["stderr"] else None
-    if not math.isfinite(value) or not math.isfinite(stderr or 0):
-        raise ValueError(value, stderr)
-    return Published(value, stderr, row["source"], row.get("selected_on") or "")
+    if not math.isfinite(value):
+        raise ValueError(value)
+    stderr = None
+    if row["stderr"]:
+        stderr = float(row["stderr"])
+        if not math.isfinite(stderr):
+            raise ValueError(stderr)
+    selected_on = row.get("selected_on") or ""
+    return Published(value, stderr, row["source"], selected_on)

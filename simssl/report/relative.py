@@ -15,37 +15,56 @@ def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[
     that has none. UserError if no row is called so."""
     if not any(method in row.names for row in rows):
         labels = dict.fromkeys(row.label for row in rows)
-        raise UserError(f"no row is called '{method}'; there are: {', '.join(labels)}")
+        listed = ", ".join(labels)
+        raise UserError(f"no row is called '{method}'; there are: {listed}")
 
     compared: list[Row] = []
     notes: list[str] = []
     for row in rows:
         bases = _bases(rows, row, method)
-        if len(bases) != 1:
-            share = f"several rows of {method} share" if bases else f"no row of {method} shares"
-            notes.append(f"{row.label}: no difference, since {share} its data, views and budget")
-            compared.append(row)
-            continue
-        base = bases[0]
-        if row is base:
-            compared.append(row)
-            continue
-        ours = _minus(row, base)
+        ours = row
+        why_not = ""
+        if not bases:
+            why_not = f"no row of {method} shares its data, views and budget"
+        elif len(bases) > 1:
+            why_not = f"several rows of {method} share its data, views and budget"
+        elif row is not bases[0]:
+            ours = _minus(row, bases[0])
+            why_not = _why_no_difference(ours, bases[0])
         compared.append(ours)
-        if ours.measured and not any(measured.difference for measured in ours.measured.values()):
-            why = "shares no seed and metric with it" if base.runs else "is not measured"
-            notes.append(f"{row.label}: no difference, since {base.label} {why}")
+        if why_not:
+            notes.append(f"{row.label}: no difference, since {why_not}")
     return compared, notes
+
+
+def _why_no_difference(row: Row, base: Row) -> str:
+    """Return why a row has no difference from its base; nothing if it has one, or no number at all."""
+    differences = [measured.difference for measured in row.measured.values()]
+    if not differences or any(differences):
+        return ""
+    if not base.runs:
+        return f"{base.label} is not measured"
+    return f"{base.label} shares no seed and metric with it"
 
 
 def base_of(rows: Sequence[Row], row: Row, method: str) -> Row | None:
     """The row from which this one's differences are taken, if it is one."""
     bases = _bases(rows, row, method)
-    return bases[0] if len(bases) == 1 else None
+    if len(bases) != 1:
+        return None
+    return bases[0]
 
 
 def _bases(rows: Sequence[Row], row: Row, method: str) -> list[Row]:
-    return [base for base in rows if method in base.names and base.circumstances == row.circumstances]
+    """The rows of that label, or objective, that a row can be compared with."""
+    circumstances = row.circumstances
+    bases = []
+    for base in rows:
+        if method not in base.names:
+            continue
+        if base.circumstances == circumstances:
+            bases.append(base)
+    return bases
 
 
 def _minus(row: Row, base: Row) -> Row:
@@ -53,6 +72,8 @@ def _minus(row: Row, base: Row) -> Row:
     compared = {}
     for column, ours in row.measured.items():
         theirs = base.measured.get(column)
-        gap = difference(ours.by_seed, theirs.by_seed) if theirs else None
+        gap = None
+        if theirs:
+            gap = difference(ours.by_seed, theirs.by_seed)
         compared[column] = replace(ours, difference=gap)
     return replace(row, measured=compared)

@@ -16,6 +16,9 @@ from simssl.store.metrics import FAMILIES, label_of, read_facts, read_metrics
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
 """The settings that the runs of one row have in common, besides the experiment's name."""
 
+Settings = dict[str, Any]
+"""Settings by dotted key: "training.views" -> 1000."""
+
 BUDGET = ("training.views", "training.epochs")
 """The settings of training that methods must share to be compared."""
 
@@ -59,8 +62,9 @@ class Run:
     @property
     def group(self) -> str:
         """The text that the runs of one row share."""
-        shared = [self.settings[key] for key in SETTINGS]
-        return json.dumps([self.settings["name"], *shared], sort_keys=True)
+        shared = [self.settings["name"]]
+        shared += [self.settings[key] for key in SETTINGS]
+        return json.dumps(shared, sort_keys=True)
 
 
 def find(path: Path) -> list[Path]:
@@ -77,7 +81,8 @@ def find(path: Path) -> list[Path]:
     folders = []
     for folder in sorted(begun):
         below = folder.relative_to(path).parts
-        if not any(part.startswith(".") for part in below):
+        hidden = any(part.startswith(".") for part in below)
+        if not hidden:
             folders.append(folder)
     return folders
 
@@ -89,12 +94,18 @@ def load_run(path: Path) -> Run:
     if not folder.experiment.exists():
         raise RunError(f"{path} is not a run: it has no experiment.yaml")
     settings = read(folder.experiment).tree
-    wrong = [key for key, fits in _FITS.items() if not fits(settings.get(key))]
+    wrong = []
+    for key, fits in _FITS.items():
+        value = settings.get(key)
+        if not fits(value):
+            wrong.append(key)
     if wrong:
-        raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
+        keys = ", ".join(wrong)
+        raise RunError(f"{folder.experiment} is damaged: {keys} is missing or no run's")
     nothing_asked = metrics is not None and not settings["evaluators"]
     status: Status = "measured" if metrics or nothing_asked else "unfinished"
-    return Run(settings, metrics or {}, path, status, **read_facts(folder))
+    facts = read_facts(folder)
+    return Run(settings, metrics or {}, path, status, **facts)
 
 
 def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
@@ -105,27 +116,38 @@ def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
         known |= dict.fromkeys(sorted(run.there))
     for label in labels:
         if label not in known:
-            raise UserError(f"no run knows an evaluator '{label}'; they know {', '.join(known) or 'none'}")
+            listed = ", ".join(known) or "none"
+            raise UserError(f"no run knows an evaluator '{label}'; they know {listed}")
     return [_only(run, labels) for run in runs]
 
 
 def _only(run: Run, labels: Sequence[str]) -> Run:
     metrics = {key: entry for key, entry in run.metrics.items() if label_of(key) in labels}
-    evaluators = [choice for choice in run.settings["evaluators"] if _label(choice) in labels]
-    return replace(run, metrics=metrics, settings={**run.settings, "evaluators": evaluators})
+    evaluators = []
+    for evaluator in run.settings["evaluators"]:
+        label = _label(evaluator)
+        if label in labels:
+            evaluators.append(evaluator)
+    settings = {**run.settings, "evaluators": evaluators}
+    return replace(run, metrics=metrics, settings=settings)
 
 
 def _label(evaluator: Mapping[str, Any]) -> str:
     """The label of an evaluator in a run's file."""
-    return str(evaluator.get("as", evaluator["name"]))
+    label = evaluator.get("as", evaluator["name"])
+    return str(label)
 
 
 def _names_plugin(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("name"), str)
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("name"), str)
 
 
 def _lists_plugins(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_names_plugin, value))
+    if not isinstance(value, list):
+        return False
+    return all(map(_names_plugin, value))
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
@@ -160,23 +182,24 @@ def by_family(runs: Sequence[Run]) -> list[Run]:
     Experiment by experiment: what is untrained, then discriminative methods, then generative ones, then those whose
     family no run of their row knows. Those of one objective come in the order of their settings.
     """
-    experiments = list(dict.fromkeys(run.settings["name"] for run in runs))
+    experiments: dict[str, int] = {}
     families: dict[str, int] = {}
     for run in runs:
+        experiments.setdefault(run.settings["name"], len(experiments))
         if run.family:
             families[run.group] = FAMILIES.index(run.family)
 
     def order(run: Run) -> tuple[Any, ...]:
+        experiment = experiments[run.settings["name"]]
+        family = families.get(run.group, len(FAMILIES))
+        objective = run.settings["objective"]["name"]
         settings = []
-        for key, value in sorted(settings_of(run).items()):
-            settings.append((key, *_comparable(value)))
-        return (
-            experiments.index(run.settings["name"]),
-            families.get(run.group, len(FAMILIES)),
-            run.settings["objective"]["name"],
-            settings,
-            run.settings["seed"],
-        )
+        by_key = settings_of(run)
+        for key in sorted(by_key):
+            value = _comparable(by_key[key])
+            settings.append((key, value))
+        seed = run.settings["seed"]
+        return experiment, family, objective, settings, seed
 
     return sorted(runs, key=order)
 
@@ -188,19 +211,21 @@ def _comparable(value: Any) -> tuple[float, str]:
     return 0.0, str(value)
 
 
-def settings_of(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> Settings:
     """The settings that the runs of its row have in common, by dotted key."""
     shared = {key: run.settings[key] for key in SETTINGS}
     return flatten(shared)
 
 
-def circumstances_of(run: Run) -> dict[str, Any]:
+def circumstances_of(run: Run) -> Settings:
     """The settings that two methods must share to be compared: data, views, networks and budget; by dotted key."""
     circumstances = {}
     for key, value in settings_of(run).items():
         section = key.split(".")[0]
-        of_method = section in ("objective", "training") and key not in BUDGET
-        if value is not None and not of_method:
+        of_method = section in ("objective", "training")
+        if of_method and key not in BUDGET:
+            continue
+        if value is not None:
             circumstances[key] = value
     return circumstances
 
@@ -212,11 +237,13 @@ def merge_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     for run in runs:
         identity = (run.group, run.settings["seed"])
         first = merged.setdefault(identity, run)
-        for key in sorted(run.metrics.keys() & first.metrics.keys()):
+        on_both = run.metrics.keys() & first.metrics.keys()
+        for key in sorted(on_both):
             if run.metrics[key] != first.metrics[key]:
                 differing[key] = None
+        metrics = {**run.metrics, **first.metrics}
         shown = first if first.status == "measured" else run
-        merged[identity] = replace(shown, metrics={**run.metrics, **first.metrics})
+        merged[identity] = replace(shown, metrics=metrics)
 
     notes = []
     copies = len(runs) - len(merged)
@@ -226,11 +253,12 @@ def merge_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     return list(merged.values()), notes
 
 
-def flatten(tree: Any, path: str = "") -> dict[str, Any]:
+def flatten(tree: Any, path: str = "") -> Settings:
     """The leaves of nested mappings, by dotted key."""
     if not isinstance(tree, dict):
         return {path: tree}
-    leaves: dict[str, Any] = {}
+    leaves: Settings = {}
     for key, value in tree.items():
-        leaves |= flatten(value, f"{path}.{key}" if path else key)
+        below = f"{path}.{key}" if path else key
+        leaves |= flatten(value, below)
     return leaves

@@ -25,7 +25,8 @@ class Measured:
     @property
     def ours(self) -> Estimate:
         """The mean of the numbers."""
-        return Estimate.of(list(self.by_seed.values()))
+        values = list(self.by_seed.values())
+        return Estimate.of(values)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Row:
     @property
     def runs(self) -> int:
         """The number of runs that have measured something."""
-        return sum(run.status == "measured" for run in self.members)
+        measured = [run for run in self.members if run.status == "measured"]
+        return len(measured)
 
     @property
     def family(self) -> str | None:
@@ -100,8 +102,16 @@ class Table:
     @property
     def summary(self) -> list[Column]:
         """The columns a terminal shows: each evaluator's summary, or all of its columns if it has none."""
-        summarised = {column.label for column in self.columns if column.key.count("/") == 1}
-        return [column for column in self.columns if not column.target or column.label not in summarised]
+        summarised = set()
+        for column in self.columns:
+            if column.key.count("/") == 1:
+                summarised.add(column.label)
+        shown = []
+        for column in self.columns:
+            in_summary = column.target and column.label in summarised
+            if not in_summary:
+                shown.append(column)
+        return shown
 
     @property
     def parts(self) -> list[Table]:
@@ -127,13 +137,15 @@ class Table:
         differing = []
         for key, value in own.items():
             if any(other.get(key) != value for other in every):
-                differing.append(f"{key.removeprefix('training.')} {words.value(value)}")
+                name = key.removeprefix("training.")
+                differing.append(f"{name} {words.value(value)}")
         return ", ".join(differing)
 
     @property
     def experiments(self) -> list[str]:
         """The experiments' names, each once, in the order of their rows."""
-        return list(dict.fromkeys(row.experiment for row in self.rows))
+        names = dict.fromkeys(row.experiment for row in self.rows)
+        return list(names)
 
     def _of(self, rows: Sequence[Row]) -> Table:
         """The table of some rows, with the columns in which they have something."""

@@ -14,7 +14,7 @@ from simssl.report.best import mark_best
 from simssl.report.columns import Column, column_of, columns_of
 from simssl.report.published import PublishedTable, read_published
 from simssl.report.relative import take_differences
-from simssl.report.runs import Run, circumstances_of, merge_copies, settings_of
+from simssl.report.runs import Run, Settings, circumstances_of, merge_copies, settings_of
 from simssl.report.table import Absent, Measured, Row, Table
 
 GRAVEST_FIRST = ("unreadable", "unfinished", "not run")
@@ -22,7 +22,10 @@ GRAVEST_FIRST = ("unreadable", "unfinished", "not run")
 
 
 def tabulate(
-    runs: Sequence[Run], against: str | None = None, relative_to: str | None = None, unreadable: Sequence[str] = ()
+    runs: Sequence[Run],
+    against: str | None = None,
+    relative_to: str | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Table:
     """One row for each setting, in the order of the runs.
 
@@ -55,7 +58,11 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     labels = _labels([group[0] for group in groups.values()])
-    return [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
+    rows = []
+    for group, label in zip(groups.values(), labels, strict=True):
+        row = _row(group, label, columns, published)
+        rows.append(row)
+    return rows
 
 
 def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published: PublishedTable) -> Row:
@@ -67,14 +74,17 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
                 by_seed = values.setdefault(column_of(key, entry), {})
                 by_seed[seed] = entry["value"]
 
-    dataset = group[0].settings["dataset"]["name"]
-    objective = group[0].settings["objective"]["name"]
+    settings = group[0].settings
+    dataset = settings["dataset"]["name"]
+    objective = settings["objective"]["name"]
     measured = {}
     absent = {}
     for column in columns:
-        beside = published.get((dataset, objective, column.published_key))
+        subject = (dataset, objective, column.published_key)
+        beside = published.get(subject)
         if column in values:
-            measured[column] = Measured(values[column], beside)
+            by_seed = values[column]
+            measured[column] = Measured(by_seed, beside)
             continue
         without = _absent(group, column)
         if without:
@@ -84,14 +94,20 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
 
 def _absent(group: Sequence[Run], column: Column) -> Absent | None:
     """Return why there is no number, or None where the evaluator did not measure it, or is not asked to."""
-    reason = _skip_reason(group, column)
-    if reason:
-        return Absent("skipped", reason)
-    lacking = [run for run in group if column.label in run.lacking]
-    if not lacking or any(column.label in run.there for run in group):
+    skip = _skip_reason(group, column)
+    if skip:
+        return Absent("skipped", skip)
+    reasons = set()
+    for run in group:
+        if column.label in run.there:
+            return None
+        if column.label in run.lacking:
+            reason = run.unmeasured if run.status == "measured" else run.status
+            reasons.add(reason)
+    if not reasons:
         return None
-    reasons = [run.unmeasured if run.status == "measured" else run.status for run in lacking]
-    return Absent(min(reasons, key=GRAVEST_FIRST.index))
+    gravest = min(reasons, key=GRAVEST_FIRST.index)
+    return Absent(gravest)
 
 
 def _skip_reason(group: Sequence[Run], column: Column) -> str | None:
@@ -110,17 +126,27 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     It is the objective's name, with the settings in which it differs from its namesakes in the experiment, and with
     the data, views, networks and budget in which it differs from any method there.
     """
-    settings = [settings_of(run) for run in runs]
-    labels = []
-    for run, own in zip(runs, settings, strict=True):
+    in_experiment: dict[str, list[Settings]] = {}
+    in_namesakes: dict[tuple[str, str], list[Settings]] = {}
+    for run in runs:
+        settings = settings_of(run)
         experiment = run.settings["name"]
-        methods = [s for other, s in zip(runs, settings, strict=True) if other.settings["name"] == experiment]
-        namesakes = [other for other in methods if other["objective.name"] == own["objective.name"]]
+        objective = settings["objective.name"]
+        in_experiment.setdefault(experiment, []).append(settings)
+        in_namesakes.setdefault((experiment, objective), []).append(settings)
+
+    labels = []
+    for run in runs:
+        experiment = run.settings["name"]
+        settings = settings_of(run)
+        label = settings["objective.name"]
+        methods = in_experiment[experiment]
+        namesakes = in_namesakes[experiment, label]
         circumstances = circumstances_of(run)
-        label = own["objective.name"]
-        for key, value in own.items():
-            rivals = methods if key in circumstances else namesakes
-            if any(rival.get(key) != value for rival in rivals):
-                label += f" {key.removeprefix('objective.')}={value}"
+        for key, value in settings.items():
+            others = methods if key in circumstances else namesakes
+            if any(other.get(key) != value for other in others):
+                name = key.removeprefix("objective.")
+                label += f" {name}={value}"
         labels.append(label)
     return labels

@@ -22,7 +22,9 @@ def value(what: Any) -> str:
     if isinstance(what, bool):
         return "yes" if what else "no"
     if isinstance(what, int):
-        return f"{what:,}" if abs(what) >= 10_000 else str(what)
+        if abs(what) < 10_000:
+            return str(what)
+        return f"{what:,}"
     if isinstance(what, list):
         if _is_range(what):
             return f"{what[0]} to {what[-1]}"
@@ -32,11 +34,14 @@ def value(what: Any) -> str:
 
 def _is_range(items: list[Any]) -> bool:
     """Return whether these are more than two whole numbers, each one more than the last."""
-    if len(items) < 3 or not all(isinstance(item, int) for item in items):
+    if len(items) < 3:
+        return False
+    if not all(isinstance(item, int) for item in items):
         return False
     first = items[0]
     last = items[-1]
-    return items == list(range(first, last + 1))
+    consecutive = range(first, last + 1)
+    return items == list(consecutive)
 
 
 def name(key: str) -> str:
@@ -47,19 +52,22 @@ def name(key: str) -> str:
 def settings(tree: Mapping[str, Any]) -> str:
     """All that is set and says something: "crop scale 0.4, 1.0; crop ratio 0.75, 1.3333"."""
     told = []
-    for key, item in flatten(dict(tree)).items():
-        if item not in NOTHING:
-            told.append(f"{name(key)} {value(item)}")
+    leaves = flatten(dict(tree))
+    for key, item in leaves.items():
+        if item in NOTHING:
+            continue
+        told.append(f"{name(key)} {value(item)}")
     return "; ".join(told)
 
 
 def plugin(choice: Mapping[str, Any]) -> str:
     """A plugin's name, and its parameters in brackets."""
-    parameters = {key: item for key, item in choice.items() if key != "name"}
+    parameters = dict(choice)
+    plugin_name = str(parameters.pop("name"))
     inside = settings(parameters)
     if not inside:
-        return str(choice["name"])
-    return f"{choice['name']} ({inside})"
+        return plugin_name
+    return f"{plugin_name} ({inside})"
 
 
 def several(words: list[str]) -> str:
