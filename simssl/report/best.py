@@ -37,7 +37,8 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
     marked = []
     for row in rows:
         columns = best.get(id(row), set())
-        marked.append(replace(row, best=frozenset(columns)))
+        with_best = replace(row, best=frozenset(columns))
+        marked.append(with_best)
     return marked
 
 
@@ -51,8 +52,8 @@ def _best(rows: Sequence[Row], column: Column) -> list[Row]:
     sign = 1 if column.better == "higher" else -1
 
     def score(row: Row) -> float:
-        ours = row.measured[column].ours
-        return sign * ours.mean
+        measured = row.measured[column]
+        return sign * measured.ours.mean
 
     top = max(rivals, key=score)
     best = []

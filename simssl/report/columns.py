@@ -92,8 +92,13 @@ def column_of(key: str, entry: Mapping[str, Any]) -> Column:
     protocol = _without_empty(entry["protocol"])
     for name in BESIDE:
         protocol.pop(name, None)
-    made = json.dumps(protocol, sort_keys=True)
-    return Column(key, entry["unit"], entry["better"], made, protocol)
+    return Column(
+        key=key,
+        unit=entry["unit"],
+        better=entry["better"],
+        made=json.dumps(protocol, sort_keys=True),
+        protocol=protocol,
+    )
 
 
 def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +116,8 @@ def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
 def columns_of(runs: Sequence[Run]) -> list[Column]:
     """The columns of a table, as the runs' files list their evaluators, each one's summary first."""
     measured = _measured(runs)
-    columns = [*measured, *_unmeasured(runs, measured)]
+    unmeasured = _unmeasured(runs, measured)
+    columns = [*measured, *unmeasured]
 
     labels = []
     for run in runs:
@@ -141,7 +147,12 @@ def _measured(runs: Sequence[Run]) -> list[Column]:
             column = column_of(key, entry)
             if not roles.get(column):
                 roles[column] = role_of(key, run)
-    return [replace(column, role=role) for column, role in roles.items()]
+
+    columns = []
+    for column, role in roles.items():
+        with_role = replace(column, role=role)
+        columns.append(with_role)
+    return columns
 
 
 def _summary_first(key: str) -> tuple[int, str]:
@@ -183,8 +194,9 @@ def _note(column: Column, namesakes: Sequence[Column]) -> str:
     settings = [_settings(namesake) for namesake in namesakes]
     differing = []
     for key in sorted(set().union(*settings)):
-        value = json.dumps(own.get(key))
-        if any(json.dumps(other.get(key)) != value for other in settings):
+        values = [of_one.get(key) for of_one in settings]
+        texts = set(map(json.dumps, values))
+        if len(texts) > 1:
             differing.append(key)
     if not differing:
         return ""
@@ -201,7 +213,11 @@ def _note(column: Column, namesakes: Sequence[Column]) -> str:
 
 
 def _settings(column: Column) -> dict[str, Any]:
-    settings = {"unit": column.unit, "better": column.better, **column.protocol}
+    settings = {
+        "unit": column.unit,
+        "better": column.better,
+        **column.protocol,
+    }
     return flatten(settings)
 
 

@@ -24,7 +24,8 @@ class Estimate:
         if n == 1:
             return cls(mean, None, n)
         deviation = statistics.stdev(values)
-        return cls(mean, deviation / math.sqrt(n), n)
+        stderr = deviation / math.sqrt(n)
+        return cls(mean, stderr, n)
 
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two independent means; without a standard error if one of them has none."""
@@ -39,8 +40,11 @@ class Estimate:
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
     """The mean of ours minus theirs over the seeds that both have, with the standard error of these paired
     differences; None if they share no seed."""
-    shared = sorted(ours.keys() & theirs.keys())
+    shared = ours.keys() & theirs.keys()
     if not shared:
         return None
-    differences = [ours[seed] - theirs[seed] for seed in shared]
+    differences = []
+    for seed in sorted(shared):
+        gap = ours[seed] - theirs[seed]
+        differences.append(gap)
     return Estimate.of(differences)

@@ -141,7 +141,8 @@ def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
             lines = [Text(number, style)]
             lines += map(Text, rest)
             entries.append(Text("\n").join(lines))
-        shown.add_row(*_names(table, row), *entries)
+        names = _names(table, row)
+        shown.add_row(*names, *entries)
 
     console = Console(
         highlight=False,
@@ -217,9 +218,11 @@ def _lines(table: Table, escaped: Callable[[str], str], bold: str) -> list[list[
     headings += [column.title for column in columns]
     lines = [list(map(escaped, headings))]
     for row in table.rows:
-        line = list(map(escaped, _names(table, row)))
+        names = _names(table, row)
+        line = list(map(escaped, names))
         for column in columns:
-            number, *rest = map(escaped, _texts(row, column))
+            texts = _texts(row, column)
+            number, *rest = map(escaped, texts)
             if column in row.best:
                 number = bold.format(number)
             entry = " / ".join([number, *rest])

@@ -75,9 +75,11 @@ def _runs_of_file(
 
     runs = []
     unreadable = []
+    expected = set()
     experiments = load_experiments(file, registry, settings)
     for experiment in experiments:
         folder = below / experiment.folder
+        expected.add(folder)
         try:
             runs.append(_run_of(experiment, folder))
         except SimsslError as error:
@@ -85,7 +87,6 @@ def _runs_of_file(
             run = Run(experiment.resolved, path=folder, status="unreadable")
             runs.append(run)
     if not unreadable and not _any_measured(runs):
-        expected = {run.path for run in runs}
         around = below / experiments[0].name
         raise UserError(_none_finished(file, around, expected))
     return runs, unreadable
@@ -101,7 +102,7 @@ def _run_of(experiment: Experiment, folder: Path) -> Run:
     return replace(run, settings=experiment.resolved, unmeasured="not run")
 
 
-def _none_finished(file: Path, folder: Path, expected: set[Path | None]) -> str:
+def _none_finished(file: Path, folder: Path, expected: set[Path]) -> str:
     """The sentence that no run of a file is finished, and what can be done."""
     others = set(find(folder)) - expected
     sentence = f"no run of {file} is finished in {folder}"

@@ -23,7 +23,8 @@ def skipped(runs: Sequence[Run]) -> list[str]:
                 continue
             reason = entry["skipped"]
             lack = reason.removeprefix(f"{method} has ")
-            reasons.setdefault((key, lack), {})[method] = reason
+            by_method = reasons.setdefault((key, lack), {})
+            by_method[method] = reason
 
     sentences: dict[str, None] = {}
     for (key, lack), by_method in reasons.items():
@@ -63,8 +64,8 @@ def _missing(run: Run, row: Row) -> str | None:
         return run.status
     labels = []
     for label in run.lacking:
-        lacked_by_all = all(label in other.lacking for other in row.members)
-        if not lacked_by_all:
+        others_have_it = any(label not in other.lacking for other in row.members)
+        if others_have_it:
             labels.append(label)
     if not labels:
         return None
@@ -96,12 +97,15 @@ def beside(rows: Sequence[Row], against: str | None) -> list[str]:
 
 def unknown_families(rows: Sequence[Row]) -> list[str]:
     """A sentence if rows could be compared, were their families known."""
-    unknown = []
+    unknown: set[str] = set()
+    could_be_compared = False
     for row in rows:
-        if row.runs and row.family is None:
-            circumstances = row.circumstances
-            unknown.append(circumstances)
-    if len(set(unknown)) == len(unknown):
+        if not row.runs or row.family is not None:
+            continue
+        if row.circumstances in unknown:
+            could_be_compared = True
+        unknown.add(row.circumstances)
+    if not could_be_compared:
         return []
     return [
         f"no best is marked where it is not recorded whether methods are {' or '.join(COMPARED)}; "

@@ -28,11 +28,10 @@ def _decimals(value: float, unit: str, stderr: float | None) -> int:
         return 3
     if stderr:
         digits = 2
-        shown = stderr
+        size = abs(stderr)
     else:
         digits = 3
-        shown = value
-    size = abs(shown) or 1
+        size = abs(value) or 1
     exponent = math.floor(math.log10(size))
     return max(0, digits - 1 - exponent)
 
@@ -122,8 +121,9 @@ def caption(table: Table) -> str:
     if any_difference:
         parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
     if any(row.best for row in table.rows):
-        several = len(table.alike) > len(table.parts)
-        alike = " at the same data, views, networks and budget" if several else ""
+        alike = ""
+        if len(table.alike) > len(table.parts):
+            alike = " at the same data, views, networks and budget"
         parts.append(
             f"bold: the best of several generative, or several discriminative, methods{alike}, and what is within a "
             "standard error of it"
@@ -147,7 +147,8 @@ def _summary(table: Table) -> list[Measured | Absent | None]:
 
 def _mean_over(table: Table) -> str:
     """The number of runs that a mean is over, in words."""
-    counts = {row.runs for row in table.rows if row.runs}
+    counts = {row.runs for row in table.rows}
+    counts.discard(0)
     if counts == {1}:
         return "one run each"
     if len(counts) == 1:

@@ -43,7 +43,9 @@ def read_published(name: str) -> PublishedTable:
     for line, row in enumerate(rows, start=2):
         try:
             value = _value(row)
-            subject = (row["dataset"], row["objective"], row["key"])
+            dataset = row["dataset"]
+            objective = row["objective"]
+            subject = (dataset, objective, row["key"])
         except (KeyError, TypeError, ValueError):
             columns = "dataset, objective, key, value, stderr, source (and selected_on)"
             raise UserError(f"{name}:{line}: a published value has the columns {columns}") from None

@@ -13,7 +13,10 @@ from simssl.report.table import Row
 def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
     """Return the rows with their differences from the one of that label, or objective, and a sentence for each row
     that has none. UserError if no row is called so."""
-    if not any(method in row.names for row in rows):
+    names: set[str] = set()
+    for row in rows:
+        names |= row.names
+    if method not in names:
         labels = dict.fromkeys(row.label for row in rows)
         listed = ", ".join(labels)
         raise UserError(f"no row is called '{method}'; there are: {listed}")
@@ -39,9 +42,11 @@ def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[
 
 def _why_no_difference(row: Row, base: Row) -> str:
     """Return why a row has no difference from its base; nothing if it has one, or no number at all."""
-    differences = [measured.difference for measured in row.measured.values()]
-    if not differences or any(differences):
+    if not row.measured:
         return ""
+    for measured in row.measured.values():
+        if measured.difference:
+            return ""
     if not base.runs:
         return f"{base.label} is not measured"
     return f"{base.label} shares no seed and metric with it"

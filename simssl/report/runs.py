@@ -22,7 +22,6 @@ Settings = dict[str, Any]
 BUDGET = ("training.views", "training.epochs")
 """The settings of training that methods must share to be compared."""
 
-
 Status = Literal["measured", "unfinished", "unreadable", "not run"]
 
 
@@ -75,8 +74,9 @@ def find(path: Path) -> list[Path]:
     """
     begun = {file.parent for file in path.rglob("metrics.json")}
     for lock in path.rglob(".lock"):
-        if RunFolder(lock.parent).experiment.exists():
-            begun.add(lock.parent)
+        folder = lock.parent
+        if RunFolder(folder).experiment.exists():
+            begun.add(folder)
 
     folders = []
     for folder in sorted(begun):
@@ -105,7 +105,13 @@ def load_run(path: Path) -> Run:
     nothing_asked = metrics is not None and not settings["evaluators"]
     status: Status = "measured" if metrics or nothing_asked else "unfinished"
     facts = read_facts(folder)
-    return Run(settings, metrics or {}, path, status, **facts)
+    return Run(
+        settings=settings,
+        metrics=metrics or {},
+        path=path,
+        status=status,
+        **facts,
+    )
 
 
 def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
@@ -114,15 +120,18 @@ def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
     for run in runs:
         known |= dict.fromkeys(run.asked)
         known |= dict.fromkeys(sorted(run.there))
+    listed = ", ".join(known) or "none"
     for label in labels:
         if label not in known:
-            listed = ", ".join(known) or "none"
             raise UserError(f"no run knows an evaluator '{label}'; they know {listed}")
     return [_only(run, labels) for run in runs]
 
 
 def _only(run: Run, labels: Sequence[str]) -> Run:
-    metrics = {key: entry for key, entry in run.metrics.items() if label_of(key) in labels}
+    metrics = dict(run.metrics)
+    for key in run.metrics:
+        if label_of(key) not in labels:
+            del metrics[key]
     evaluators = []
     for evaluator in run.settings["evaluators"]:
         label = _label(evaluator)
@@ -138,6 +147,18 @@ def _label(evaluator: Mapping[str, Any]) -> str:
     return str(label)
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
 def _names_plugin(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
@@ -151,12 +172,12 @@ def _lists_plugins(value: Any) -> bool:
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
-    "name": lambda value: isinstance(value, str),
-    "seed": lambda value: isinstance(value, int),
+    "name": _is_text,
+    "seed": _is_whole_number,
     "evaluators": _lists_plugins,
-    "latent_dim": lambda value: isinstance(value, int),
-    "views": lambda value: isinstance(value, dict),
-    "training": lambda value: isinstance(value, dict),
+    "latent_dim": _is_whole_number,
+    "views": _is_mapping,
+    "training": _is_mapping,
     "dataset": _names_plugin,
     "backbone": _names_plugin,
     "objective": _names_plugin,
@@ -185,7 +206,8 @@ def by_family(runs: Sequence[Run]) -> list[Run]:
     experiments: dict[str, int] = {}
     families: dict[str, int] = {}
     for run in runs:
-        experiments.setdefault(run.settings["name"], len(experiments))
+        experiment = run.settings["name"]
+        experiments.setdefault(experiment, len(experiments))
         if run.family:
             families[run.group] = FAMILIES.index(run.family)
 
@@ -205,7 +227,7 @@ def by_family(runs: Sequence[Run]) -> list[Run]:
 
 
 def _comparable(value: Any) -> tuple[float, str]:
-    """Numbers by their size, what is no number by its text."""
+    """A value as it is sorted: numbers by their size, what is no number by its text."""
     if isinstance(value, (int, float)):
         return float(value), ""
     return 0.0, str(value)
@@ -239,7 +261,8 @@ def merge_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         first = merged.setdefault(identity, run)
         on_both = run.metrics.keys() & first.metrics.keys()
         for key in sorted(on_both):
-            if run.metrics[key] != first.metrics[key]:
+            ours = run.metrics[key]
+            if ours != first.metrics[key]:
                 differing[key] = None
         metrics = {**run.metrics, **first.metrics}
         shown = first if first.status == "measured" else run

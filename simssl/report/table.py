@@ -108,8 +108,8 @@ class Table:
                 summarised.add(column.label)
         shown = []
         for column in self.columns:
-            in_summary = column.target and column.label in summarised
-            if not in_summary:
+            left_out = column.target and column.label in summarised
+            if not left_out:
                 shown.append(column)
         return shown
 
@@ -133,7 +133,8 @@ class Table:
     def where(self, part: Table) -> str:
         """The difference of a part of those that are `alike` from the others: "views 1000"; nothing if it is alone."""
         every = [circumstances_of(row.members[0]) for row in self.rows]
-        own = circumstances_of(part.rows[0].members[0])
+        first = part.rows[0]
+        own = circumstances_of(first.members[0])
         differing = []
         for key, value in own.items():
             if any(other.get(key) != value for other in every):

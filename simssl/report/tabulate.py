@@ -36,7 +36,8 @@ def tabulate(
     published = read_published(against) if against else {}
     runs, copies = merge_copies(runs)
     columns = columns_of(runs)
-    rows = mark_best(_rows(runs, columns, published))
+    rows = _rows(runs, columns, published)
+    rows = mark_best(rows)
     unrelated: list[str] = []
     if relative_to is not None:
         rows, unrelated = take_differences(rows, relative_to)
@@ -49,7 +50,13 @@ def tabulate(
         *unrelated,
         *unreadable,
     ]
-    return Table(columns, rows, sentences, relative_to, against)
+    return Table(
+        columns=columns,
+        rows=rows,
+        notes=sentences,
+        relative_to=relative_to,
+        against=against,
+    )
 
 
 def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTable) -> list[Row]:
@@ -57,7 +64,8 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
-    labels = _labels([group[0] for group in groups.values()])
+    one_of_each = [group[0] for group in groups.values()]
+    labels = _labels(one_of_each)
     rows = []
     for group, label in zip(groups.values(), labels, strict=True):
         row = _row(group, label, columns, published)
@@ -71,7 +79,8 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
         seed = run.settings["seed"]
         for key, entry in run.metrics.items():
             if "value" in entry:
-                by_seed = values.setdefault(column_of(key, entry), {})
+                column = column_of(key, entry)
+                by_seed = values.setdefault(column, {})
                 by_seed[seed] = entry["value"]
 
     settings = group[0].settings
@@ -127,13 +136,13 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     the data, views, networks and budget in which it differs from any method there.
     """
     in_experiment: dict[str, list[Settings]] = {}
-    in_namesakes: dict[tuple[str, str], list[Settings]] = {}
+    of_method: dict[tuple[str, str], list[Settings]] = {}
     for run in runs:
         settings = settings_of(run)
         experiment = run.settings["name"]
-        objective = settings["objective.name"]
+        method = (experiment, settings["objective.name"])
         in_experiment.setdefault(experiment, []).append(settings)
-        in_namesakes.setdefault((experiment, objective), []).append(settings)
+        of_method.setdefault(method, []).append(settings)
 
     labels = []
     for run in runs:
@@ -141,7 +150,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         settings = settings_of(run)
         label = settings["objective.name"]
         methods = in_experiment[experiment]
-        namesakes = in_namesakes[experiment, label]
+        namesakes = of_method[experiment, label]
         circumstances = circumstances_of(run)
         for key, value in settings.items():
             others = methods if key in circumstances else namesakes

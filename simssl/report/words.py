@@ -10,10 +10,17 @@ from simssl.report.runs import flatten
 NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 """Values that say "not this", and are left out."""
 
-UNITS = {"fraction": "0 to 1", "R2": "R2: 1 is all of it, 0 is none"}
+UNITS = {
+    "fraction": "0 to 1",
+    "R2": "R2: 1 is all of it, 0 is none",
+}
 """The explanation of a unit beside its name."""
 
-DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", None: "neither direction is better"}
+DIRECTIONS = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    None: "neither direction is better",
+}
 """The words for a metric's direction."""
 
 
@@ -27,7 +34,8 @@ def value(what: Any) -> str:
         return f"{what:,}"
     if isinstance(what, list):
         if _is_range(what):
-            return f"{what[0]} to {what[-1]}"
+            first, *_, last = what
+            return f"{first} to {last}"
         return ", ".join(map(value, what))
     return str(what)
 
@@ -38,8 +46,7 @@ def _is_range(items: list[Any]) -> bool:
         return False
     if not all(isinstance(item, int) for item in items):
         return False
-    first = items[0]
-    last = items[-1]
+    first, *_, last = items
     consecutive = range(first, last + 1)
     return items == list(consecutive)
 
@@ -91,4 +98,6 @@ def short(text: str, most: int = 24) -> str:
         return text
     head = (most - 1) // 2
     tail = most - 1 - head
-    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[-tail:]}"
+    beginning = text[:head]
+    end = text[-tail:]
+    return f"{beginning}\N{HORIZONTAL ELLIPSIS}{end}"
