@@ -12,10 +12,10 @@ from simssl.report.runs import Run, flatten
 from simssl.store.metrics import ROLES, label_of
 
 CAME_OUT = ("selected", "found")
-"""The keys of a protocol whose values come from a run: hyperparameters that were selected, estimates on the way."""
+"""The keys of a protocol whose values differ from run to run: hyperparameters selected, quantities estimated."""
 
 BESIDE = (*CAME_OUT, "role")
-"""The keys of a protocol that make no column of their own: the number is made in the same way."""
+"""The keys of a protocol that make no column of their own."""
 
 MOST = 3
 """Parts of the protocol that a column's note names; all of them stand in `json` and on the page."""
@@ -23,16 +23,13 @@ MOST = 3
 
 @dataclass(frozen=True)
 class Column:
-    """A metric made by one protocol.
-
-    Or an evaluator that is asked for and has measured nothing yet; its `made` is empty.
-    """
+    """A metric made by one protocol, or an evaluator that is asked for and has measured nothing yet."""
 
     key: str
     unit: str
     better: str | None
     made: str
-    """The protocol as text. Numbers of another protocol stand in another column."""
+    """The protocol as text; empty if nothing is measured yet. Numbers of another protocol stand in another column."""
     protocol: Mapping[str, Any] = field(compare=False)
     role: str | None = field(default=None, compare=False)
     """content or style, whichever is measured; None if that is not known."""
@@ -241,9 +238,7 @@ def role_of(key: str, run: Run) -> str | None:
         of_target = other.count("/") > 1
         if of_target:
             roles.add(role_of(other, run))
-    if len(roles) > 1:
-        return None
-    return roles.pop() if roles else None
+    return roles.pop() if len(roles) == 1 else None
 
 
 def _role_of_target(parts: Sequence[str], run: Run) -> str | None:

@@ -38,8 +38,10 @@ class Estimate:
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
-    """The mean of ours minus theirs over the seeds that both have, with the standard error of these paired
-    differences; None if they share no seed."""
+    """The mean of ours minus theirs, seed by seed; None if they share no seed.
+
+    Its standard error is that of the paired differences, over the seeds that both have.
+    """
     shared = ours.keys() & theirs.keys()
     if not shared:
         return None

@@ -84,7 +84,7 @@ def _heading(column: Column) -> list[str]:
 
 
 def _fitting(table: Table, width: int | None) -> list[list[Column]]:
-    """The columns of each part, at least one, as many as fit beside the rows' names."""
+    """The summary columns in parts: each has as many as fit beside the rows' names, and at least one."""
     names = [_headings(table)]
     names += [_names(table, row) for row in table.rows]
     names_width = 0
@@ -250,7 +250,7 @@ TEX = {
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     ABSENT: "--",
 }
-"""Characters that are no letters of their own in LaTeX, and how they are written."""
+"""The LaTeX of each character that cannot stand there as it is."""
 
 
 def _escaped_in_latex(text: str) -> str:

@@ -57,7 +57,7 @@ def missing(rows: Sequence[Row]) -> list[str]:
 
 
 def _missing(run: Run, row: Row) -> str | None:
-    """What the run lacks and others of its row have. A run that cannot be read has a sentence of its own."""
+    """Return what the run lacks and others of its row have; None if nothing, or if it has a sentence of its own."""
     if run.status == "unreadable":
         return None
     if run.status != "measured":
@@ -74,8 +74,10 @@ def _missing(run: Run, row: Row) -> str | None:
 
 
 def beside(rows: Sequence[Row], against: str | None) -> list[str]:
-    """A sentence for each source whose values were selected otherwise than the numbers beside them; or one, if nothing
-    published stands beside any number."""
+    """A sentence for each source whose values were selected otherwise than the numbers beside them.
+
+    If nothing published stands beside any number, one sentence that says so.
+    """
     any_published = False
     sentences = set()
     for row in rows:

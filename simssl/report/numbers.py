@@ -105,7 +105,7 @@ def at(row: Row, column: Column) -> Measured | Absent | None:
 
 def caption(table: Table) -> str:
     """The sentence that says what a table's entries are."""
-    entries = _summary(table)
+    entries = _summary_entries(table)
     sources = set()
     any_difference = False
     for entry in entries:
@@ -133,7 +133,7 @@ def caption(table: Table) -> str:
     return "; ".join(parts)
 
 
-def _summary(table: Table) -> list[Measured | Absent | None]:
+def _summary_entries(table: Table) -> list[Measured | Absent | None]:
     """The entries of the summary columns, in all parts of the table."""
     entries = []
     for part in table.parts:

@@ -11,8 +11,10 @@ from simssl.report.table import Row
 
 
 def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
-    """Return the rows with their differences from the one of that label, or objective, and a sentence for each row
-    that has none. UserError if no row is called so."""
+    """Return the rows with their differences from a method, and a sentence for each row that has none.
+
+    The method is named by its row's label, or by its objective. UserError if no row is called so.
+    """
     names: set[str] = set()
     for row in rows:
         names |= row.names
