@@ -5,163 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-import sys
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from simssl.report.columns import Column
-from simssl.report.numbers import ABSENT, at, caption, texts_of
+from simssl.report.numbers import ABSENT, at, caption, headings_of, names_of, texts_at
 from simssl.report.table import Absent, Measured, Row, Table
-
-GAP = 2
-"""Characters between the columns of a terminal's table."""
-REMARK = 24
-"""Characters of a line of a column's remark."""
-
-
-def _headings(table: Table) -> list[str]:
-    """The headings before the numbers; that of the runs only where rows differ in them."""
-    if _runs_differ(table):
-        return ["method", "runs"]
-    return ["method"]
-
-
-def _names(table: Table, row: Row) -> list[str]:
-    """The texts of a row before its numbers."""
-    if _runs_differ(table):
-        return [row.label, str(row.runs)]
-    return [row.label]
-
-
-def _runs_differ(table: Table) -> bool:
-    runs = {row.runs for row in table.rows}
-    return len(runs) > 1
-
-
-def _texts(row: Row, column: Column) -> list[str]:
-    """The lines of an entry."""
-    entry = at(row, column)
-    return texts_of(entry, column.unit, row.runs)
-
-
-def _named(table: Table) -> list[tuple[str, Table]]:
-    """The table of each experiment, with its name if there are several."""
-    parts = table.parts
-    if len(parts) == 1:
-        return [("", parts[0])]
-    return list(zip(table.experiments, parts, strict=True))
-
-
-def terminal(table: Table) -> str:
-    """The summary columns, for a terminal.
-
-    They stand one below the other where they are too many for its width, and are never cut short. What is no terminal
-    has them side by side.
-    """
-    width = None
-    if sys.stdout.isatty():
-        width = shutil.get_terminal_size().columns
-    lines: list[str] = []
-    for name, part in _named(table):
-        if name:
-            lines += ["", name]
-        for columns in _fitting(part, width):
-            lines.append("")
-            lines += _drawn(part, columns)
-    lines.append("")
-    lines.append(caption(table))
-    lines += table.notes
-    return "\n".join(lines)
-
-
-def _heading(column: Column) -> list[str]:
-    """The lines of a column's heading: the parts of its key, then its remark."""
-    key = column.key.replace("/", "\n/")
-    remark = textwrap.wrap(column.remark, REMARK)
-    return [*key.split("\n"), *remark]
-
-
-def _fitting(table: Table, width: int | None) -> list[list[Column]]:
-    """The summary columns in parts: each has as many as fit beside the rows' names, and at least one."""
-    names = [_headings(table)]
-    names += [_names(table, row) for row in table.rows]
-    names_width = 0
-    for texts in zip(*names, strict=True):
-        names_width += _longest(texts) + GAP
-
-    parts: list[list[Column]] = []
-    room = 0
-    for column in table.summary:
-        lines = _heading(column)
-        for row in table.rows:
-            lines += _texts(row, column)
-        needed = _longest(lines) + GAP
-        fits = width is None or needed <= room
-        if not parts or not fits:
-            parts.append([])
-            room = (width or 0) + GAP - names_width
-        parts[-1].append(column)
-        room -= needed
-    return parts or [[]]
-
-
-def _longest(texts: Iterable[str]) -> int:
-    return max(map(len, texts))
-
-
-def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
-    """The lines of a table of these columns."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    shown = RichTable(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="",
-    )
-    first, *others = _headings(table)
-    shown.add_column(first, justify="left", no_wrap=True)
-    for heading in others:
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for column in columns:
-        heading = "\n".join(_heading(column))
-        shown.add_column(heading, justify="right", no_wrap=True)
-
-    for row in table.rows:
-        entries = []
-        for column in columns:
-            number, *rest = _texts(row, column)
-            style = "bold" if column in row.best else ""
-            lines = [Text(number, style)]
-            lines += map(Text, rest)
-            entries.append(Text("\n").join(lines))
-        names = _names(table, row)
-        shown.add_row(*names, *entries)
-
-    console = Console(
-        highlight=False,
-        markup=False,
-        width=10_000,
-        height=100,
-        color_system="standard",
-        force_terminal=True,
-    )
-    with console.capture() as captured:
-        console.print(shown)
-    text = captured.get().rstrip("\n")
-    return [line.rstrip() for line in text.split("\n")]
+from simssl.report.terminal import terminal
 
 
 def markdown(table: Table) -> str:
     """The summary columns as a Markdown table."""
     blocks = []
-    for name, part in _named(table):
+    for name, part in table.named_parts:
         if name:
             blocks.append(f"**{name}**")
         headings, *rows = _lines(part, _escaped_in_markdown, bold="**{}**")
@@ -188,7 +44,7 @@ def latex(table: Table) -> str:
         on_one_line = " ".join(sentence.split())
         comments += f"% {on_one_line}\n"
     tabulars = []
-    for name, part in _named(table):
+    for name, part in table.named_parts:
         heading = f"% {name}\n" if name else ""
         tabulars.append(heading + _tabular(part))
     return comments + "\n".join(tabulars)
@@ -214,14 +70,14 @@ def _tabular_row(line: Sequence[str]) -> str:
 def _lines(table: Table, escaped: Callable[[str], str], bold: str) -> list[list[str]]:
     """The headings of the summary and its rows, as text. `bold` is a format string."""
     columns = table.summary
-    headings = _headings(table)
+    headings = headings_of(table)
     headings += [column.title for column in columns]
     lines = [list(map(escaped, headings))]
     for row in table.rows:
-        names = _names(table, row)
+        names = names_of(table, row)
         line = list(map(escaped, names))
         for column in columns:
-            texts = _texts(row, column)
+            texts = texts_at(row, column)
             number, *rest = map(escaped, texts)
             if column in row.best:
                 number = bold.format(number)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
-from simssl.report.runs import Run, by_family, find, load_run, load_runs
+from simssl.report.runs import Run, find, load_run, load_runs, settings_of
+from simssl.store.metrics import FAMILIES
 
 
 def gather(
@@ -39,7 +41,8 @@ def gather(
             named, sentences = _runs_in_folder(path)
         for run in named:
             if run.path:
-                runs.setdefault(run.path.resolve(), run)
+                folder = run.path.resolve()
+                runs.setdefault(folder, run)
         unreadable += sentences
     if not unreadable and not _any_measured(runs.values()):
         named_paths = ", ".join(map(str, paths))
@@ -61,7 +64,43 @@ def _runs_in_folder(path: Path) -> tuple[list[Run], list[str]]:
     """The runs in a folder, in the order of a table, and a sentence for each that cannot be read."""
     folders = find(path)
     runs, unreadable = load_runs(folders)
-    return by_family(runs), unreadable
+    return _by_family(runs), unreadable
+
+
+def _by_family(runs: Sequence[Run]) -> list[Run]:
+    """The runs in the order of a table.
+
+    Experiment by experiment: what is untrained, then discriminative methods, then generative ones, then those whose
+    family no run of their row knows. Those of one objective come in the order of their settings.
+    """
+    experiments: dict[str, int] = {}
+    families: dict[str, int] = {}
+    for run in runs:
+        experiment = run.settings["name"]
+        experiments.setdefault(experiment, len(experiments))
+        if run.family:
+            families[run.group] = FAMILIES.index(run.family)
+
+    def order(run: Run) -> tuple[Any, ...]:
+        experiment = experiments[run.settings["name"]]
+        family = families.get(run.group, len(FAMILIES))
+        objective = run.settings["objective"]["name"]
+        settings = []
+        by_key = settings_of(run)
+        for key in sorted(by_key):
+            value = _comparable(by_key[key])
+            settings.append((key, value))
+        seed = run.settings["seed"]
+        return experiment, family, objective, settings, seed
+
+    return sorted(runs, key=order)
+
+
+def _comparable(value: Any) -> tuple[float, str]:
+    """A value as it is sorted: numbers by their size, what is no number by its text."""
+    if isinstance(value, (int, float)):
+        return float(value), ""
+    return 0.0, str(value)
 
 
 def _runs_of_file(

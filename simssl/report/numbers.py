@@ -103,6 +103,31 @@ def at(row: Row, column: Column) -> Measured | Absent | None:
     return row.absent.get(column)
 
 
+def headings_of(table: Table) -> list[str]:
+    """The headings before the numbers; that of the runs only where rows differ in them."""
+    if _runs_differ(table):
+        return ["method", "runs"]
+    return ["method"]
+
+
+def names_of(table: Table, row: Row) -> list[str]:
+    """The texts of a row before its numbers."""
+    if _runs_differ(table):
+        return [row.label, str(row.runs)]
+    return [row.label]
+
+
+def _runs_differ(table: Table) -> bool:
+    runs = {row.runs for row in table.rows}
+    return len(runs) > 1
+
+
+def texts_at(row: Row, column: Column) -> list[str]:
+    """The lines of the entry of a row and a column."""
+    entry = at(row, column)
+    return texts_of(entry, column.unit, row.runs)
+
+
 def caption(table: Table) -> str:
     """The sentence that says what a table's entries are."""
     entries = _summary_entries(table)

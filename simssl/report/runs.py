@@ -1,4 +1,4 @@
-"""The runs in folders: their files are read, copies of a run become one, and runs are put in order."""
+"""The runs in folders: their files are read, and copies of a run become one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
 from simssl.store.folder import RunFolder
-from simssl.store.metrics import FAMILIES, label_of, read_facts, read_metrics
+from simssl.store.metrics import label_of, read_facts, read_metrics
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
 """The settings that the runs of one row have in common, besides the experiment's name."""
@@ -195,42 +195,6 @@ def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
         except SimsslError as error:
             unreadable.append(f"left out: {error}")
     return runs, unreadable
-
-
-def by_family(runs: Sequence[Run]) -> list[Run]:
-    """The runs in the order of a table.
-
-    Experiment by experiment: what is untrained, then discriminative methods, then generative ones, then those whose
-    family no run of their row knows. Those of one objective come in the order of their settings.
-    """
-    experiments: dict[str, int] = {}
-    families: dict[str, int] = {}
-    for run in runs:
-        experiment = run.settings["name"]
-        experiments.setdefault(experiment, len(experiments))
-        if run.family:
-            families[run.group] = FAMILIES.index(run.family)
-
-    def order(run: Run) -> tuple[Any, ...]:
-        experiment = experiments[run.settings["name"]]
-        family = families.get(run.group, len(FAMILIES))
-        objective = run.settings["objective"]["name"]
-        settings = []
-        by_key = settings_of(run)
-        for key in sorted(by_key):
-            value = _comparable(by_key[key])
-            settings.append((key, value))
-        seed = run.settings["seed"]
-        return experiment, family, objective, settings, seed
-
-    return sorted(runs, key=order)
-
-
-def _comparable(value: Any) -> tuple[float, str]:
-    """A value as it is sorted: numbers by their size, what is no number by its text."""
-    if isinstance(value, (int, float)):
-        return float(value), ""
-    return 0.0, str(value)
 
 
 def settings_of(run: Run) -> Settings:

@@ -123,6 +123,14 @@ class Table:
         return parts
 
     @property
+    def named_parts(self) -> list[tuple[str, Table]]:
+        """The table of each experiment, with its name if there are several."""
+        parts = self.parts
+        if len(parts) == 1:
+            return [("", parts[0])]
+        return list(zip(self.experiments, parts, strict=True))
+
+    @property
     def alike(self) -> list[Table]:
         """A table for each data, views, networks and budget, whose rows can be compared."""
         groups: dict[str, list[Row]] = {}
