@@ -181,7 +181,8 @@ def told_apart(columns: Sequence[Column]) -> list[Column]:
     noted = []
     for column in columns:
         note = _note(column, namesakes[column.key])
-        noted.append(replace(column, note=note))
+        with_note = replace(column, note=note)
+        noted.append(with_note)
     return noted
 
 
@@ -206,7 +207,8 @@ def _note(column: Column, namesakes: Sequence[Column]) -> str:
     more = len(differing) - MOST
     if more > 0:
         told.append(f"{more} more")
-    return f" [{', '.join(told)}]"
+    listed = ", ".join(told)
+    return f" [{listed}]"
 
 
 def _settings(column: Column) -> dict[str, Any]:

@@ -109,8 +109,9 @@ def unknown_families(rows: Sequence[Row]) -> list[str]:
         unknown.add(row.circumstances)
     if not could_be_compared:
         return []
+    families = " or ".join(COMPARED)
     return [
-        f"no best is marked where it is not recorded whether methods are {' or '.join(COMPARED)}; "
+        f"no best is marked where it is not recorded whether methods are {families}; "
         "simssl evaluate RUN_DIR records it, or, where the evaluators of the run's file no longer fit the plugins, "
         "simssl evaluate RUN_DIR -e EVALUATOR"
     ]

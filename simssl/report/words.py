@@ -82,7 +82,8 @@ def several(words: list[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     *others, last = words
-    return f"{', '.join(others)} and {last}"
+    listed = ", ".join(others)
+    return f"{listed} and {last}"
 
 
 def count(number: int, thing: str) -> str:
