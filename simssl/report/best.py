@@ -14,33 +14,64 @@ COMPARED = ("discriminative", "generative")
 
 
 def mark_best(rows: Sequence[Row]) -> list[Row]:
-    """The rows with their `best`: within a family, and at the same data, views, networks and budget. What lies within
-    a standard error (of the difference) of the best is best, too. A method without a rival is not marked."""
+    """The rows with their `best`: within a family, and at the same data, views, networks and budget.
+
+    What lies within a standard error (of the difference) of the best is best, too. A method without a rival is not
+    marked.
+    """
     rivals: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row.family in COMPARED:
-            rivals.setdefault((row.family, row.circumstances), []).append(row)
-    best: dict[int, set[Column]] = {id(row): set() for row in rows}
+            competition = (row.family, row.circumstances)
+            rivals.setdefault(competition, []).append(row)
+
+    best: dict[int, set[Column]] = {}
     for group in rivals.values():
-        for column in dict.fromkeys(column for row in group for column in row.measured):
+        columns: set[Column] = set()
+        for row in group:
+            columns.update(row.measured)
+        for column in columns:
             for row in _best(group, column):
-                best[id(row)].add(column)
-    return [replace(row, best=frozenset(best[id(row)])) for row in rows]
+                best.setdefault(id(row), set()).add(column)
+
+    marked = []
+    for row in rows:
+        columns = best.get(id(row), set())
+        with_best = replace(row, best=frozenset(columns))
+        marked.append(with_best)
+    return marked
 
 
 def _best(rows: Sequence[Row], column: Column) -> list[Row]:
-    found = [(row, row.measured[column]) for row in rows if column in row.measured]
-    if len(found) < 2 or column.better is None:
+    """The best of these rows in a column, if there are several and one direction is better."""
+    rivals = [row for row in rows if column in row.measured]
+    if len(rivals) < 2:
+        return []
+    if column.better is None:
         return []
     sign = 1 if column.better == "higher" else -1
-    top = max((cell for _, cell in found), key=lambda cell: sign * cell.ours.mean)
-    return [row for row, cell in found if _level(cell, top, sign)]
+
+    def score(row: Row) -> float:
+        measured = row.measured[column]
+        return sign * measured.ours.mean
+
+    top = max(rivals, key=score)
+    best = []
+    for row in rivals:
+        measured = row.measured[column]
+        if _level(measured, top.measured[column], sign):
+            best.append(row)
+    return best
 
 
-def _level(cell: Measured, top: Measured, sign: int) -> bool:
-    """Whether the cell is within a standard error of the top: that of the differences seed by seed, or of two
-    independent means if they do not share several seeds. Without a standard error only what is equal is level."""
-    gap = difference(cell.by_seed, top.by_seed)
+def _level(measured: Measured, top: Measured, sign: int) -> bool:
+    """Return whether a number is within a standard error of the top.
+
+    The error is that of the differences seed by seed, or of two independent means if they do not share several seeds.
+    Without a standard error only what is equal is level.
+    """
+    gap = difference(measured.by_seed, top.by_seed)
     if gap is None or gap.stderr is None:
-        gap = cell.ours.minus(top.ours)
-    return sign * gap.mean >= -(gap.stderr or 0.0)
+        gap = measured.ours.minus(top.ours)
+    behind = -sign * gap.mean
+    return behind <= (gap.stderr or 0.0)

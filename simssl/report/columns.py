@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,10 +12,10 @@ from simssl.report.runs import Run, flatten
 from simssl.store.metrics import ROLES, label_of
 
 CAME_OUT = ("selected", "found")
-"""What a protocol says of a run, not of all: what was selected, and what was found on the way."""
+"""The keys of a protocol whose values differ from run to run: hyperparameters selected, quantities estimated."""
 
 BESIDE = (*CAME_OUT, "role")
-"""What stands in a protocol and makes no other number."""
+"""The keys of a protocol that make no column of their own."""
 
 MOST = 3
 """Parts of the protocol that a column's note names; all of them stand in `json` and on the page."""
@@ -23,33 +23,34 @@ MOST = 3
 
 @dataclass(frozen=True)
 class Column:
-    """A metric made by one protocol; or an evaluator that is asked for and has measured nothing yet, whose `made` is
-    empty."""
+    """A metric made by one protocol, or an evaluator that is asked for and has measured nothing yet."""
 
     key: str
     unit: str
     better: str | None
     made: str
-    """The protocol as text. Numbers of other protocols stand in other columns."""
+    """The protocol as text; empty if nothing is measured yet. Numbers of another protocol stand in another column."""
     protocol: Mapping[str, Any] = field(compare=False)
     role: str | None = field(default=None, compare=False)
-    """content or style, if that is known of what is measured."""
+    """content or style, whichever is measured; None if that is not known."""
     note: str = field(default="", compare=False)
-    """What tells it from the other columns of its key in the table."""
+    """The difference from the other columns of its key in the table, in words."""
 
     @property
     def label(self) -> str:
-        """The evaluator's, in the experiment."""
+        """The label of its evaluator in the experiment."""
         return label_of(self.key)
 
     @property
     def target(self) -> str:
-        """Of what is measured; empty for an evaluator's summary."""
-        return "/".join(self.key.split("/")[1:-1])
+        """The label that is measured, or the parameter of the views; empty for an evaluator's summary."""
+        parts = self.key.split("/")
+        return "/".join(parts[1:-1])
 
     @property
     def metric(self) -> str:
-        return self.key.split("/")[-1]
+        parts = self.key.split("/")
+        return parts[-1]
 
     @property
     def layer(self) -> str:
@@ -57,17 +58,23 @@ class Column:
 
     @property
     def remark(self) -> str:
-        """What a reader must know beside the key."""
-        on_test = " (selected on test)" if self.protocol.get("selected_on") == "test" else ""
-        return on_test + self.note
+        """The words that a reader needs beside the key."""
+        if self.protocol.get("selected_on") == "test":
+            return f" (selected on test){self.note}"
+        return self.note
 
     @property
     def published_key(self) -> str:
-        """The key by the evaluator's own name, whatever it is called here; `knn@projection/...` if it measured
-        another layer than the representation."""
+        """The key by the evaluator's own name, whatever it is called here.
+
+        It is `knn@projection/...` if another layer than the representation is measured.
+        """
+        evaluator = self.protocol.get("evaluator", {})
+        name = evaluator.get("name", self.label)
+        if self.layer != "representation":
+            name += f"@{self.layer}"
         _, *rest = self.key.split("/")
-        at = "" if self.layer == "representation" else f"@{self.layer}"
-        return "/".join([self.protocol.get("evaluator", {}).get("name", self.label) + at, *rest])
+        return "/".join([name, *rest])
 
     @property
     def title(self) -> str:
@@ -75,66 +82,172 @@ class Column:
 
 
 def column_of(key: str, entry: Mapping[str, Any]) -> Column:
-    """The column of a number in metrics.json. What a protocol says nothing of and what it says is null are the same."""
-    protocol = _told({k: value for k, value in entry["protocol"].items() if k not in BESIDE})
-    return Column(key, entry["unit"], entry["better"], json.dumps(protocol, sort_keys=True), protocol)
+    """The column of a number in metrics.json.
+
+    A protocol that says nothing of a key, and one that says null, are the same.
+    """
+    protocol = _without_empty(entry["protocol"])
+    for name in BESIDE:
+        protocol.pop(name, None)
+    return Column(
+        key=key,
+        unit=entry["unit"],
+        better=entry["better"],
+        made=json.dumps(protocol, sort_keys=True),
+        protocol=protocol,
+    )
 
 
-def _told(tree: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping without what is null or empty."""
-    inside = {key: _told(value) if isinstance(value, dict) else value for key, value in tree.items()}
-    return {key: value for key, value in inside.items() if value not in (None, "", [], {})}
+    kept = {}
+    for key, value in tree.items():
+        inside = value
+        if isinstance(value, dict):
+            inside = _without_empty(value)
+        if inside not in (None, "", [], {}):
+            kept[key] = inside
+    return kept
 
 
 def columns_of(runs: Sequence[Run]) -> list[Column]:
-    """The columns, as the runs' files list their evaluators, each one's summary first."""
+    """The columns of a table, as the runs' files list their evaluators, each one's summary first."""
+    measured = _measured(runs)
+    unmeasured = _unmeasured(runs, measured)
+    columns = [*measured, *unmeasured]
+
+    labels = []
+    for run in runs:
+        labels += run.asked
+    keys = []
+    for column in columns:
+        labels.append(column.label)
+        keys.append(column.key)
+
+    def order(column: Column) -> tuple[int, int, int]:
+        evaluator = labels.index(column.label)
+        depth = column.key.count("/")
+        key = keys.index(column.key)
+        return evaluator, depth, key
+
+    return told_apart(sorted(columns, key=order))
+
+
+def _measured(runs: Sequence[Run]) -> list[Column]:
+    """The columns of all numbers, each with the first role that a run knows of it."""
     roles: dict[Column, str | None] = {}
     for run in runs:
-        for key, entry in sorted(run.metrics.items(), key=lambda item: (item[0].count("/"), item[0])):
-            if "value" in entry:
-                column = column_of(key, entry)
-                roles[column] = roles.get(column) or role_of(key, run)
-    measured = {column.label for column in roles}
-    lacking = dict.fromkeys(label for run in runs for label in run.lacking if label not in measured)
-    columns = [replace(column, role=role) for column, role in roles.items()]
-    columns += [Column(label, "", None, "", {}) for label in lacking]
-    labels = list(dict.fromkeys([*(label for run in runs for label in run.asked), *(c.label for c in columns)]))
-    keys = list(dict.fromkeys(column.key for column in columns))
-    return told_apart(sorted(columns, key=lambda c: (labels.index(c.label), c.key.count("/"), keys.index(c.key))))
+        for key in sorted(run.metrics, key=_summary_first):
+            entry = run.metrics[key]
+            if "value" not in entry:
+                continue
+            column = column_of(key, entry)
+            if not roles.get(column):
+                roles[column] = role_of(key, run)
+
+    columns = []
+    for column, role in roles.items():
+        with_role = replace(column, role=role)
+        columns.append(with_role)
+    return columns
 
 
-def told_apart(columns: Iterable[Column]) -> list[Column]:
+def _summary_first(key: str) -> tuple[int, str]:
+    """The rank of a key among its evaluator's: the fewer parts it has, the earlier it comes."""
+    depth = key.count("/")
+    return depth, key
+
+
+def _unmeasured(runs: Sequence[Run], measured: Sequence[Column]) -> list[Column]:
+    """A column for each evaluator that is asked for and has measured nothing in any run."""
+    labels = {column.label for column in measured}
+    columns = []
+    for run in runs:
+        for label in run.lacking:
+            if label in labels:
+                continue
+            labels.add(label)
+            column = Column(label, unit="", better=None, made="", protocol={})
+            columns.append(column)
+    return columns
+
+
+def told_apart(columns: Sequence[Column]) -> list[Column]:
     """The columns of one table, with notes on those whose key another has, too: where their protocols differ."""
     namesakes: dict[str, list[Column]] = {}
     for column in columns:
         namesakes.setdefault(column.key, []).append(column)
-    return [replace(column, note=_note(column, namesakes[column.key])) for column in columns]
+
+    noted = []
+    for column in columns:
+        note = _note(column, namesakes[column.key])
+        with_note = replace(column, note=note)
+        noted.append(with_note)
+    return noted
 
 
 def _note(column: Column, namesakes: Sequence[Column]) -> str:
-    own, *flat = (flatten({"unit": c.unit, "better": c.better, **c.protocol}) for c in (column, *namesakes))
-    differing = sorted(k for k in set().union(*flat) if len({json.dumps(f.get(k)) for f in flat}) > 1)
+    """The settings in which a column differs from its namesakes: " [k 5, layer projection]"; nothing if in none."""
+    own = _settings(column)
+    settings = [_settings(namesake) for namesake in namesakes]
+    differing = []
+    for key in sorted(set().union(*settings)):
+        values = [of_one.get(key) for of_one in settings]
+        texts = set(map(json.dumps, values))
+        if len(texts) > 1:
+            differing.append(key)
     if not differing:
         return ""
-    said = [f"{k.removeprefix('evaluator.')} {words.short(words.value(own.get(k, 'not set')))}" for k in differing]
-    more = [f"{len(said) - MOST} more"] if len(said) > MOST else []
-    return f" [{', '.join(said[:MOST] + more)}]"
+
+    told = []
+    for key in differing[:MOST]:
+        name = key.removeprefix("evaluator.")
+        value = words.value(own.get(key, "not set"))
+        told.append(f"{name} {words.short(value)}")
+    more = len(differing) - MOST
+    if more > 0:
+        told.append(f"{more} more")
+    listed = ", ".join(told)
+    return f" [{listed}]"
+
+
+def _settings(column: Column) -> dict[str, Any]:
+    settings = {
+        "unit": column.unit,
+        "better": column.better,
+        **column.protocol,
+    }
+    return flatten(settings)
 
 
 def role_of(key: str, run: Run) -> str | None:
-    """Whether a metric measures content or style: as its protocol says, else as its target is, else, for an
-    evaluator's summary, as all of its targets are."""
-    told = run.metrics[key]["protocol"].get("role")
-    if told in ROLES:
-        return str(told)
+    """Return whether a metric measures content or style, or None if that is not known.
+
+    Its protocol says so; if not, its target does. An evaluator's summary has the role that all of its targets share.
+    """
+    protocol = run.metrics[key]["protocol"]
+    role = protocol.get("role")
+    if role in ROLES:
+        return str(role)
     label, *targets, _ = key.split("/")
-    known = {name: name for name in ROLES} | dict(run.roles)
     if targets:
-        return next((known[target] for target in targets if target in known), None)
-    parts = [
-        part
-        for part, entry in run.metrics.items()
-        if label_of(part) == label and part.count("/") > 1 and "value" in entry
-    ]
-    roles = {role_of(part, run) for part in parts}
+        return _role_of_target(targets, run)
+
+    roles = set()
+    for other, entry in run.metrics.items():
+        if label_of(other) != label or "value" not in entry:
+            continue
+        of_target = other.count("/") > 1
+        if of_target:
+            roles.add(role_of(other, run))
     return roles.pop() if len(roles) == 1 else None
+
+
+def _role_of_target(parts: Sequence[str], run: Run) -> str | None:
+    """The role of the first part of a target's name that has one. A part that is called a role has it."""
+    for part in parts:
+        if part in run.roles:
+            return run.roles[part]
+        if part in ROLES:
+            return part
+    return None

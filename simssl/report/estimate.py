@@ -1,4 +1,4 @@
-"""A mean with its standard error, over seeds, and the difference of two methods seed by seed."""
+"""A mean over seeds with its standard error, and the difference of two methods seed by seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean over `n` runs and its standard error (None for a single run)."""
+    """The mean over `n` runs, and its standard error (None for a single run)."""
 
     mean: float
     stderr: float | None
@@ -18,18 +18,35 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
-        stderr = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-        return cls(statistics.fmean(values), stderr, len(values))
+        """The mean of these values, one of each run."""
+        n = len(values)
+        mean = statistics.fmean(values)
+        if n == 1:
+            return cls(mean, None, n)
+        deviation = statistics.stdev(values)
+        stderr = deviation / math.sqrt(n)
+        return cls(mean, stderr, n)
 
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two independent means; without a standard error if one of them has none."""
-        known = self.stderr is not None and other.stderr is not None
-        stderr = math.hypot(self.stderr or 0.0, other.stderr or 0.0) if known else None
-        return Estimate(self.mean - other.mean, stderr, min(self.n, other.n))
+        mean = self.mean - other.mean
+        n = min(self.n, other.n)
+        if self.stderr is None or other.stderr is None:
+            return Estimate(mean, None, n)
+        stderr = math.hypot(self.stderr, other.stderr)
+        return Estimate(mean, stderr, n)
 
 
 def difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Estimate | None:
-    """The mean of ours minus theirs over the seeds that both have, with the standard error of these paired
-    differences; None if they share no seed."""
-    seeds = sorted(ours.keys() & theirs.keys())
-    return Estimate.of([ours[seed] - theirs[seed] for seed in seeds]) if seeds else None
+    """The mean of ours minus theirs, seed by seed; None if they share no seed.
+
+    Its standard error is that of the paired differences, over the seeds that both have.
+    """
+    shared = ours.keys() & theirs.keys()
+    if not shared:
+        return None
+    differences = []
+    for seed in sorted(shared):
+        gap = ours[seed] - theirs[seed]
+        differences.append(gap)
+    return Estimate.of(differences)

@@ -1,79 +1,149 @@
-"""What a report is about: runs in folders, and the runs of an experiment file, done or not."""
+"""The runs that a report is about: those in folders, and those of an experiment file, done or not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
-from simssl.report.runs import Run, by_family, find, load_run, load_runs
+from simssl.report.runs import Run, find, load_run, load_runs, settings_of
+from simssl.store.metrics import FAMILIES
 
 
 def gather(
-    paths: Sequence[Path], below: Path, registry: Registry, settings: Sequence[str] = ()
+    paths: Sequence[Path],
+    below: Path,
+    registry: Registry,
+    settings: Sequence[str] = (),
 ) -> tuple[list[Run], list[str]]:
-    """The runs that these paths name, and a sentence for each that cannot be read.
+    """Return the runs that these paths name, and a sentence for each that cannot be read.
 
     A folder stands for all runs in it. An experiment file stands for its runs, in the order of its grid, which are
     looked for in the folder `below`; those that are missing come as "not run". UserError if a path is not there, or
-    nothing was found.
+    no run is finished.
     """
-    if gone := [str(path) for path in paths if not path.exists()]:
-        raise UserError("\n".join(f"{path} does not exist" for path in gone))
+    gone = [f"{path} does not exist" for path in paths if not path.exists()]
+    if gone:
+        raise UserError("\n".join(gone))
     if settings and not any(map(_is_experiment, paths)):
         raise UserError("-s changes an experiment file, and only folders are given; name the file, or leave -s out")
+
     runs: dict[Path, Run] = {}
     unreadable: list[str] = []
     for path in paths:
         if _is_experiment(path):
-            found, sentences = _cells(path, below, registry, settings)
+            named, sentences = _runs_of_file(path, below, registry, settings)
         else:
-            found, sentences = _folder(path)
-        runs |= {run.path.resolve(): run for run in found if run.path and run.path.resolve() not in runs}
+            named, sentences = _runs_in_folder(path)
+        for run in named:
+            if run.path:
+                folder = run.path.resolve()
+                runs.setdefault(folder, run)
         unreadable += sentences
-    if not unreadable and not any(run.status == "measured" for run in runs.values()):
-        raise UserError(f"no finished run was found in {', '.join(map(str, paths))}")
+    if not unreadable and not _any_measured(runs.values()):
+        named_paths = ", ".join(map(str, paths))
+        raise UserError(f"no finished run was found in {named_paths}")
     return list(runs.values()), unreadable
 
 
 def _is_experiment(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") and not path.is_dir()
+    if path.is_dir():
+        return False
+    return path.suffix in (".yaml", ".yml")
 
 
-def _folder(path: Path) -> tuple[list[Run], list[str]]:
-    runs, unreadable = load_runs(find(path))
-    return by_family(runs), unreadable
+def _any_measured(runs: Iterable[Run]) -> bool:
+    return any(run.status == "measured" for run in runs)
 
 
-def _cells(file: Path, below: Path, registry: Registry, settings: Sequence[str]) -> tuple[list[Run], list[str]]:
+def _runs_in_folder(path: Path) -> tuple[list[Run], list[str]]:
+    """The runs in a folder, in the order of a table, and a sentence for each that cannot be read."""
+    folders = find(path)
+    runs, unreadable = load_runs(folders)
+    return _by_family(runs), unreadable
+
+
+def _by_family(runs: Sequence[Run]) -> list[Run]:
+    """The runs in the order of a table.
+
+    Experiment by experiment: what is untrained, then discriminative methods, then generative ones, then those whose
+    family no run of their row knows. Those of one objective come in the order of their settings.
+    """
+    experiments: dict[str, int] = {}
+    families: dict[str, int] = {}
+    for run in runs:
+        experiment = run.settings["name"]
+        experiments.setdefault(experiment, len(experiments))
+        if run.family:
+            families[run.group] = FAMILIES.index(run.family)
+
+    def order(run: Run) -> tuple[Any, ...]:
+        experiment = experiments[run.settings["name"]]
+        family = families.get(run.group, len(FAMILIES))
+        objective = run.settings["objective"]["name"]
+        settings = []
+        by_key = settings_of(run)
+        for key in sorted(by_key):
+            value = _comparable(by_key[key])
+            settings.append((key, value))
+        seed = run.settings["seed"]
+        return experiment, family, objective, settings, seed
+
+    return sorted(runs, key=order)
+
+
+def _comparable(value: Any) -> tuple[float, str]:
+    """A value as it is sorted: numbers by their size, what is no number by its text."""
+    if isinstance(value, (int, float)):
+        return float(value), ""
+    return 0.0, str(value)
+
+
+def _runs_of_file(
+    file: Path,
+    below: Path,
+    registry: Registry,
+    settings: Sequence[str],
+) -> tuple[list[Run], list[str]]:
+    """The runs of an experiment file, in the order of its grid, and a sentence for each that cannot be read."""
     from simssl.experiment.config import load_experiments
 
-    runs, unreadable = [], []
-    cells = load_experiments(file, registry, settings)
-    for cell in cells:
+    runs = []
+    unreadable = []
+    expected = set()
+    experiments = load_experiments(file, registry, settings)
+    for experiment in experiments:
+        folder = below / experiment.folder
+        expected.add(folder)
         try:
-            runs.append(_cell(cell, below / cell.folder))
+            runs.append(_run_of(experiment, folder))
         except SimsslError as error:
             unreadable.append(f"left out: {error}")
-            runs.append(Run(cell.resolved, path=below / cell.folder, status="unreadable"))
-    if not unreadable and not any(run.status == "measured" for run in runs):
-        raise UserError(_nothing_found(file, below / cells[0].name, {run.path for run in runs}))
+            run = Run(experiment.resolved, path=folder, status="unreadable")
+            runs.append(run)
+    if not unreadable and not _any_measured(runs):
+        around = below / experiments[0].name
+        raise UserError(_none_finished(file, around, expected))
     return runs, unreadable
 
 
-def _cell(cell: Experiment, folder: Path) -> Run:
-    """The run of this cell, with the settings that the file gives it now: their digest is the folder's name."""
-    begun = (folder / "experiment.yaml").exists() or (folder / "metrics.json").exists()
-    if not begun:
-        return Run(cell.resolved, path=folder, status="not run")
-    return replace(load_run(folder), settings=cell.resolved, unmeasured="not run")
+def _run_of(experiment: Experiment, folder: Path) -> Run:
+    """The experiment's run, with the settings that the file gives it now: their digest is the folder's name."""
+    written = folder / "experiment.yaml"
+    metrics = folder / "metrics.json"
+    if not written.exists() and not metrics.exists():
+        return Run(experiment.resolved, path=folder, status="not run")
+    run = load_run(folder)
+    return replace(run, settings=experiment.resolved, unmeasured="not run")
 
 
-def _nothing_found(file: Path, folder: Path, expected: set[Path | None]) -> str:
-    others = [path for path in find(folder) if path not in expected]
+def _none_finished(file: Path, folder: Path, expected: set[Path]) -> str:
+    """The sentence that no run of a file is finished, and what can be done."""
+    others = set(find(folder)) - expected
     sentence = f"no run of {file} is finished in {folder}"
     if not others:
         return f"{sentence}; simssl run {file} makes them, and --runs says where they are"

@@ -10,18 +10,31 @@ from simssl.report.table import Row
 
 
 def skipped(runs: Sequence[Run]) -> list[str]:
-    """A sentence for each key and reason; one for all methods that lack the same."""
-    lacks: dict[tuple[str, str], dict[str, str]] = {}
+    """A sentence for each key and reason; one for all methods that lack the same.
+
+    A reason such as "simclr has no decoder" names its method, "the views do not vary" names none. Without the
+    method's name, reasons of several methods are the same.
+    """
+    reasons: dict[tuple[str, str], dict[str, str]] = {}  # (key, reason without a name) -> method -> its reason
     for run in runs:
-        name = str(run.settings["objective"]["name"])
+        method = str(run.settings["objective"]["name"])
         for key, entry in run.metrics.items():
-            if "skipped" in entry:
-                lacks.setdefault((key, entry["skipped"].removeprefix(f"{name} has ")), {})[name] = entry["skipped"]
-    sentences = {
-        f"{key}: skipped, {f'{lack}: ' + ', '.join(reasons) if len(set(reasons.values())) > 1 else reason}": None
-        for (key, lack), reasons in lacks.items()
-        for reason in list(reasons.values())[:1]
-    }
+            if "skipped" not in entry:
+                continue
+            reason = entry["skipped"]
+            lack = reason.removeprefix(f"{method} has ")
+            by_method = reasons.setdefault((key, lack), {})
+            by_method[method] = reason
+
+    sentences: dict[str, None] = {}
+    for (key, lack), by_method in reasons.items():
+        different = list(dict.fromkeys(by_method.values()))
+        if len(different) > 1:
+            methods = ", ".join(by_method)
+            sentence = f"{key}: skipped, {lack}: {methods}"
+        else:
+            sentence = f"{key}: skipped, {different[0]}"
+        sentences[sentence] = None
     return list(sentences)
 
 
@@ -29,44 +42,76 @@ def missing(rows: Sequence[Row]) -> list[str]:
     """A sentence for each row that some of its seeds, or their evaluators, are missing from."""
     sentences = []
     for row in rows:
+        if not row.runs:
+            continue
         seeds: dict[str, list[str]] = {}
         for run in row.members:
-            if what := _missing(run, row):
-                seeds.setdefault(what, []).append(str(run.settings["seed"]))
-        sentences += [f"{row.label}: {what} with seed {', '.join(found)}" for what, found in seeds.items() if row.runs]
+            what = _missing(run, row)
+            if what:
+                seed = str(run.settings["seed"])
+                seeds.setdefault(what, []).append(seed)
+        for what, of_seeds in seeds.items():
+            listed = ", ".join(of_seeds)
+            sentences.append(f"{row.label}: {what} with seed {listed}")
     return sentences
 
 
 def _missing(run: Run, row: Row) -> str | None:
-    """What the run lacks and others of its row have."""
+    """Return what the run lacks and others of its row have; None if nothing, or if it has a sentence of its own."""
+    if run.status == "unreadable":
+        return None
     if run.status != "measured":
-        return None if run.status == "unreadable" else run.status
-    labels = [label for label in run.lacking if any(label not in other.lacking for other in row.members)]
-    return f"{', '.join(labels)} {run.unmeasured}" if labels else None
+        return run.status
+    labels = []
+    for label in run.lacking:
+        others_have_it = any(label not in other.lacking for other in row.members)
+        if others_have_it:
+            labels.append(label)
+    if not labels:
+        return None
+    evaluators = ", ".join(labels)
+    return f"{evaluators} {run.unmeasured}"
 
 
 def beside(rows: Sequence[Row], against: str | None) -> list[str]:
-    """A sentence for each source whose values were selected otherwise than the numbers beside them; or one, if nothing
-    published stands beside any number."""
-    pairs = [(column, cell.published) for row in rows for column, cell in row.measured.items() if cell.published]
-    absent = any(cell.published for row in rows for cell in row.absent.values())
-    if against and not pairs and not absent:
+    """A sentence for each source whose values were selected otherwise than the numbers beside them.
+
+    If nothing published stands beside any number, one sentence that says so.
+    """
+    any_published = False
+    sentences = set()
+    for row in rows:
+        for absent in row.absent.values():
+            if absent.published:
+                any_published = True
+        for column, measured in row.measured.items():
+            published = measured.published
+            if not published:
+                continue
+            any_published = True
+            on = published.selected_on
+            if on and on != column.protocol.get("selected_on"):
+                sentences.add(f"{published.source} was selected on {on}: compare it with the columns that were, too")
+    if against and not any_published:
         return [f"{against} has no value for any of these data sets, methods and metrics"]
-    sentences = {
-        f"{published.source} was selected on {published.selected_on}: compare it with the columns that were, too"
-        for column, published in pairs
-        if published.selected_on and published.selected_on != column.protocol.get("selected_on")
-    }
     return sorted(sentences)
 
 
 def unknown_families(rows: Sequence[Row]) -> list[str]:
     """A sentence if rows could be compared, were their families known."""
-    unknown = [row.circumstances for row in rows if row.runs and row.family is None]
-    if len(set(unknown)) == len(unknown):
+    unknown: set[str] = set()
+    could_be_compared = False
+    for row in rows:
+        if not row.runs or row.family is not None:
+            continue
+        if row.circumstances in unknown:
+            could_be_compared = True
+        unknown.add(row.circumstances)
+    if not could_be_compared:
         return []
+    families = " or ".join(COMPARED)
     return [
-        f"no best is marked where it is not recorded whether methods are {' or '.join(COMPARED)}; "
+        f"no best is marked where it is not recorded whether methods are {families}; "
         "simssl evaluate RUN_DIR records it, or, where the evaluators of the run's file no longer fit the plugins, "
         "simssl evaluate RUN_DIR -e EVALUATOR"
     ]

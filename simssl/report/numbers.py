@@ -1,4 +1,4 @@
-"""What stands in a table's cells, as text, and the caption that says so."""
+"""The entries of a table as text, and the caption that explains them."""
 
 from __future__ import annotations
 
@@ -6,80 +6,176 @@ import math
 
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate
+from simssl.report.published import Published
 from simssl.report.table import Absent, Measured, Row, Table
 
 ABSENT = "\N{EN DASH}"
+"""The text of what is not measured."""
 
 
 def number(value: float, unit: str, stderr: float | None = None) -> str:
-    """Three decimals for what lies between 0 and 1 by nature; else two digits of the standard error, or three of
-    the value where there is none."""
-    return _written(value, _decimals(value, unit, stderr), stderr)
+    """The number as text, with its standard error if it has one.
+
+    It has three decimals if it lies between 0 and 1 by nature. Otherwise two digits of the standard error are shown,
+    or three digits of the value where there is none.
+    """
+    decimals = _decimals(value, unit, stderr)
+    return _written(value, decimals, stderr)
 
 
 def _decimals(value: float, unit: str, stderr: float | None) -> int:
     if unit in ("fraction", "R2"):
         return 3
-    digits, of = (2, stderr) if stderr else (3, value)
-    return max(0, digits - 1 - math.floor(math.log10(abs(of) or 1)))
+    if stderr:
+        digits = 2
+        size = abs(stderr)
+    else:
+        digits = 3
+        size = abs(value) or 1
+    exponent = math.floor(math.log10(size))
+    return max(0, digits - 1 - exponent)
 
 
 def _written(value: float, decimals: int, stderr: float | None = None, sign: str = "") -> str:
-    text = f"{value:{sign}.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-    return text if stderr is None else f"{text}±{stderr:.{decimals}f}"
+    text = f"{value:{sign}.{decimals}f}"
+    text = text.replace("-", "\N{MINUS SIGN}")
+    if stderr is None:
+        return text
+    return f"{text}±{stderr:.{decimals}f}"
 
 
-def texts_of(cell: Measured | Absent | None, unit: str, runs: int) -> list[str]:
-    """The mean with its standard error, or why there is none; below it the published value with ours minus it, and,
-    in brackets, the difference from the row that the table is relative to."""
-    if cell is None:
+def texts_of(entry: Measured | Absent | None, unit: str, runs: int) -> list[str]:
+    """The lines of an entry: the mean with its standard error, or why there is none.
+
+    Below it the published value with ours minus it, and, in brackets, the difference from the row that the table is
+    relative to. `runs` is how many the row has.
+    """
+    if entry is None:
         return [ABSENT]
-    lines = [cell.why if isinstance(cell, Absent) else estimate(cell.ours, unit, runs)]
-    if cell.published:
-        beside = f"{cell.published.source}: {number(cell.published.value, unit, cell.published.stderr)}"
-        lines.append(beside if isinstance(cell, Absent) else f"{beside}, {_gap(cell.ours, cell.published.value, unit)}")
-    if isinstance(cell, Measured) and cell.difference:
-        lines.append(f"({signed(cell.difference, unit, runs)})")
+    if isinstance(entry, Absent):
+        lines = [entry.why]
+        if entry.published:
+            lines.append(_published(entry.published, unit))
+        return lines
+    lines = [estimate(entry.ours, unit, runs)]
+    if entry.published:
+        published = _published(entry.published, unit)
+        gap = _gap(entry.ours, entry.published, unit)
+        lines.append(f"{published}, {gap}")
+    if entry.difference:
+        difference = signed(entry.difference, unit, runs)
+        lines.append(f"({difference})")
     return lines
 
 
-def _gap(ours: Estimate, published: float, unit: str) -> str:
+def _published(published: Published, unit: str) -> str:
+    text = number(published.value, unit, published.stderr)
+    return f"{published.source}: {text}"
+
+
+def _gap(ours: Estimate, published: Published, unit: str) -> str:
     """Ours minus the published value, to the last digit of ours."""
-    return _written(ours.mean - published, _decimals(ours.mean, unit, ours.stderr), sign="+")
+    gap = ours.mean - published.value
+    decimals = _decimals(ours.mean, unit, ours.stderr)
+    return _written(gap, decimals, sign="+")
 
 
-def estimate(found: Estimate, unit: str, runs: int) -> str:
+def estimate(value: Estimate, unit: str, runs: int) -> str:
     """The mean with its standard error, and its number of runs if that is not the row's."""
-    text = number(found.mean, unit, found.stderr)
-    return text if found.n == runs else f"{text}, n={found.n}"
+    text = number(value.mean, unit, value.stderr)
+    if value.n == runs:
+        return text
+    return f"{text}, n={value.n}"
 
 
-def signed(found: Estimate, unit: str, runs: int) -> str:
+def signed(difference: Estimate, unit: str, runs: int) -> str:
     """A difference, with its sign."""
-    return ("+" if found.mean >= 0 else "") + estimate(found, unit, runs)
+    text = estimate(difference, unit, runs)
+    if difference.mean < 0:
+        return text
+    return f"+{text}"
 
 
 def at(row: Row, column: Column) -> Measured | Absent | None:
-    """What the table knows there; None is "not measured"."""
-    return row.measured.get(column) or row.absent.get(column)
+    """The entry of a row and a column; None is "not measured"."""
+    if column in row.measured:
+        return row.measured[column]
+    return row.absent.get(column)
+
+
+def headings_of(table: Table) -> list[str]:
+    """The headings before the numbers; that of the runs only where rows differ in them."""
+    if _runs_differ(table):
+        return ["method", "runs"]
+    return ["method"]
+
+
+def names_of(table: Table, row: Row) -> list[str]:
+    """The texts of a row before its numbers."""
+    if _runs_differ(table):
+        return [row.label, str(row.runs)]
+    return [row.label]
+
+
+def _runs_differ(table: Table) -> bool:
+    runs = {row.runs for row in table.rows}
+    return len(runs) > 1
+
+
+def texts_at(row: Row, column: Column) -> list[str]:
+    """The lines of the entry of a row and a column."""
+    entry = at(row, column)
+    return texts_of(entry, column.unit, row.runs)
 
 
 def caption(table: Table) -> str:
-    """What stands in the cells."""
-    counts = {row.runs for row in table.rows if row.runs}
-    runs = f"{counts.pop()} runs each" if len(counts) == 1 else "the runs"
-    parts = ["one run each" if runs == "1 runs each" else f"mean±standard error over {runs}"]
-    shown = [at(row, column) for part in table.parts for row in part.rows for column in part.summary]
-    if sources := sorted({cell.published.source for cell in shown if cell and cell.published}):
-        parts.append(f"{', '.join(sources)}: what {table.against} gives, and ours minus it")
-    if any(isinstance(cell, Measured) and cell.difference for cell in shown):
+    """The sentence that says what a table's entries are."""
+    entries = _summary_entries(table)
+    sources = set()
+    any_difference = False
+    for entry in entries:
+        if entry and entry.published:
+            sources.add(entry.published.source)
+        if isinstance(entry, Measured) and entry.difference:
+            any_difference = True
+
+    parts = [_mean_over(table)]
+    if sources:
+        named = ", ".join(sorted(sources))
+        parts.append(f"{named}: what {table.against} gives, and ours minus it")
+    if any_difference:
         parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
     if any(row.best for row in table.rows):
-        alike = " at the same data, views, networks and budget" if len(table.alike) > len(table.parts) else ""
+        alike = ""
+        if len(table.alike) > len(table.parts):
+            alike = " at the same data, views, networks and budget"
         parts.append(
             f"bold: the best of several generative, or several discriminative, methods{alike}, and what is within a "
             "standard error of it"
         )
-    if None in shown:
+    if None in entries:
         parts.append("a dash: not measured")
     return "; ".join(parts)
+
+
+def _summary_entries(table: Table) -> list[Measured | Absent | None]:
+    """The entries of the summary columns, in all parts of the table."""
+    entries = []
+    for part in table.parts:
+        columns = part.summary
+        for row in part.rows:
+            for column in columns:
+                entry = at(row, column)
+                entries.append(entry)
+    return entries
+
+
+def _mean_over(table: Table) -> str:
+    """The number of runs that a mean is over, in words."""
+    counts = {row.runs for row in table.rows}
+    counts.discard(0)
+    if counts == {1}:
+        return "one run each"
+    if len(counts) == 1:
+        return f"mean±standard error over {counts.pop()} runs each"
+    return "mean±standard error over the runs"

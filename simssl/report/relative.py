@@ -10,38 +10,77 @@ from simssl.report.estimate import difference
 from simssl.report.table import Row
 
 
-def related(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
-    """The rows with their differences from the one of that label, or objective, and a sentence for each row that has
-    none. UserError if no row is called so."""
-    if not any(method in row.names for row in rows):
-        raise UserError(f"no row is called '{method}'; there are: {', '.join(dict.fromkeys(r.label for r in rows))}")
-    found, notes = [], []
+def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[str]]:
+    """Return the rows with their differences from a method, and a sentence for each row that has none.
+
+    The method is named by its row's label, or by its objective. UserError if no row is called so.
+    """
+    names: set[str] = set()
+    for row in rows:
+        names |= row.names
+    if method not in names:
+        labels = dict.fromkeys(row.label for row in rows)
+        listed = ", ".join(labels)
+        raise UserError(f"no row is called '{method}'; there are: {listed}")
+
+    compared: list[Row] = []
+    notes: list[str] = []
     for row in rows:
         bases = _bases(rows, row, method)
-        if len(bases) != 1:
-            share = "several rows of {} share" if bases else "no row of {} shares"
-            notes.append(f"{row.label}: no difference, since {share.format(method)} its data, views and budget")
+        ours = row
+        why_not = ""
+        if not bases:
+            why_not = f"no row of {method} shares its data, views and budget"
+        elif len(bases) > 1:
+            why_not = f"several rows of {method} share its data, views and budget"
         elif row is not bases[0]:
-            row = minus(row, bases[0])
-            if row.measured and not any(cell.difference for cell in row.measured.values()):
-                why = "shares no seed and metric with it" if bases[0].runs else "is not measured"
-                notes.append(f"{row.label}: no difference, since {bases[0].label} {why}")
-        found.append(row)
-    return found, notes
+            ours = _minus(row, bases[0])
+            why_not = _why_no_difference(ours, bases[0])
+        compared.append(ours)
+        if why_not:
+            notes.append(f"{row.label}: no difference, since {why_not}")
+    return compared, notes
+
+
+def _why_no_difference(row: Row, base: Row) -> str:
+    """Return why a row has no difference from its base; nothing if it has one, or no number at all."""
+    if not row.measured:
+        return ""
+    for measured in row.measured.values():
+        if measured.difference:
+            return ""
+    if not base.runs:
+        return f"{base.label} is not measured"
+    return f"{base.label} shares no seed and metric with it"
 
 
 def base_of(rows: Sequence[Row], row: Row, method: str) -> Row | None:
     """The row from which this one's differences are taken, if it is one."""
     bases = _bases(rows, row, method)
-    return bases[0] if len(bases) == 1 else None
+    if len(bases) != 1:
+        return None
+    return bases[0]
 
 
 def _bases(rows: Sequence[Row], row: Row, method: str) -> list[Row]:
-    return [base for base in rows if method in base.names and base.circumstances == row.circumstances]
+    """The rows of that label, or objective, that a row can be compared with."""
+    circumstances = row.circumstances
+    bases = []
+    for base in rows:
+        if method not in base.names:
+            continue
+        if base.circumstances == circumstances:
+            bases.append(base)
+    return bases
 
 
-def minus(row: Row, base: Row) -> Row:
-    """The row with its differences from another, seed by seed."""
-    both = row.measured.keys() & base.measured.keys()
-    found = {column: difference(row.measured[column].by_seed, base.measured[column].by_seed) for column in both}
-    return replace(row, measured={c: replace(cell, difference=found.get(c)) for c, cell in row.measured.items()})
+def _minus(row: Row, base: Row) -> Row:
+    """Return the row with its differences from another, seed by seed."""
+    compared = {}
+    for column, ours in row.measured.items():
+        theirs = base.measured.get(column)
+        gap = None
+        if theirs:
+            gap = difference(ours.by_seed, theirs.by_seed)
+        compared[column] = replace(ours, difference=gap)
+    return replace(row, measured=compared)

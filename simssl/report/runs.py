@@ -1,4 +1,4 @@
-"""The runs in folders: what their files say, each run once, and what cannot be read."""
+"""The runs in folders: their files are read, and copies of a run become one."""
 
 from __future__ import annotations
 
@@ -11,36 +11,41 @@ from typing import Any, Literal
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
 from simssl.store.folder import RunFolder
-from simssl.store.metrics import FAMILIES, label_of, read_facts, read_metrics
+from simssl.store.metrics import label_of, read_facts, read_metrics
 
 SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
-"""What the runs of one row have in common, besides the experiment's name."""
+"""The settings that the runs of one row have in common, besides the experiment's name."""
 
+Settings = dict[str, Any]
+"""Settings by dotted key: "training.views" -> 1000."""
 
 BUDGET = ("training.views", "training.epochs")
+"""The settings of training that methods must share to be compared."""
+
+Status = Literal["measured", "unfinished", "unreadable", "not run"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run's folder says of it; or a run of an experiment file that has no folder yet."""
+    """A run, as its folder says; or a run of an experiment file that has no folder yet."""
 
     settings: Mapping[str, Any]
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     path: Path | None = None
-    status: Literal["measured", "unfinished", "unreadable", "not run"] = "measured"
+    status: Status = "measured"
     family: str | None = None
-    """Of its method: untrained, discriminative or generative."""
+    """The family of its method: untrained, discriminative or generative; None if that is not recorded."""
     roles: Mapping[str, str] = field(default_factory=dict)
     """content or style, of each target and of each parameter that the views draw."""
     about: Mapping[str, str] = field(default_factory=dict)
-    """What each evaluator says of itself."""
+    """A sentence of each evaluator on itself."""
     unmeasured: Literal["unfinished", "not run"] = "unfinished"
-    """What an evaluator is that is asked for and has not measured this run, though others have."""
+    """The state of an evaluator that is asked for and has not measured this run, though others have."""
 
     @property
     def asked(self) -> list[str]:
         """The labels of its file's evaluators."""
-        return list(map(_called, self.settings["evaluators"]))
+        return [_label(evaluator) for evaluator in self.settings["evaluators"]]
 
     @property
     def there(self) -> set[str]:
@@ -49,23 +54,37 @@ class Run:
 
     @property
     def lacking(self) -> list[str]:
-        """The labels of those that are asked for, and not there."""
+        """The labels of the evaluators that are asked for, and not there."""
         there = self.there
         return [label for label in self.asked if label not in there]
 
     @property
     def group(self) -> str:
-        return json.dumps([self.settings["name"], *(self.settings[key] for key in SETTINGS)], sort_keys=True)
+        """The text that the runs of one row share."""
+        shared = [self.settings["name"]]
+        shared += [self.settings[key] for key in SETTINGS]
+        return json.dumps(shared, sort_keys=True)
 
 
 def find(path: Path) -> list[Path]:
-    """The runs in a folder that were begun, each once: those with metrics, and those that something still locks or
-    has locked, with their experiment written down."""
-    measured = {file.parent for file in path.rglob("metrics.json")}
-    begun = {file.parent for file in path.rglob(".lock") if RunFolder(file.parent).experiment.exists()}
-    return [
-        run for run in sorted(measured | begun) if not any(part.startswith(".") for part in run.relative_to(path).parts)
-    ]
+    """The folders of the runs below a folder that were begun, each once.
+
+    These are the runs with metrics, and those that something still locks or has locked, with their experiment written
+    down. Hidden folders are passed over.
+    """
+    begun = {file.parent for file in path.rglob("metrics.json")}
+    for lock in path.rglob(".lock"):
+        folder = lock.parent
+        if RunFolder(folder).experiment.exists():
+            begun.add(folder)
+
+    folders = []
+    for folder in sorted(begun):
+        below = folder.relative_to(path).parts
+        hidden = any(part.startswith(".") for part in below)
+        if not hidden:
+            folders.append(folder)
+    return folders
 
 
 def load_run(path: Path) -> Run:
@@ -75,55 +94,101 @@ def load_run(path: Path) -> Run:
     if not folder.experiment.exists():
         raise RunError(f"{path} is not a run: it has no experiment.yaml")
     settings = read(folder.experiment).tree
-    wrong = [key for key, fits in _FITS.items() if not fits(settings.get(key))]
+    wrong = []
+    for key, fits in _FITS.items():
+        value = settings.get(key)
+        if not fits(value):
+            wrong.append(key)
     if wrong:
-        raise RunError(f"{folder.experiment} is damaged: {', '.join(wrong)} is missing or no run's")
-    measured = bool(metrics) or (metrics is not None and not settings["evaluators"])
-    return Run(settings, metrics or {}, path, "measured" if measured else "unfinished", **read_facts(folder))
+        keys = ", ".join(wrong)
+        raise RunError(f"{folder.experiment} is damaged: {keys} is missing or no run's")
+    nothing_asked = metrics is not None and not settings["evaluators"]
+    status: Status = "measured" if metrics or nothing_asked else "unfinished"
+    facts = read_facts(folder)
+    return Run(
+        settings=settings,
+        metrics=metrics or {},
+        path=path,
+        status=status,
+        **facts,
+    )
 
 
 def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:
     """The runs as if these evaluators alone were asked for and had measured them; UserError if one is unknown."""
-    known = list(dict.fromkeys(label for run in runs for label in (*run.asked, *sorted(run.there))))
+    known: dict[str, None] = {}
+    for run in runs:
+        known |= dict.fromkeys(run.asked)
+        known |= dict.fromkeys(sorted(run.there))
+    listed = ", ".join(known) or "none"
     for label in labels:
         if label not in known:
-            raise UserError(f"no run knows an evaluator '{label}'; they know {', '.join(known) or 'none'}")
-    return [
-        replace(
-            run,
-            metrics={key: entry for key, entry in run.metrics.items() if label_of(key) in labels},
-            settings={
-                **run.settings,
-                "evaluators": [choice for choice in run.settings["evaluators"] if _called(choice) in labels],
-            },
-        )
-        for run in runs
-    ]
+            raise UserError(f"no run knows an evaluator '{label}'; they know {listed}")
+    return [_only(run, labels) for run in runs]
 
 
-def _called(evaluator: Mapping[str, Any]) -> str:
+def _only(run: Run, labels: Sequence[str]) -> Run:
+    metrics = dict(run.metrics)
+    for key in run.metrics:
+        if label_of(key) not in labels:
+            del metrics[key]
+    evaluators = []
+    for evaluator in run.settings["evaluators"]:
+        label = _label(evaluator)
+        if label in labels:
+            evaluators.append(evaluator)
+    settings = {**run.settings, "evaluators": evaluators}
+    return replace(run, metrics=metrics, settings=settings)
+
+
+def _label(evaluator: Mapping[str, Any]) -> str:
     """The label of an evaluator in a run's file."""
-    return str(evaluator.get("as", evaluator["name"]))
+    label = evaluator.get("as", evaluator["name"])
+    return str(label)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _names_plugin(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("name"), str)
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("name"), str)
+
+
+def _lists_plugins(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return all(map(_names_plugin, value))
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
-    "name": lambda value: isinstance(value, str),
-    "seed": lambda value: isinstance(value, int),
-    "evaluators": lambda value: isinstance(value, list) and all(map(_names_plugin, value)),
-    "latent_dim": lambda value: isinstance(value, int),
-    **dict.fromkeys(("views", "training"), lambda value: isinstance(value, dict)),
-    **dict.fromkeys(("dataset", "backbone", "objective"), _names_plugin),
+    "name": _is_text,
+    "seed": _is_whole_number,
+    "evaluators": _lists_plugins,
+    "latent_dim": _is_whole_number,
+    "views": _is_mapping,
+    "training": _is_mapping,
+    "dataset": _names_plugin,
+    "backbone": _names_plugin,
+    "objective": _names_plugin,
 }
-"""What a run's experiment.yaml must hold to be shown."""
+"""The keys that a run's experiment.yaml must have to be shown, each with a test of its value."""
 
 
 def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     """The runs in these folders, and a sentence for each that cannot be read."""
-    runs, unreadable = [], []
+    runs = []
+    unreadable = []
     for path in paths:
         try:
             runs.append(load_run(path))
@@ -132,61 +197,55 @@ def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     return runs, unreadable
 
 
-def by_family(runs: Sequence[Run]) -> list[Run]:
-    """Experiment by experiment: what is untrained, then discriminative methods, then generative ones; those of one
-    objective in the order of their settings."""
-    experiments = list(dict.fromkeys(run.settings["name"] for run in runs))
-    families = [*FAMILIES, None]
-    of_setting = {run.group: families.index(run.family) for run in runs if run.family}
-
-    def order(run: Run) -> tuple[Any, ...]:
-        family = of_setting.get(run.group, len(families))
-        settings = [(key, *_comparable(value)) for key, value in sorted(settings_of(run).items())]
-        name, seed = run.settings["objective"]["name"], run.settings["seed"]
-        return experiments.index(run.settings["name"]), family, name, settings, seed
-
-    return sorted(runs, key=order)
+def settings_of(run: Run) -> Settings:
+    """The settings that the runs of its row have in common, by dotted key."""
+    shared = {key: run.settings[key] for key in SETTINGS}
+    return flatten(shared)
 
 
-def _comparable(value: Any) -> tuple[float, str]:
-    """Numbers by their size, what is no number by its text."""
-    return (float(value), "") if isinstance(value, (int, float)) else (0.0, str(value))
+def circumstances_of(run: Run) -> Settings:
+    """The settings that two methods must share to be compared: data, views, networks and budget; by dotted key."""
+    circumstances = {}
+    for key, value in settings_of(run).items():
+        section = key.split(".")[0]
+        of_method = section in ("objective", "training")
+        if of_method and key not in BUDGET:
+            continue
+        if value is not None:
+            circumstances[key] = value
+    return circumstances
 
 
-def settings_of(run: Run) -> dict[str, Any]:
-    """What its row has in common, by dotted key."""
-    return flatten({key: run.settings[key] for key in SETTINGS})
-
-
-def circumstances_of(run: Run) -> dict[str, Any]:
-    """Of the settings those that two methods must share to be compared: data, views, networks and budget."""
-    return {
-        key: value
-        for key, value in settings_of(run).items()
-        if value is not None and (key in BUDGET or key.split(".")[0] not in ("objective", "training"))
-    }
-
-
-def once(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+def merge_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Copies of one run as one, with all that was measured on any of them; and sentences that say so."""
-    once: dict[tuple[str, int], Run] = {}
+    merged: dict[tuple[str, int], Run] = {}
     differing: dict[str, None] = {}
     for run in runs:
-        identity = run.group, run.settings["seed"]
-        first = once.setdefault(identity, run)
-        both = run.metrics.keys() & first.metrics.keys()
-        differing |= dict.fromkeys(sorted(key for key in both if run.metrics[key] != first.metrics[key]))
-        both_metrics = {**run.metrics, **first.metrics}
-        once[identity] = replace(run if first.status != "measured" else first, metrics=both_metrics)
-    notes = [f"{key}: copies of a run differ, and the first is shown" for key in differing]
-    if len(once) < len(runs):
-        notes.insert(0, f"{len(runs) - len(once)} of the runs are copies of others, and counted once")
-    return list(once.values()), notes
+        identity = (run.group, run.settings["seed"])
+        first = merged.setdefault(identity, run)
+        on_both = run.metrics.keys() & first.metrics.keys()
+        for key in sorted(on_both):
+            ours = run.metrics[key]
+            if ours != first.metrics[key]:
+                differing[key] = None
+        metrics = {**run.metrics, **first.metrics}
+        shown = first if first.status == "measured" else run
+        merged[identity] = replace(shown, metrics=metrics)
+
+    notes = []
+    copies = len(runs) - len(merged)
+    if copies:
+        notes.append(f"{copies} of the runs are copies of others, and counted once")
+    notes += [f"{key}: copies of a run differ, and the first is shown" for key in differing]
+    return list(merged.values()), notes
 
 
-def flatten(tree: Any, path: str = "") -> dict[str, Any]:
+def flatten(tree: Any, path: str = "") -> Settings:
     """The leaves of nested mappings, by dotted key."""
     if not isinstance(tree, dict):
         return {path: tree}
-    parts = (flatten(value, f"{path}.{key}" if path else key) for key, value in tree.items())
-    return {key: value for part in parts for key, value in part.items()}
+    leaves: Settings = {}
+    for key, value in tree.items():
+        below = f"{path}.{key}" if path else key
+        leaves |= flatten(value, below)
+    return leaves

@@ -1,4 +1,4 @@
-"""A report's table: rows of methods, columns of metrics, and what is known of each cell."""
+"""A report's table: rows of methods, columns of metrics, and an entry where something is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from simssl.report.runs import Run, circumstances_of
 
 @dataclass(frozen=True)
 class Measured:
-    """What the runs of a row found, by seed; beside it a published value, and the difference from another row."""
+    """The numbers of a row's runs, by seed; beside them a published value, and the difference from another row."""
 
     by_seed: Mapping[int, float]
     published: Published | None = None
@@ -24,12 +24,14 @@ class Measured:
 
     @property
     def ours(self) -> Estimate:
-        return Estimate.of(list(self.by_seed.values()))
+        """The mean of the numbers."""
+        values = list(self.by_seed.values())
+        return Estimate.of(values)
 
 
 @dataclass(frozen=True)
 class Absent:
-    """A cell without a number: `why` is "not run", "unfinished", "unreadable" or "skipped", `reason` the skip's."""
+    """An entry without a number: `why` is "not run", "unfinished", "unreadable" or "skipped", `reason` the skip's."""
 
     why: str
     reason: str = ""
@@ -38,14 +40,14 @@ class Absent:
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of one method and setting, that differ in their seeds alone."""
+    """The runs of one method and setting, which differ in their seeds alone."""
 
     label: str
     members: Sequence[Run]
     measured: Mapping[Column, Measured]
     absent: Mapping[Column, Absent]
     best: frozenset[Column] = frozenset()
-    """Where no other method of its family is better, by more than a standard error."""
+    """The columns in which no other method of its family is better by more than a standard error."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -61,27 +63,34 @@ class Row:
 
     @property
     def runs(self) -> int:
-        """How many have measured something."""
-        return sum(run.status == "measured" for run in self.members)
+        """The number of runs that have measured something."""
+        measured = [run for run in self.members if run.status == "measured"]
+        return len(measured)
 
     @property
     def family(self) -> str | None:
-        """Of the method: untrained, discriminative or generative; None if that is not recorded."""
-        return next((run.family for run in self.members if run.family), None)
+        """The method's: untrained, discriminative or generative; None if that is not recorded."""
+        for run in self.members:
+            if run.family:
+                return run.family
+        return None
 
     @property
     def names(self) -> set[str]:
-        """What a user may call it."""
+        """The names that a user may call it by."""
         return {self.label, self.objective}
 
     @property
     def circumstances(self) -> str:
-        """What two methods must share to be compared: experiment, data, views, networks and budget."""
-        return json.dumps([self.experiment, circumstances_of(self.members[0])], sort_keys=True)
+        """The text that two methods must share to be compared: of experiment, data, views, networks and budget."""
+        circumstances = circumstances_of(self.members[0])
+        return json.dumps([self.experiment, circumstances], sort_keys=True)
 
 
 @dataclass(frozen=True)
 class Table:
+    """The rows and columns of a report, with the sentences below them."""
+
     columns: Sequence[Column]
     rows: Sequence[Row]
     notes: Sequence[str]
@@ -92,34 +101,66 @@ class Table:
 
     @property
     def summary(self) -> list[Column]:
-        """The columns a terminal shows: of each evaluator what it gives as its summary, or else everything."""
-        summarised = {c.label for c in self.columns if c.key.count("/") == 1}
-        return [c for c in self.columns if not c.target or c.label not in summarised]
+        """The columns a terminal shows: each evaluator's summary, or all of its columns if it has none."""
+        summarised = set()
+        for column in self.columns:
+            if column.key.count("/") == 1:
+                summarised.add(column.label)
+        shown = []
+        for column in self.columns:
+            left_out = column.target and column.label in summarised
+            if not left_out:
+                shown.append(column)
+        return shown
 
     @property
     def parts(self) -> list[Table]:
         """A table for each experiment, with the columns in which it has something."""
-        return [self._of([r for r in self.rows if r.experiment == name]) for name in self.experiments]
+        parts = []
+        for name in self.experiments:
+            rows = [row for row in self.rows if row.experiment == name]
+            parts.append(self._of(rows))
+        return parts
+
+    @property
+    def named_parts(self) -> list[tuple[str, Table]]:
+        """The table of each experiment, with its name if there are several."""
+        parts = self.parts
+        if len(parts) == 1:
+            return [("", parts[0])]
+        return list(zip(self.experiments, parts, strict=True))
 
     @property
     def alike(self) -> list[Table]:
-        """A table for each data, views, networks and budget: of rows that can be compared."""
+        """A table for each data, views, networks and budget, whose rows can be compared."""
         groups: dict[str, list[Row]] = {}
         for row in self.rows:
             groups.setdefault(row.circumstances, []).append(row)
         return [self._of(rows) for rows in groups.values()]
 
     def where(self, part: Table) -> str:
-        """What tells a part of those that are alike from the others: "views 1000"; nothing if there are no others."""
+        """The difference of a part of those that are `alike` from the others: "views 1000"; nothing if it is alone."""
         every = [circumstances_of(row.members[0]) for row in self.rows]
-        own = circumstances_of(part.rows[0].members[0])
-        differing = [key for key in own if any(other.get(key) != own[key] for other in every)]
-        return ", ".join(f"{key.removeprefix('training.')} {words.value(own[key])}" for key in differing)
+        first = part.rows[0]
+        own = circumstances_of(first.members[0])
+        differing = []
+        for key, value in own.items():
+            if any(other.get(key) != value for other in every):
+                name = key.removeprefix("training.")
+                differing.append(f"{name} {words.value(value)}")
+        return ", ".join(differing)
 
     @property
     def experiments(self) -> list[str]:
-        return list(dict.fromkeys(row.experiment for row in self.rows))
+        """The experiments' names, each once, in the order of their rows."""
+        names = dict.fromkeys(row.experiment for row in self.rows)
+        return list(names)
 
     def _of(self, rows: Sequence[Row]) -> Table:
-        columns = [c for c in self.columns if any(c in row.measured or c in row.absent for row in rows)]
+        """The table of some rows, with the columns in which they have something."""
+        known: set[Column] = set()
+        for row in rows:
+            known.update(row.measured)
+            known.update(row.absent)
+        columns = [column for column in self.columns if column in known]
         return replace(self, columns=told_apart(columns), rows=rows)

@@ -6,23 +6,26 @@ protocols in different columns: nothing is merged in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 
 from simssl.report import notes
 from simssl.report.best import mark_best
 from simssl.report.columns import Column, column_of, columns_of
-from simssl.report.published import Published, read_published
-from simssl.report.relative import related
-from simssl.report.runs import Run, circumstances_of, once, settings_of
+from simssl.report.published import PublishedTable, read_published
+from simssl.report.relative import take_differences
+from simssl.report.runs import Run, Settings, circumstances_of, merge_copies, settings_of
 from simssl.report.table import Absent, Measured, Row, Table
 
-PublishedTable = Mapping[tuple[str, str, str], Published]
+GRAVEST_FIRST = ("unreadable", "unfinished", "not run")
+"""The reasons for which a number is not there. A row of several shows the first of them."""
 
 
 def tabulate(
-    runs: Sequence[Run], against: str | None = None, relative_to: str | None = None, unreadable: Sequence[str] = ()
+    runs: Sequence[Run],
+    against: str | None = None,
+    relative_to: str | None = None,
+    unreadable: Sequence[str] = (),
 ) -> Table:
     """One row for each setting, in the order of the runs.
 
@@ -31,58 +34,128 @@ def tabulate(
     there is no such table or row.
     """
     published = read_published(against) if against else {}
-    runs, copies = once(runs)
+    runs, copies = merge_copies(runs)
+    columns = columns_of(runs)
+    rows = _rows(runs, columns, published)
+    rows = mark_best(rows)
+    unrelated: list[str] = []
+    if relative_to is not None:
+        rows, unrelated = take_differences(rows, relative_to)
+    sentences = [
+        *notes.skipped(runs),
+        *notes.missing(rows),
+        *copies,
+        *notes.beside(rows, against),
+        *notes.unknown_families(rows),
+        *unrelated,
+        *unreadable,
+    ]
+    return Table(
+        columns=columns,
+        rows=rows,
+        notes=sentences,
+        relative_to=relative_to,
+        against=against,
+    )
+
+
+def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTable) -> list[Row]:
+    """A row for each group of runs that differ in their seeds alone."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
-    columns = columns_of(runs)
-    labels = _labels([group[0] for group in groups.values()])
-    rows = [_row(group, label, columns, published) for group, label in zip(groups.values(), labels, strict=True)]
-    rows, unrelated = related(mark_best(rows), relative_to) if relative_to is not None else (mark_best(rows), [])
-    said = [notes.skipped(runs), notes.missing(rows), copies, notes.beside(rows, against), notes.unknown_families(rows)]
-    return Table(columns, rows, [*chain(*said), *unrelated, *unreadable], relative_to, against)
+    one_of_each = [group[0] for group in groups.values()]
+    labels = _labels(one_of_each)
+    rows = []
+    for group, label in zip(groups.values(), labels, strict=True):
+        row = _row(group, label, columns, published)
+        rows.append(row)
+    return rows
 
 
 def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published: PublishedTable) -> Row:
-    settings = group[0].settings
-    names = settings["dataset"]["name"], settings["objective"]["name"]
-    found: dict[Column, dict[int, float]] = {}
+    values: dict[Column, dict[int, float]] = {}
     for run in group:
+        seed = run.settings["seed"]
         for key, entry in run.metrics.items():
             if "value" in entry:
-                found.setdefault(column_of(key, entry), {})[run.settings["seed"]] = entry["value"]
-    cells, absent = {}, {}
+                column = column_of(key, entry)
+                by_seed = values.setdefault(column, {})
+                by_seed[seed] = entry["value"]
+
+    settings = group[0].settings
+    dataset = settings["dataset"]["name"]
+    objective = settings["objective"]["name"]
+    measured = {}
+    absent = {}
     for column in columns:
-        beside = published.get((*names, column.published_key))
-        if column in found:
-            cells[column] = Measured(found[column], beside)
-        elif why := _why_absent(group, column):
-            absent[column] = replace(why, published=beside)
-    return Row(label, group, cells, absent)
+        subject = (dataset, objective, column.published_key)
+        beside = published.get(subject)
+        if column in values:
+            by_seed = values[column]
+            measured[column] = Measured(by_seed, beside)
+            continue
+        without = _absent(group, column)
+        if without:
+            absent[column] = replace(without, published=beside)
+    return Row(label, group, measured, absent)
 
 
-def _why_absent(group: Sequence[Run], column: Column) -> Absent | None:
-    """Why there is no number, or None where the evaluator did not measure it, or is not asked to."""
-    entries = (run.metrics.get(key, {}) for run in group for key in (column.label, column.key))
-    if reason := next((entry["skipped"] for entry in entries if "skipped" in entry), None):
-        return Absent("skipped", reason)
-    lacking = [run for run in group if column.label in run.lacking]
-    if not lacking or any(column.label in run.there for run in group):
+def _absent(group: Sequence[Run], column: Column) -> Absent | None:
+    """Return why there is no number, or None where the evaluator did not measure it, or is not asked to."""
+    skip = _skip_reason(group, column)
+    if skip:
+        return Absent("skipped", skip)
+    reasons = set()
+    for run in group:
+        if column.label in run.there:
+            return None
+        if column.label in run.lacking:
+            reason = run.unmeasured if run.status == "measured" else run.status
+            reasons.add(reason)
+    if not reasons:
         return None
-    found = (run.unmeasured if run.status == "measured" else run.status for run in lacking)
-    return Absent(min(found, key=("unreadable", "unfinished", "not run").index))
+    gravest = min(reasons, key=GRAVEST_FIRST.index)
+    return Absent(gravest)
 
 
-def _labels(groups: Sequence[Run]) -> list[str]:
-    """The objective's name, with the settings in which it differs from its namesakes in the experiment, and with the
-    data, views, networks and budget in which it differs from any method there."""
-    flat = [settings_of(run) for run in groups]
+def _skip_reason(group: Sequence[Run], column: Column) -> str | None:
+    """The first reason for which the evaluator, or this metric of it, was skipped."""
+    for run in group:
+        for key in (column.label, column.key):
+            entry = run.metrics.get(key, {})
+            if "skipped" in entry:
+                return str(entry["skipped"])
+    return None
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """The label of each row, of which one run is given.
+
+    It is the objective's name, with the settings in which it differs from its namesakes in the experiment, and with
+    the data, views, networks and budget in which it differs from any method there.
+    """
+    in_experiment: dict[str, list[Settings]] = {}
+    of_method: dict[tuple[str, str], list[Settings]] = {}
+    for run in runs:
+        settings = settings_of(run)
+        experiment = run.settings["name"]
+        method = (experiment, settings["objective.name"])
+        in_experiment.setdefault(experiment, []).append(settings)
+        of_method.setdefault(method, []).append(settings)
+
     labels = []
-    for run, own in zip(groups, flat, strict=True):
-        there = [other for of, other in zip(groups, flat, strict=True) if of.settings["name"] == run.settings["name"]]
-        same = [other for other in there if other["objective.name"] == own["objective.name"]]
-        shared = circumstances_of(run)
-        differing = [key for key in own if any(o.get(key) != own[key] for o in (there if key in shared else same))]
-        values = (f"{key.removeprefix('objective.')}={own[key]}" for key in differing)
-        labels.append(" ".join((own["objective.name"], *values)))
+    for run in runs:
+        experiment = run.settings["name"]
+        settings = settings_of(run)
+        label = settings["objective.name"]
+        methods = in_experiment[experiment]
+        namesakes = of_method[experiment, label]
+        circumstances = circumstances_of(run)
+        for key, value in settings.items():
+            others = methods if key in circumstances else namesakes
+            if any(other.get(key) != value for other in others):
+                name = key.removeprefix("objective.")
+                label += f" {name}={value}"
+        labels.append(label)
     return labels

@@ -1,4 +1,4 @@
-"""Settings and protocols in words."""
+"""Settings, protocols and lists in words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from simssl.report.runs import flatten
 NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 """Values that say "not this", and are left out."""
 
-UNITS = {"fraction": "0 to 1", "R2": "R2: 1 is all of it, 0 is none"}
-"""What is said of a unit beside its name."""
+UNITS = {
+    "fraction": "0 to 1",
+    "R2": "R2: 1 is all of it, 0 is none",
+}
+"""The explanation of a unit beside its name."""
 
-DIRECTIONS = {"higher": "higher is better", "lower": "lower is better", None: "neither direction is better"}
-"""What is said of a metric's direction."""
+DIRECTIONS = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    None: "neither direction is better",
+}
+"""The words for a metric's direction."""
 
 
 def value(what: Any) -> str:
@@ -22,41 +29,76 @@ def value(what: Any) -> str:
     if isinstance(what, bool):
         return "yes" if what else "no"
     if isinstance(what, int):
-        return f"{what:,}" if abs(what) >= 10_000 else str(what)
+        if abs(what) < 10_000:
+            return str(what)
+        return f"{what:,}"
     if isinstance(what, list):
-        whole = len(what) > 2 and all(isinstance(item, int) for item in what)
-        if whole and what == list(range(what[0], what[-1] + 1)):
-            return f"{what[0]} to {what[-1]}"
+        if _is_range(what):
+            first, *_, last = what
+            return f"{first} to {last}"
         return ", ".join(map(value, what))
     return str(what)
 
 
+def _is_range(items: list[Any]) -> bool:
+    """Return whether these are more than two whole numbers, each one more than the last."""
+    if len(items) < 3:
+        return False
+    if not all(isinstance(item, int) for item in items):
+        return False
+    first, *_, last = items
+    consecutive = range(first, last + 1)
+    return items == list(consecutive)
+
+
 def name(key: str) -> str:
+    """A key in words: "crop scale" for "crop.scale"."""
     return key.replace("_", " ").replace(".", " ")
 
 
 def settings(tree: Mapping[str, Any]) -> str:
-    """What is set and says something: "crop scale 0.4, 1.0; crop ratio 0.75, 1.3333"."""
-    told = {key: item for key, item in flatten(dict(tree)).items() if item not in NOTHING}
-    return "; ".join(f"{name(key)} {value(item)}" for key, item in told.items())
+    """All that is set and says something: "crop scale 0.4, 1.0; crop ratio 0.75, 1.3333"."""
+    told = []
+    leaves = flatten(dict(tree))
+    for key, item in leaves.items():
+        if item in NOTHING:
+            continue
+        told.append(f"{name(key)} {value(item)}")
+    return "; ".join(told)
 
 
 def plugin(choice: Mapping[str, Any]) -> str:
     """A plugin's name, and its parameters in brackets."""
-    inside = settings({key: item for key, item in choice.items() if key != "name"})
-    return f"{choice['name']} ({inside})" if inside else str(choice["name"])
+    parameters = dict(choice)
+    plugin_name = str(parameters.pop("name"))
+    inside = settings(parameters)
+    if not inside:
+        return plugin_name
+    return f"{plugin_name} ({inside})"
 
 
 def several(words: list[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    """Words in a row: "a, b and c"."""
+    if len(words) < 2:
+        return "".join(words)
+    *others, last = words
+    listed = ", ".join(others)
+    return f"{listed} and {last}"
 
 
 def count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    """A number of things: "1 run", "2 runs"."""
+    if number == 1:
+        return f"{number} {thing}"
+    return f"{number} {thing}s"
 
 
 def short(text: str, most: int = 24) -> str:
-    """The beginning and the end of what is longer."""
+    """The text, or the beginning and the end of a text of more than `most` characters."""
+    if len(text) <= most:
+        return text
     head = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[head + 1 - most :]}"
+    tail = most - 1 - head
+    beginning = text[:head]
+    end = text[-tail:]
+    return f"{beginning}\N{HORIZONTAL ELLIPSIS}{end}"

@@ -1,4 +1,4 @@
-"""Runs' folders as a report finds them, made without training."""
+"""Folders of runs as a report reads them, made without training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = {
 }
 
 FAMILY = {"random": "untrained", "simclr": "discriminative", "vicreg": "discriminative"}
-"""Of the fakes; the others are generative."""
+"""The families of the fakes; the others are generative."""
 
 
 def metric(value: float, **protocol: Any) -> dict[str, Any]:
