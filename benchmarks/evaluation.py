@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 
 from simssl.api import Data, Split, Target
 from simssl.blocks.probes.class_probes import ProbeParams, probe
-from simssl.blocks.probes.splits import selection
+from simssl.blocks.probes.splits import selection_split
 from simssl.blocks.statistics.mixture import fit_mixture
 from simssl.plugin.registry import Registry
 from simssl.training.build import choose_device
@@ -51,7 +51,7 @@ class Features:
         return self._features[split].to(self.device)
 
     def selection(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return selection(self.data)
+        return selection_split(self.data)
 
 
 def seconds(call: Callable[[], object]) -> float:

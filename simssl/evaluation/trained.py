@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simssl.api import Posterior, Shape
 from simssl.blocks.images.decoding import fitted, upright
-from simssl.blocks.statistics.moments import sample_normal
+from simssl.blocks.statistics.normal import sample_normal
 from simssl.errors import UserError
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment

@@ -17,7 +17,7 @@ from simssl.blocks.images.cache import cache_file, cache_folder, pixels
 from simssl.blocks.images.decoding import Source
 from simssl.blocks.images.files import entries, find
 from simssl.blocks.messages import listed
-from simssl.blocks.probes.splits import held_out
+from simssl.blocks.probes.splits import held_out_split
 
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """The splits by the names of their folders, in small letters."""
@@ -130,7 +130,7 @@ def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[l
     if len(names) == 1:
         raise ValueError(f"{folder} has one image; at least two are needed, one to train and one to test on")
     targets = _targets(names, class_of)
-    fit_N, held_N = held_out(targets["class"].values if targets else torch.zeros(len(names)))
+    fit_N, held_N = held_out_split(targets["class"].values if targets else torch.zeros(len(names)))
     train, test = ([names[i] for i in index_N.sort().values.tolist()] for index_N in (fit_N, held_N))
     return train, test
 

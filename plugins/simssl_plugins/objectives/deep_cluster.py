@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.networks.heads import in_float32
-from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.clustering import kmeans
 from simssl.blocks.statistics.pca import principal_components
 
 

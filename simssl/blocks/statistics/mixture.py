@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.clustering import kmeans
 
 REGULARISATION = 1e-6
 """Added to the diagonal of the covariances, in units of the mean variance of the columns. scikit-learn's number."""

@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from simssl.blocks.statistics import mixture as module
-from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.clustering import kmeans
 from simssl.blocks.statistics.mixture import REGULARISATION, Mixture, fit_mixture
 
 K = 4

@@ -15,7 +15,7 @@ from subjects import CLASSES, Known, Labels, evaluator, labelled, noise, oracle,
 from torch import Tensor
 
 from simssl.api import Metric
-from simssl.blocks.probes.class_probes import Probed, probe
+from simssl.blocks.probes.class_probes import ProbedTarget, train_probes
 
 FAST = {"lr": 3e-2, "epochs": 30}
 SCORES = ("accuracy", "balanced_accuracy", "auroc")
@@ -80,7 +80,7 @@ def test_auroc_ranks_logits_of_any_size(classes: int) -> None:
     module = __import__(scores.__module__, fromlist=["_scores"])
     labels_N = labelled(400, 300, classes=classes)[1]
     logits_NC = noise(300, 3, classes) + 0.8 * torch.nn.functional.one_hot(labels_N, classes)
-    small, large = (module._scores(Probed("t", 1, scale * logits_NC, labels_N)) for scale in (1.0, 1e4))
+    small, large = (module._scores(ProbedTarget("t", 1, scale * logits_NC, labels_N)) for scale in (1.0, 1e4))
     assert 0.55 < small["auroc"] < 0.95
     if classes == 2:
         assert large["auroc"] == pytest.approx(small["auroc"])
@@ -116,10 +116,10 @@ def test_means_are_over_targets_of_their_role() -> None:
     assert {name for name in of_one_role if "/" not in name} == set(SCORES)
 
 
-def probed(subject: Known, layers: str) -> list[Probed]:
+def probed(subject: Known, layers: str) -> list[ProbedTarget]:
     """The same probes, of which the evaluator gives no logits."""
     params = evaluator("attributes", **FAST, probe=layers).params
-    return probe(subject, params, hidden=int(layers == "mlp"))
+    return train_probes(subject, params, hidden=int(layers == "mlp"))
 
 
 @pytest.mark.parametrize("layers", ["linear", "mlp"])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simssl.api import Data, Posterior, Result, Split
 from simssl.blocks.losses.gaussian import kl_standard
-from simssl.blocks.statistics.geometry import most_ratio
+from simssl.blocks.statistics.geometry import most_variance_ratio
 from simssl.plugin.registry import Registry
 
 D, IMAGES = 4, 1000
@@ -87,7 +87,7 @@ def test_a_representation_of_the_image_alone() -> None:
 
 def test_a_representation_of_the_view_alone() -> None:
     result = run(Known(lambda image, view: view + 1e-3 * image))
-    assert 50 < value(result, "within_over_between") <= most_ratio(IMAGES, 10) + 1e-6
+    assert 50 < value(result, "within_over_between") <= most_variance_ratio(IMAGES, 10) + 1e-6
     assert value(result, "alignment") == pytest.approx(2, rel=0.02)  # as far as views of different images
 
 
@@ -102,7 +102,7 @@ def test_views_of_other_images_have_nothing_in_common() -> None:
 @pytest.mark.parametrize("of_view", [0.1, 1000.0])
 def test_a_ratio_that_is_held_says_so(of_view: float) -> None:
     found = run(Known(lambda image, view: image + of_view * view), images=50).metrics["within_over_between"]
-    held = found.value >= most_ratio(50, 10)
+    held = found.value >= most_variance_ratio(50, 10)
     assert found.protocol["found"]["held"] == held
     assert held or of_view < 1
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Data, Result, Split
-from simssl.blocks.probes.splits import held_out
+from simssl.blocks.probes.splits import held_out_split
 from simssl.plugin.registry import Registry
 
 D, SHAPE, TRAIN, TEST = 3, (1, 4, 4), 900, 300
@@ -42,7 +42,7 @@ class Linear:
         return getattr(self.data, split).images[index_B].float() / 255
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        return held_out(torch.zeros(TRAIN))
+        return held_out_split(torch.zeros(TRAIN))
 
     def new_decoder(self) -> nn.Module:
         linear = nn.Linear(self._features["train"].shape[1], 16)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from simssl.api import Data, Result, Split
 from simssl.blocks.losses.likelihood import Gaussian
-from simssl.blocks.statistics.neighbours import nearest
+from simssl.blocks.statistics.neighbours import nearest_rows
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.training.views import Views
 
@@ -89,9 +89,9 @@ def test_knn_is_scikit_learns(k: int) -> None:
     votes = torch.from_numpy(reference.predict_proba(test.double().numpy()))
     untied = votes[:, 0] != votes[:, 1]
     knn = _knn_module()
-    ours = knn.vote(labels[0][nearest(test, train, k)], 2)
+    ours = knn.vote(labels[0][nearest_rows(test, train, k)], 2)
     assert torch.equal(ours[untied], votes.argmax(1)[untied])
-    first = labels[0][nearest(test, train, 1)[:, 0]]
+    first = labels[0][nearest_rows(test, train, 1)[:, 0]]
     assert torch.equal(ours[~untied], first[~untied])
 
 
@@ -133,7 +133,9 @@ def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:
 def test_knn_searches_once_for_targets_that_the_same_images_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is what it is by itself."""
     searches: list[int] = []
-    monkeypatch.setattr(_knn_module(), "nearest", lambda *given: searches.append(len(given[1])) or nearest(*given))
+    monkeypatch.setattr(
+        _knn_module(), "nearest_rows", lambda *given: searches.append(len(given[1])) or nearest_rows(*given)
+    )
     subject, some = Known(noise(400, 1), noise(200, 2), labelled()), labelled(seed=5)
     some[0][::3], some[1][::4] = -1, -1
     targets = {"class": labelled(), "other": labelled(seed=4), "some": some}

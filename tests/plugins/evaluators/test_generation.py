@@ -156,7 +156,7 @@ def test_the_picture_comes_without_the_weights(
     from simssl.blocks.statistics import frechet
 
     def missing(_: object) -> None:
-        raise frechet.Missing("the weights are not here")
+        raise frechet.MissingFeatures("the weights are not here")
 
     monkeypatch.setattr(frechet, "_inception", missing)
     file = small(evaluators=[{"name": "generation"}], trackers=[{"name": "console"}])

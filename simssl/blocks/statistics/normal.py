@@ -16,6 +16,7 @@ def moments(z_ND: Tensor) -> tuple[Tensor, Tensor]:
 def sample_normal(mean_D: Tensor, covariance_DD: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Samples (count, D) of a Gaussian whose covariance may be singular."""
     values_D, vectors_DD = torch.linalg.eigh(covariance_DD)
-    root_DD = (vectors_DD * values_D.clamp(min=0).sqrt()) @ vectors_DD.T  # the symmetric one, which is unique
-    noise_ND = torch.empty(count, len(mean_D), dtype=mean_D.dtype, device=mean_D.device).normal_(generator=generator)
+    scaled_DD = vectors_DD * values_D.clamp(min=0).sqrt()
+    root_DD = scaled_DD @ vectors_DD.T  # the symmetric root, which is unique
+    noise_ND = mean_D.new_empty(count, len(mean_D)).normal_(generator=generator)
     return mean_D + noise_ND @ root_DD
