@@ -105,7 +105,8 @@ class Collapse(Evaluator):
 
     def _chosen(self, subject: Subject) -> Tensor:
         assert subject.data.test is not None
-        order_N = torch.randperm(len(subject.data.test), generator=subject.generator, device=subject.device)
+        N = len(subject.data.test)
+        order_N = torch.randperm(N, generator=subject.generator, device=subject.device)
         return order_N[: self.params.images].sort().values.cpu()
 
     def _views(self, subject: Subject, index_I: Tensor) -> Tensor:
@@ -157,7 +158,8 @@ def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[s
 
 def _units(mean_ID: Tensor, variance_ID: Tensor) -> tuple[dict[str, Metric], Tensor]:
     """The active units of the posteriors and the KL per unit, and the KL of each unit (D,)."""
-    kl_D = kl_standard(mean_ID[..., None], variance_ID.log()[..., None]).mean(0)
+    kl_ID = kl_standard(mean_ID[..., None], variance_ID.log()[..., None])
+    kl_D = kl_ID.mean(0)
     active = int((mean_ID.var(0) > ACTIVE).sum())
     images = {"images": "the same images, un-augmented"}
     of_active = {**images, "of": len(kl_D), "variance above": ACTIVE}

@@ -63,8 +63,10 @@ class Gmm(Evaluator):
             components[C] = mixtures[C].predict(test_ND).cpu().numpy()
         metrics = {}
         for name, C in classes.items():
-            protocol = {"found": {"iterations": mixtures[C].iterations, "converged": mixtures[C].converged}}
-            for score, value in _scores(components[C], targets[name].values.numpy(), C).items():
+            mixture = mixtures[C]
+            protocol = {"found": {"iterations": mixture.iterations, "converged": mixture.converged}}
+            scores = _scores(components[C], targets[name].values.numpy(), C)
+            for score, value in scores.items():
                 metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", protocol)
         return Result(metrics, protocol=self._protocol())
 

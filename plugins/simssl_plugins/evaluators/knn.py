@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
 from simssl.blocks.probes import LayerName, class_targets, labelled_targets
 from simssl.blocks.statistics import nearest_rows
 
@@ -82,20 +82,30 @@ class Knn(Evaluator):
         assert test is not None
         train_ND = subject.features("train", self.params.layer)
         test_ND = subject.features("test", self.params.layer)
-        train_TN = torch.stack([train.targets[name].values for name in targets]).to(subject.device)
-        test_TN = torch.stack([test.targets[name].values for name in targets]).to(subject.device)
+        train_TN = _labels(train, targets).to(subject.device)
+        test_TN = _labels(test, targets).to(subject.device)
         accuracies_TK = accuracies_of_each_k(train_ND, train_TN, test_ND, test_TN, self.ks)
         chosen_on_TK = accuracies_TK
         if self._selects:
             fit_N, out_N = subject.selection()
             chosen_on_TK = accuracies_of_each_k(
-                train_ND[fit_N], train_TN[:, fit_N], train_ND[out_N], train_TN[:, out_N], self.ks
+                train_ND[fit_N],
+                train_TN[:, fit_N],
+                train_ND[out_N],
+                train_TN[:, out_N],
+                self.ks,
             )
+        best_T = chosen_on_TK.argmax(1).tolist()
         metrics = {}
-        for name, accuracy_K, chosen in zip(targets, accuracies_TK, chosen_on_TK.argmax(1).tolist(), strict=True):
-            protocol = {"selected": {"k": self.ks[chosen]}}
-            metrics[f"{name}/accuracy"] = Metric(accuracy_K[chosen].item(), "fraction", "higher", protocol)
+        for name, accuracy_K, best in zip(targets, accuracies_TK, best_T, strict=True):
+            protocol = {"selected": {"k": self.ks[best]}}
+            metrics[f"{name}/accuracy"] = Metric(accuracy_K[best].item(), "fraction", "higher", protocol)
         return metrics
+
+
+def _labels(split: Split, targets: Sequence[str]) -> Tensor:
+    """The labels (T, N) of these targets."""
+    return torch.stack([split.targets[name].values for name in targets])
 
 
 def accuracies_of_each_k(
@@ -114,8 +124,13 @@ def accuracies_of_each_k(
         if images not in searched:
             searched[images] = nearest_rows(queries_QD[known_Q], bank_ND[known_N], max(ks))
         neighbours_QN = labels_N[known_N][searched[images]]
+        known_truth_Q = truth_Q[known_Q]
         classes = int(labels_N.max()) + 1
-        right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q[known_Q] for k in ks])
+        right = []
+        for k in ks:
+            predicted_Q = vote(neighbours_QN[:, :k], classes)
+            right.append(predicted_Q == known_truth_Q)
+        right_KQ = torch.stack(right)
         accuracies.append(right_KQ.double().mean(1))
     return torch.stack(accuracies)
 

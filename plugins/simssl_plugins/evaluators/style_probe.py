@@ -44,7 +44,8 @@ class EncodedViews:
         return bool(values_N.min() < values_N.max())
 
     def pairs(self, names: Sequence[str]) -> Pairs:
-        return Pairs(self.z_ND, torch.stack([self.drawn[name] for name in names], dim=1))
+        columns = [self.drawn[name] for name in names]
+        return Pairs(self.z_ND, torch.stack(columns, dim=1))
 
 
 class StyleProbe(Evaluator):
@@ -87,11 +88,13 @@ class StyleProbe(Evaluator):
         names = [name for name in fit.drawn if fit.varies(name) and held_out.varies(name) and test.varies(name)]
         if not names:
             raise Skip("no parameter of the views varies")
+        to_fit = fit.pairs(names)
+        to_select = held_out.pairs(names)
         to_score = test.pairs(names)
         if self.params.probe == "ridge":
-            predicted_NP, selected = self._ridge(fit.pairs(names), held_out.pairs(names), to_score.x_ND)
+            predicted_NP, selected = self._ridge(to_fit, to_select, to_score.x_ND)
         else:
-            predicted_NP, selected = self._mlp(subject, fit.pairs(names), held_out.pairs(names), to_score.x_ND)
+            predicted_NP, selected = self._mlp(subject, to_fit, to_select, to_score.x_ND)
         r2_P = r2(predicted_NP, to_score.y_NP).tolist()
         metrics = {"R2": Metric(sum(r2_P) / len(r2_P), "R2", "higher", {"mean over": names})}
         for name, value, chosen in zip(names, r2_P, selected, strict=True):
@@ -119,10 +122,10 @@ class StyleProbe(Evaluator):
         test = subject.data.test.images
         share = min(1.0, self.params.images / len(train))
         fit_N, held_out_N = subject.selection()
-        fit_B = fit_N.cpu()[: round(share * len(fit_N))]
-        held_out_B = held_out_N.cpu()[: max(1, round(share * len(held_out_N)))]
-        fit = self._encode(subject, train[fit_B])
-        held_out = self._encode(subject, train[held_out_B])
+        fitted = round(share * len(fit_N))
+        selected = max(1, round(share * len(held_out_N)))
+        fit = self._encode(subject, train[fit_N.cpu()[:fitted]])
+        held_out = self._encode(subject, train[held_out_N.cpu()[:selected]])
         to_score = self._encode(subject, test[: self.params.images])
         return fit, held_out, to_score
 
@@ -130,11 +133,12 @@ class StyleProbe(Evaluator):
         features = []
         parts: dict[str, list[Tensor]] = {}
         for images_BCHW in images_NCHW.split(max(1, 1000 // self.params.views)):
-            x_BJCHW, drawn = subject.draw_views(images_BCHW, self.params.views)
+            x_BJCHW, values = subject.draw_views(images_BCHW, self.params.views)
             features.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer))
-            for name, values_BJ in drawn.items():
+            for name, values_BJ in values.items():
                 parts.setdefault(name, []).append(values_BJ.flatten())
-        return EncodedViews(torch.cat(features), {name: torch.cat(values) for name, values in parts.items()})
+        drawn = {name: torch.cat(values) for name, values in parts.items()}
+        return EncodedViews(torch.cat(features), drawn)
 
     def _ridge(self, fit: Pairs, held_out: Pairs, test_ND: Tensor) -> tuple[Tensor, list[float]]:
         """The predictions (N, P) for test, each of the best penalty on the held-out views; and these penalties."""
@@ -151,7 +155,8 @@ class StyleProbe(Evaluator):
         r2_EP = torch.stack([r2(predicted_NP, held_out.y_NP) for predicted_NP in after_each_epoch])
         best_P = r2_EP.argmax(0)
         both = _together(fit, held_out)
-        predicted_ENP = torch.stack(self._train(subject, both, test_ND, int(best_P.max()) + 1))
+        most = int(best_P.max()) + 1
+        predicted_ENP = torch.stack(self._train(subject, both, test_ND, most))
         epochs = [best + 1 for best in best_P.tolist()]
         return _chosen(predicted_ENP, best_P), epochs
 
@@ -176,12 +181,16 @@ class StyleProbe(Evaluator):
 
 
 def _together(one: Pairs, other: Pairs) -> Pairs:
-    return Pairs(torch.cat([one.x_ND, other.x_ND]), torch.cat([one.y_NP, other.y_NP]))
+    x_ND = torch.cat([one.x_ND, other.x_ND])
+    y_NP = torch.cat([one.y_NP, other.y_NP])
+    return Pairs(x_ND, y_NP)
 
 
 def _chosen(predicted_LNP: Tensor, best_P: Tensor) -> Tensor:
     """The predictions (N, P) of each parameter, of the best of L regressions for it."""
-    columns = [predicted_LNP[best, :, p] for p, best in enumerate(best_P.tolist())]
+    columns = []
+    for p, best in enumerate(best_P.tolist()):
+        columns.append(predicted_LNP[best, :, p])
     return torch.stack(columns, dim=1)
 
 
@@ -198,8 +207,14 @@ def _seen(x_B2HW: Tensor) -> Tensor:
     is_mirrored_B = left_B > right_B
     x_B = (left_B + right_B) / 2
     centre_B = torch.where(is_mirrored_B, 1 - x_B, x_B)
-    width_B = (right_B - left_B).abs()
-    return torch.stack([top_B + bottom_B, bottom_B - top_B, centre_B, width_B, is_mirrored_B.float()], dim=1)
+    parameters = [
+        top_B + bottom_B,
+        bottom_B - top_B,
+        centre_B,
+        (right_B - left_B).abs(),
+        is_mirrored_B.float(),
+    ]
+    return torch.stack(parameters, dim=1)
 
 
 @simssl.hookimpl

@@ -111,17 +111,21 @@ def train_probes(subject: FrozenModel, params: ProbeParams, hidden: int) -> list
 
     if params.select == "held_out":
         fit_N, held_out_N = subject.selection()
-        epochs_M, _ = _best(trained_on(train[fit_N], params.epochs), train[held_out_N])
-        logits_MNC = _after(epochs_M, trained_on(train, int(epochs_M.max())), test)
+        selecting = trained_on(train[fit_N], params.epochs)
+        epochs_M, _ = _best(selecting, train[held_out_N])
+        final = trained_on(train, int(epochs_M.max()))
+        logits_MNC = _after(epochs_M, final, test)
     else:
-        epochs_M, logits_MNC = _best(trained_on(train, params.epochs), test)
+        final = trained_on(train, params.epochs)
+        epochs_M, logits_MNC = _best(final, test)
 
     probed = []
     for m, name in enumerate(names):
         labels_N = test.labels_MN[m]
         known_N = labels_N >= 0
         logits_NC = logits_MNC[m, known_N, : classes[m]]
-        probed.append(ProbedTarget(name, int(epochs_M[m]), logits_NC, labels_N[known_N]))
+        epochs = int(epochs_M[m])
+        probed.append(ProbedTarget(name, epochs, logits_NC, labels_N[known_N]))
     return probed
 
 

@@ -118,7 +118,9 @@ class _Gradient:
     def __init__(self, network: ParallelClassifiers, into: Tensor, B: int) -> None:
         layers = network.layers_in(network.flat.data)
         self._of_layers = network.layers_in(into)
-        self._hidden = [_Hidden.of(layer, after, B) for layer, after in itertools.pairwise(layers)]
+        self._hidden = []
+        for layer_MOE, after in itertools.pairwise(layers):
+            self._hidden.append(_Hidden.of(layer_MOE, after, B))
         self._last = layers[-1]
         self._zero = into.new_zeros(())
         M, C, _ = self._last.shape
@@ -181,7 +183,8 @@ class _Epoch:
                 gradients[B] = _Gradient(network, gradient, B)
             x_MBE = x_BE.expand(M, -1, -1)
             differentiate.append(partial(gradients[B], x_MBE.mT, x_MBE, weights_M1B, minus_labels_MCB))
-        self._step_S = torch.arange(1, len(differentiate) + 1, dtype=weights.dtype, device=weights.device)
+        S = len(differentiate)
+        self._step_S = torch.arange(1, S + 1, dtype=weights.dtype, device=weights.device)
         self._steps = list(zip(differentiate, self._step_S.unbind(), strict=True))
 
     def shuffle(self, order_N: Tensor) -> None:
@@ -194,8 +197,9 @@ class _Epoch:
     def _weigh(self, known_MN: Tensor) -> None:
         """Write the weight of each image: 1 / (the labelled images in its batch), or 0 if it has no label."""
         N = len(self._x_NE)
-        known_MN = known_MN.to(self._x_NE)
-        known_MSB = F.pad(known_MN, (0, -N % self._batch)).unflatten(1, (-1, self._batch))
+        missing = -N % self._batch
+        known_MN = F.pad(known_MN.to(self._x_NE), (0, missing))
+        known_MSB = known_MN.unflatten(1, (-1, self._batch))
         known_MSB /= known_MSB.sum(2, keepdim=True).clamp(min=1)
         weights_MN = known_MSB.flatten(1)[:, :N]
         self._weights_M1N.copy_(weights_MN[:, None])

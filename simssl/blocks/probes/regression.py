@@ -35,11 +35,12 @@ class ParallelMLP(nn.Module):
                 parameters.append(nn.Parameter(value))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        h_MBI = x_BD.expand(len(self.weights[0]), *x_BD.shape)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            h_MBI = torch.baddbmm(bias, h_MBI, weight)
-            if layer < len(self.weights):
+        M = len(self.weights[0])
+        h_MBI = x_BD.expand(M, *x_BD.shape)
+        for layer, weight_MIO in enumerate(self.weights):
+            if layer > 0:
                 h_MBI = h_MBI.relu()
+            h_MBI = torch.baddbmm(self.biases[layer], h_MBI, weight_MIO)
         return h_MBI
 
 
@@ -70,10 +71,10 @@ def train_epochs(
 
 
 def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
-    parts = list(order_N.split(batch))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+    *parts, last_B = order_N.split(batch)
+    if parts and len(last_B) == 1:
+        last_B = torch.cat([parts.pop(), last_B])
+    return [*parts, last_B]
 
 
 class Standardizer:
@@ -105,8 +106,8 @@ def ridge(x_ND: Tensor, y_NP: Tensor, penalties: Sequence[float]) -> Callable[[T
     N = len(x_ND)
     values_D, vectors_DD = torch.linalg.eigh(x_ND.T @ x_ND / N)
     projected_DP = vectors_DD.T @ (x_ND.T @ y_NP) / N
-    penalties_L11 = torch.tensor(penalties, dtype=torch.float64, device=x_ND.device)[:, None, None]
-    scales_LD1 = values_D.clamp(min=0)[:, None] + penalties_L11
+    penalties_L = torch.tensor(penalties, dtype=torch.float64, device=x_ND.device)
+    scales_LD1 = values_D.clamp(min=0)[:, None] + penalties_L[:, None, None]
     weights_LDP = vectors_DD @ (projected_DP / scales_LD1)
 
     def predict(new_ND: Tensor) -> Tensor:

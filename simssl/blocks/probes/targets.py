@@ -29,8 +29,10 @@ def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> li
         if names.count(name) > 1:
             raise ValueError(f"the target '{name}' is named twice")
         if name not in known:
+            hint = f"it has {', '.join(known) or 'none'}"
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'none'}"
+            if near:
+                hint = f"did you mean '{near[0]}'?"
             raise ValueError(f"the data set has no target '{name}' of two or more classes; {hint}")
     return list(names)
 
@@ -42,7 +44,8 @@ def labelled_targets(data: Any, names: Sequence[str] | None, held_out: bool = Fa
     train that is fitted on, or in the part that is selected on. `data`: an object with `train`, `test` and
     `validation`, as `simssl.api.Data`.
     """
-    train, test = data.train, data.test
+    train = data.train
+    test = data.test
     chosen = class_targets(train.targets, names)
     for name in chosen:
         _require_labels("the training split", name, train.targets[name].values)
@@ -53,8 +56,9 @@ def labelled_targets(data: Any, names: Sequence[str] | None, held_out: bool = Fa
         fit_N, held_out_N = selection_split(data)
         for name in chosen:
             _require_labels("the images to fit on", name, train.targets[name].values[fit_N])
+        to_select_on = f"{data.held_out}, to select on,"
         for name in chosen:
-            _require_labels(f"{data.held_out}, to select on,", name, train.targets[name].values[held_out_N])
+            _require_labels(to_select_on, name, train.targets[name].values[held_out_N])
     return chosen
 
 

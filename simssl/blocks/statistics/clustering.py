@@ -75,7 +75,8 @@ def _means(x_ND: Tensor, cluster_N: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _refill(centres_KD: Tensor, count_K: Tensor, generator: torch.Generator) -> Tensor:
     """The centres, those without rows now neighbours of others."""
     end_K = count_K.cumsum(0)
-    row_K = torch.randint(int(end_K[-1]), count_K.shape, generator=generator, device=count_K.device)
+    N = int(end_K[-1])
+    row_K = torch.randint(N, count_K.shape, generator=generator, device=count_K.device)
     donor_K = torch.searchsorted(end_K, row_K, right=True)
     noise_KD = torch.empty_like(centres_KD).normal_(generator=generator)
     neighbours_KD = centres_KD[donor_K] + 1e-4 * noise_KD

@@ -30,7 +30,8 @@ class PixelFeatures(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         H, W = x_BCHW.shape[2:]
-        return F.adaptive_avg_pool2d(x_BCHW, (min(SIDE, H), min(SIDE, W))).flatten(1)
+        size = (min(SIDE, H), min(SIDE, W))
+        return F.adaptive_avg_pool2d(x_BCHW, size).flatten(1)
 
 
 class TimmFeatures(nn.Module):
@@ -46,9 +47,9 @@ class TimmFeatures(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         x_B3HW = with_three_channels(x_BCHW)
         x_B3HW = F.interpolate(x_B3HW, self.size, mode="bicubic", antialias=True).clamp(0, 1)
-        mean_3 = self.get_buffer("mean_3")
-        std_3 = self.get_buffer("std_3")
-        features_BF: Tensor = self.network((x_B3HW - mean_3[:, None, None]) / std_3[:, None, None])
+        mean_311 = self.get_buffer("mean_3")[:, None, None]
+        std_311 = self.get_buffer("std_3")[:, None, None]
+        features_BF: Tensor = self.network((x_B3HW - mean_311) / std_311)
         return features_BF.flatten(1)
 
 

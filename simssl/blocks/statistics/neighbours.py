@@ -47,8 +47,8 @@ class _Bank:
     def nearest(self, queries_QD: Tensor, k: int) -> Tensor:
         candidates = min(2 * k, len(self.rows_ND))
         near_QM, edge_Q = self._candidates(queries_QD, candidates)
-        difference_QMD = self.rows_ND[near_QM].double() - queries_QD[:, None].double()
-        distance_QM = difference_QMD.square().sum(2)
+        rows_QMD = self.rows_ND[near_QM].double()
+        distance_QM = (rows_QMD - queries_QD[:, None].double()).square().sum(2)
         distance_Qk, order_Qk = distance_QM.topk(k, largest=False)
         near_Qk = near_QM.gather(1, order_Qk)
         if candidates < len(self.rows_ND):
@@ -66,12 +66,14 @@ class _Bank:
         score_QGg = score_QN.view(Q, -1, GROUP)
         groups = min(count, score_QGg.shape[1])
         group_Qm = score_QGg.amin(2).topk(groups, largest=False).indices
-        row_Qmg = GROUP * group_Qm[:, :, None] + torch.arange(GROUP, device=group_Qm.device)
+        row_g = torch.arange(GROUP, device=group_Qm.device)
+        row_Qmg = GROUP * group_Qm[:, :, None] + row_g
         row_QR = row_Qmg.flatten(1)
 
         score_QM, order_QM = score_QN.gather(1, row_QR).topk(count, largest=False)
         square_Q = queries_QD.double().square().sum(1)
-        edge_Q = score_QM[:, -1].double() + square_Q - self._rounding(queries_QD)
+        farthest_Q = score_QM[:, -1].double() + square_Q
+        edge_Q = farthest_Q - self._rounding(queries_QD)
         return row_QR.gather(1, order_QM), edge_Q
 
     def _rounding(self, queries_QD: Tensor) -> Tensor:
@@ -87,5 +89,6 @@ class _Bank:
         return (queries_QD.shape[1] + 3) * unit * lengths_Q
 
     def _nearest_in_float64(self, queries_QD: Tensor, k: int) -> Tensor:
-        score_QN = torch.addmm(self.square_N, queries_QD.double(), self.rows_ND.double().T, alpha=-2)
+        rows_ND = self.rows_ND.double()
+        score_QN = torch.addmm(self.square_N, queries_QD.double(), rows_ND.T, alpha=-2)
         return score_QN.topk(k, largest=False).indices

@@ -84,7 +84,8 @@ class _Exact:
 
     def largest(self, count: int) -> tuple[Tensor, Tensor]:
         """The largest eigenvalues (K,) of the scatter matrix, and their directions (K, P)."""
-        scatter_PP = self.products_PP - torch.outer(self.sum_P, self.sum_P) / self.rows
+        of_sums_PP = torch.outer(self.sum_P, self.sum_P)
+        scatter_PP = self.products_PP - of_sums_PP / self.rows
         values_P, vectors_PP = torch.linalg.eigh(scatter_PP)
         values_K = values_P.flip(0)[:count].clamp(min=0)
         directions_KP = vectors_PP.T.flip(0)[:count]
@@ -106,10 +107,11 @@ class _Truncated:
     def add(self, x_BP: Tensor) -> None:
         B = len(x_BP)
         mean_P = x_BP.mean(0)
-        weight = self.rows * B / (self.rows + B)
+        both = self.rows + B
+        weight = self.rows * B / both
         between_1P = weight**0.5 * (mean_P - self.mean_P)[None]
-        self.mean_P = (self.rows * self.mean_P + B * mean_P) / (self.rows + B)
-        self.rows += B
+        self.mean_P = (self.rows * self.mean_P + B * mean_P) / both
+        self.rows = both
         self.kept_KP = torch.cat([self.kept_KP, x_BP - mean_P, between_1P])
         values_K, directions_KP = self.largest(self.keep)
         self.kept_KP = values_K.sqrt()[:, None] * directions_KP
