@@ -40,10 +40,10 @@ def test_it_is_the_closed_form_on_the_features() -> None:
 
 def test_it_is_zero_for_the_same_images_and_grows_with_noise() -> None:
     real = images(500, 0, (3, 8, 8))
-    found = [distance(real, real + scale * images(500, 1, (3, 8, 8))) for scale in (0, 0.1, 0.3, 1)]
-    assert found[0] == pytest.approx(0, abs=1e-4)
-    assert found == sorted(found)
-    assert found[1] > 0.1
+    distances = [distance(real, real + scale * images(500, 1, (3, 8, 8))) for scale in (0, 0.1, 0.3, 1)]
+    assert distances[0] == pytest.approx(0, abs=1e-4)
+    assert distances == sorted(distances)
+    assert distances[1] > 0.1
 
 
 def test_pixels_are_averaged_down_to_sixteen() -> None:

@@ -36,9 +36,9 @@ def test_the_ratio_is_that_of_an_analysis_of_variance() -> None:
 def test_within_and_between_are_unbiased_and_add_up() -> None:
     """Over many small samples, of two views of three images each."""
     z_SIJD = normal(4000, 3, 2, 1) * 3**0.5 + normal(4000, 3, 1, 1, seed=1)
-    found = torch.stack([torch.stack(variances_within_and_between(z_IJD)) for z_IJD in z_SIJD])[..., 0]
-    assert found.mean(0).tolist() == pytest.approx([3, 1], rel=0.1)
-    assert (found[:, 1] < 0).any()
+    estimates = torch.stack([torch.stack(variances_within_and_between(z_IJD)) for z_IJD in z_SIJD])[..., 0]
+    assert estimates.mean(0).tolist() == pytest.approx([3, 1], rel=0.1)
+    assert (estimates[:, 1] < 0).any()
 
 
 def test_the_ratio_is_held_where_nothing_differs_between_images() -> None:

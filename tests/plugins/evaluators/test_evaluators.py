@@ -103,9 +103,9 @@ def test_mlp_probe_is_about_scikit_learns() -> None:
     trained = {"lr": 1e-2, "epochs": 40}
     reference = MLPClassifier((6,), alpha=0, batch_size=64, learning_rate_init=1e-2, max_iter=40, random_state=0)
     expected = reference.fit(train.numpy(), labels[0].numpy()).score(test.numpy(), labels[1].numpy())
-    found = accuracy(evaluator("mlp_probe", **trained).run(Known(train, test, (labels[0], labels[1]))))
+    measured = accuracy(evaluator("mlp_probe", **trained).run(Known(train, test, (labels[0], labels[1]))))
     assert 0.6 < expected < 0.98, "nothing is compared at an end of the scale"
-    assert found == pytest.approx(expected, abs=0.06)
+    assert measured == pytest.approx(expected, abs=0.06)
 
 
 def _knn_module() -> Any:
@@ -260,9 +260,9 @@ def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small
     file = small(evaluators=[{"name": "reconstruction", "pictures": 5}])
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
-    (cell,) = load_experiments(file, REGISTRY)
-    data = load_data(cell.dataset, REGISTRY, Path(), lambda *_: None)
-    built = build_run(cell, REGISTRY, data, torch.device("cpu"))
+    (experiment,) = load_experiments(file, REGISTRY)
+    data = load_data(experiment.dataset, REGISTRY, Path(), lambda *_: None)
+    built = build_run(experiment, REGISTRY, data, torch.device("cpu"))
     restore_trained(built, RunFolder(run))
     x = data.test.images.float() / 255
     with torch.no_grad():
