@@ -23,6 +23,10 @@ SCORES = {
 }
 
 
+Scores = Mapping[str, Mapping[str, float]]
+"""The scores of each target, by their names."""
+
+
 class Attributes(Evaluator):
     """Accuracy, balanced accuracy and AUROC on the test split of a probe for each target, and their means.
 
@@ -52,7 +56,7 @@ class Attributes(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets
-        scores = {}
+        scores: dict[str, dict[str, float]] = {}
         metrics = {}
         for probed in train_probes(subject, self.params, HIDDEN[self.params.probe]):
             scores[probed.target] = _scores(probed)
@@ -109,7 +113,7 @@ def _log_odds(logits_NC: Tensor, c: int) -> Tensor:
     return logits_NC[:, c] - logits_NC[:, others].logsumexp(1)
 
 
-def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Target]) -> dict[str, Metric]:
+def _means(scores: Scores, targets: Mapping[str, Target]) -> dict[str, Metric]:
     """The mean of each score over all targets, and where there are both, over the content and the style targets."""
     means = _means_over(list(scores), scores)
     content = [name for name in scores if targets[name].role == "content"]
@@ -120,9 +124,7 @@ def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Targ
     return means
 
 
-def _means_over(
-    names: Sequence[str], scores: Mapping[str, Mapping[str, float]], role: str | None = None
-) -> dict[str, Metric]:
+def _means_over(names: Sequence[str], scores: Scores, role: str | None = None) -> dict[str, Metric]:
     means = {}
     for score in SCORES:
         over = [name for name in names if score in scores[name]]

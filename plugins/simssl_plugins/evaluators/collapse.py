@@ -115,7 +115,8 @@ class Collapse(Evaluator):
         J = self.params.views
         parts = []
         for index_B in index_I.split(max(1, 1000 // J)):
-            x_BJCHW, _ = subject.draw_views(subject.data.test.images[index_B], J)
+            images_BCHW = subject.data.test.images[index_B]
+            x_BJCHW, _ = subject.draw_views(images_BCHW, J)
             z_ND = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
             parts.append(z_ND.unflatten(0, (len(index_B), J)))
         return torch.cat(parts)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import torch.nn.functional as F
 from pydantic import Field
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.probes import LayerName, class_targets, labelled_targets
+from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
 from simssl.blocks.statistics import fit_mixture
 
 
@@ -25,7 +23,7 @@ class Gmm(Evaluator):
     """
 
     class Params(simssl.Params):
-        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+        targets: TargetNames | None = None
         "Targets of the data set whose classes are looked for; all that have classes if empty."
         starts: int = Field(20, ge=1)
         "Starts of EM, each from a k-means clustering; the likeliest mixture is taken. Source: the paper, 20."
@@ -35,7 +33,8 @@ class Gmm(Evaluator):
 
     def check(self, data: Data) -> None:
         for name in labelled_targets(data, self.params.targets):
-            classes = len(data.train.targets[name].classes or ())
+            target = data.train.targets[name]
+            classes = len(target.classes or ())
             images = len(data.train)
             if images < classes:
                 raise ValueError(f"'{name}' has {classes} classes, too many components for {images} training images")

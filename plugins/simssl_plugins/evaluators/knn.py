@@ -14,7 +14,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
-from simssl.blocks.probes import LayerName, class_targets, labelled_targets
+from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
 from simssl.blocks.statistics import nearest_rows
 
 Count = Annotated[int, Field(ge=1)]
@@ -24,7 +24,7 @@ class Knn(Evaluator):
     """Accuracy of the k nearest training images' vote on the test split, in one layer, as it is."""
 
     class Params(simssl.Params):
-        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+        targets: TargetNames | None = None
         "Targets of the data set to predict; all that have classes if empty."
         k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(1, 21))
         "Neighbours that vote; from several, the best on the held-out images is taken. Source: 1 to 20, the release."
@@ -36,14 +36,18 @@ class Knn(Evaluator):
 
     def check(self, data: Data) -> None:
         for name in labelled_targets(data, self.params.targets, held_out=self._selects):
-            labelled = int((data.train.targets[name].values >= 0).sum())
-            if max(self.ks) > 0.8 * labelled:
-                raise ValueError(f"k is {max(self.ks)}, too many for the {labelled} training images with a '{name}'")
+            values_N = data.train.targets[name].values
+            labelled = int((values_N >= 0).sum())
+            k = max(self.ks)
+            if k > 0.8 * labelled:
+                raise ValueError(f"k is {k}, too many for the {labelled} training images with a '{name}'")
 
     @property
     def ks(self) -> tuple[int, ...]:
         k = self.params.k
-        return (k,) if isinstance(k, int) else tuple(sorted(set(k)))
+        if isinstance(k, int):
+            return (k,)
+        return tuple(sorted(set(k)))
 
     @property
     def _selects(self) -> bool:
@@ -98,8 +102,9 @@ class Knn(Evaluator):
         best_T = chosen_on_TK.argmax(1).tolist()
         metrics = {}
         for name, accuracy_K, best in zip(targets, accuracies_TK, best_T, strict=True):
+            accuracy = accuracy_K[best].item()
             protocol = {"selected": {"k": self.ks[best]}}
-            metrics[f"{name}/accuracy"] = Metric(accuracy_K[best].item(), "fraction", "higher", protocol)
+            metrics[f"{name}/accuracy"] = Metric(accuracy, "fraction", "higher", protocol)
         return metrics
 
 
@@ -120,7 +125,8 @@ def accuracies_of_each_k(
     for labels_N, truth_Q in zip(labels_TN, truth_TQ, strict=True):
         known_N = labels_N >= 0
         known_Q = truth_Q >= 0
-        images = torch.cat([known_N, known_Q]).cpu().numpy().tobytes()
+        known = torch.cat([known_N, known_Q])
+        images = known.cpu().numpy().tobytes()
         if images not in searched:
             searched[images] = nearest_rows(queries_QD[known_Q], bank_ND[known_N], max(ks))
         neighbours_QN = labels_N[known_N][searched[images]]

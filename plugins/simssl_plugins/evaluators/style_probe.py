@@ -96,9 +96,11 @@ class StyleProbe(Evaluator):
         else:
             predicted_NP, selected = self._mlp(subject, to_fit, to_select, to_score.x_ND)
         r2_P = r2(predicted_NP, to_score.y_NP).tolist()
-        metrics = {"R2": Metric(sum(r2_P) / len(r2_P), "R2", "higher", {"mean over": names})}
+        mean = sum(r2_P) / len(r2_P)
+        metrics = {"R2": Metric(mean, "R2", "higher", {"mean over": names})}
         for name, value, chosen in zip(names, r2_P, selected, strict=True):
-            metrics[f"{name}/R2"] = Metric(value, "R2", "higher", {"selected": {self._selects: chosen}})
+            protocol = {"selected": {self._selects: chosen}}
+            metrics[f"{name}/R2"] = Metric(value, "R2", "higher", protocol)
         return Result(metrics, protocol=self._protocol(subject.data))
 
     @property
@@ -134,7 +136,8 @@ class StyleProbe(Evaluator):
         parts: dict[str, list[Tensor]] = {}
         for images_BCHW in images_NCHW.split(max(1, 1000 // self.params.views)):
             x_BJCHW, values = subject.draw_views(images_BCHW, self.params.views)
-            features.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer))
+            z_BD = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
+            features.append(z_BD)
             for name, values_BJ in values.items():
                 parts.setdefault(name, []).append(values_BJ.flatten())
         drawn = {name: torch.cat(values) for name, values in parts.items()}

@@ -14,7 +14,7 @@ from simssl.blocks.probes.class_probes import (
 )
 from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
 from simssl.blocks.probes.graph import capture
-from simssl.blocks.probes.layer import LayerName
+from simssl.blocks.probes.parameters import LayerName, TargetNames
 from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
 from simssl.blocks.probes.splits import held_out_split, selection_split, stratified_permutation
 from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
@@ -27,6 +27,7 @@ __all__ = [  # noqa: RUF022
     "LayerName",
     "ProbeParams",
     "ProbedTarget",
+    "TargetNames",
     "check_probe",
     "probe_protocol",
     "train_probes",

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
-from simssl.blocks.probes.layer import LayerName
+from simssl.blocks.probes.parameters import LayerName, TargetNames
 from simssl.blocks.probes.targets import class_targets, labelled_targets
 
 
@@ -23,7 +23,7 @@ class ProbeParams(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    targets: TargetNames | None = None
     "Targets of the data set to predict; all that have classes if empty."
     epochs: int = Field(200, ge=1)
     "Most passes over the training images. Source: the paper, 200."
@@ -88,8 +88,9 @@ def train_probes(subject: FrozenModel, params: ProbeParams, hidden: int) -> list
     All are one batched network, trained by Adam. The epoch of each is the first that is best on the held-out images;
     then they are trained anew on all of train, and scored on test. With `select: test` the epoch is the best on test.
     """
-    names = class_targets(subject.data.train.targets, params.targets)
-    classes = [len(subject.data.train.targets[name].classes) for name in names]
+    targets = subject.data.train.targets
+    names = class_targets(targets, params.targets)
+    classes = [len(targets[name].classes) for name in names]
     train = _labelled(subject, "train", params.layer, names)
     test = _labelled(subject, "test", params.layer, names)
 

@@ -69,7 +69,8 @@ def _means(x_ND: Tensor, cluster_N: Tensor, k: int) -> tuple[Tensor, Tensor]:
             belongs_KB = cluster_B == number_K1
             sum_KD.addmm_(belongs_KB.to(x_BD), x_BD)
             count_K += belongs_KB.sum(1)
-    return sum_KD / count_K.clamp(min=1)[:, None], count_K
+    mean_KD = sum_KD / count_K.clamp(min=1)[:, None]
+    return mean_KD, count_K
 
 
 def _refill(centres_KD: Tensor, count_K: Tensor, generator: torch.Generator) -> Tensor:

@@ -3,7 +3,9 @@
 The log density of a Gaussian is linear in the statistics 1, x and x x^T of a row. So an iteration of EM, for all
 components of all starts, is two matrix products and the softmax between them, on blocks of rows.
 
-{FIGURE}
+At the paper's size it takes half of the processor time of scikit-learn's `GaussianMixture`, or less: it was 2.1, 2.3
+and 3.2 times as fast on three data sets of 60,000 rows in 10 columns, with 10 components and 20 starts, on one core. In
+64 columns it was 1.9 times as fast with 20 starts, and took 1.1 to 1.3 times as long with two.
 
 S counts starts and K the components of each, R = S K both together. Q counts the statistics of a row: 1, its D columns,
 and the P products of a column with itself or one after it. G counts the starts that have not converged.

@@ -41,20 +41,23 @@ class _Bank:
         rows_ND = F.pad(bank_ND, (0, 0, 0, missing))
         square_N = F.pad(self.square_N.float(), (0, missing), value=torch.inf)
         # one product with (-2 q, 1) gives the scores, which spares a pass over them
-        self.factors_EN = torch.cat([rows_ND, square_N[:, None]], 1).T
+        factors_NE = torch.cat([rows_ND, square_N[:, None]], 1)
+        self.factors_EN = factors_NE.T
         self.scores_QN = bank_ND.new_empty(BLOCK, len(square_N))
 
     def nearest(self, queries_QD: Tensor, k: int) -> Tensor:
         candidates = min(2 * k, len(self.rows_ND))
         near_QM, edge_Q = self._candidates(queries_QD, candidates)
         rows_QMD = self.rows_ND[near_QM].double()
-        distance_QM = (rows_QMD - queries_QD[:, None].double()).square().sum(2)
+        queries_Q1D = queries_QD[:, None].double()
+        distance_QM = (rows_QMD - queries_Q1D).square().sum(2)
         distance_Qk, order_Qk = distance_QM.topk(k, largest=False)
         near_Qk = near_QM.gather(1, order_Qk)
         if candidates < len(self.rows_ND):
-            unsure_Q = (distance_Qk[:, -1] > edge_Q).nonzero()[:, 0]
-            if len(unsure_Q):
-                near_Qk[unsure_Q] = self._nearest_in_float64(queries_QD[unsure_Q], k)
+            is_unsure_Q = distance_Qk[:, -1] > edge_Q
+            unsure = is_unsure_Q.nonzero()[:, 0]
+            if len(unsure):
+                near_Qk[unsure] = self._nearest_in_float64(queries_QD[unsure], k)
         return near_Qk
 
     def _candidates(self, queries_QD: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ def moments(z_ND: Tensor) -> tuple[Tensor, Tensor]:
     """The mean (D,) of the rows and their full, unbiased covariance (D, D), in float64."""
     z_ND = z_ND.double()
     D = z_ND.shape[1]
-    return z_ND.mean(0), z_ND.T.cov().view(D, D)
+    covariance_DD = z_ND.T.cov().view(D, D)  # of one column, torch gives a number
+    return z_ND.mean(0), covariance_DD
 
 
 def sample_normal(mean_D: Tensor, covariance_DD: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -32,11 +32,13 @@ class PrincipalComponents:
 
     def project(self, x_NP: Tensor) -> Tensor:
         """The coordinates (N, K) of rows, in the precision of the components."""
-        return (x_NP.to(self.mean_P.dtype) - self.mean_P) @ self.directions_KP.T
+        centred_NP = x_NP.to(self.mean_P.dtype) - self.mean_P
+        return centred_NP @ self.directions_KP.T
 
     def whiten(self, x_NP: Tensor, least: float = 1e-8) -> Tensor:
         """The coordinates (N, K) of rows scaled to variance 1; a variance is taken to be `least` or more."""
-        return self.project(x_NP) * self.variances_K.clamp(min=least).rsqrt()
+        scale_K = self.variances_K.clamp(min=least).rsqrt()
+        return self.project(x_NP) * scale_K
 
 
 def principal_components(batches: Iterable[Tensor], count: int) -> PrincipalComponents:
@@ -118,7 +120,8 @@ class _Truncated:
 
     def largest(self, count: int) -> tuple[Tensor, Tensor]:
         """The same as `_Exact.largest`, from the products of the kept rows, which are fewer than the columns."""
-        values_K, vectors_KK = torch.linalg.eigh(self.kept_KP @ self.kept_KP.T)
+        products_KK = self.kept_KP @ self.kept_KP.T
+        values_K, vectors_KK = torch.linalg.eigh(products_KK)
         values_K = values_K.flip(0)[:count].clamp(min=0)
         vectors_KK = vectors_KK.flip(1)[:, :count]
         directions_KP = F.normalize(vectors_KK.T @ self.kept_KP, dim=1)

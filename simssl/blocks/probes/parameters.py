@@ -1,4 +1,4 @@
-"""The parameter of evaluators that says which layer of a model they measure."""
+"""Types of the parameters that several evaluators have."""
 
 from __future__ import annotations
 
@@ -13,3 +13,6 @@ LayerName = Annotated[
     ),
 ]
 """The type of the field `layer` of Params. `simssl show` prints its description."""
+
+TargetNames = Annotated[tuple[str, ...], Field(min_length=1)]
+"""The type of the field `targets` of Params: names of the data set's targets, one at least."""
