@@ -1,4 +1,4 @@
-"""How long kNN, the MLP probe and a Gaussian mixture take, as a ratio to scikit-learn's on the same features.
+"""The time that kNN, the MLP probe and a Gaussian mixture take, as a ratio to scikit-learn's on the same features.
 
 60,000 training features and 10,000 of test in 64 dimensions, of ten classes; the probes at the paper's protocol
 (D-D-C, batches of 64) for five epochs; the mixture from four starts. Medians of three, interleaved, after one warm-up.
@@ -20,38 +20,48 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 
 from simssl.api import Data, Split, Target
-from simssl.blocks.probes.class_probes import ProbeParams, probe
-from simssl.blocks.probes.splits import selection
-from simssl.blocks.statistics.mixture import fit_mixture
+from simssl.blocks.probes import ProbeParams, selection_split, train_probes
+from simssl.blocks.statistics import fit_mixture
 from simssl.plugin.registry import Registry
 from simssl.training.build import choose_device
 
-ROUNDS, TRAIN, TEST, D, CLASSES, EPOCHS, STARTS = 3, 60_000, 10_000, 64, 10, 5, 4
+ROUNDS = 3
+TRAIN = 60_000
+TEST = 10_000
+D = 64
+CLASSES = 10
+EPOCHS = 5
+STARTS = 4
 
 
 class Features:
-    """What an evaluator needs of a subject: class means and noise."""
+    """A subject as evaluators need it: its features are class means and noise."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.generator = device, torch.Generator(device).manual_seed(0)
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(0)
         draw = torch.Generator().manual_seed(0)
         means_CD = torch.randn(CLASSES, D, generator=draw)
-        self.labels = {
-            s: torch.randint(0, CLASSES, (n,), generator=draw) for s, n in (("train", TRAIN), ("test", TEST))
-        }
-        self._features = {s: means_CD[y] + 2 * torch.randn(len(y), D, generator=draw) for s, y in self.labels.items()}
-        names = tuple(map(str, range(CLASSES)))
-        splits = [
-            Split(torch.zeros(len(y), 1, 1, 1, dtype=torch.uint8), {"class": Target(y, names)})
-            for y in self.labels.values()
-        ]
-        self.data = Data.of(*splits)
+        self.labels = {}
+        for split, images in (("train", TRAIN), ("test", TEST)):
+            self.labels[split] = torch.randint(0, CLASSES, (images,), generator=draw)
+        self._features = {}
+        for split, labels_N in self.labels.items():
+            noise_ND = torch.randn(len(labels_N), D, generator=draw)
+            self._features[split] = means_CD[labels_N] + 2 * noise_ND
+        self.data = Data.of(_split(self.labels["train"]), _split(self.labels["test"]))
 
     def features(self, split: str, layer: str = "representation") -> torch.Tensor:
         return self._features[split].to(self.device)
 
     def selection(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return selection(self.data)
+        return selection_split(self.data)
+
+
+def _split(labels_N: torch.Tensor) -> Split:
+    images = torch.zeros(len(labels_N), 1, 1, 1, dtype=torch.uint8)
+    names = tuple(str(number) for number in range(CLASSES))
+    return Split(images, {"class": Target(labels_N, names)})
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -64,10 +74,14 @@ def compare(what: str, theirs: Callable[[], object], ours: Callable[[], object])
     ways = {"scikit-learn": theirs, "simssl": ours}
     for call in ways.values():
         call()
-    rounds = [{name: seconds(call) for name, call in ways.items()} for _ in range(ROUNDS)]
-    medians = {name: statistics.median(times[name] for times in rounds) for name in ways}
-    for name, median in medians.items():
-        print(f"{what}, {name:12} {median:7.2f} s   ratio {medians['scikit-learn'] / median:.2f}", flush=True)
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, call in ways.items():
+            times[name].append(seconds(call))
+    reference = statistics.median(times["scikit-learn"])
+    for name in ways:
+        median = statistics.median(times[name])
+        print(f"{what}, {name:12} {median:7.2f} s   ratio {reference / median:.2f}", flush=True)
 
 
 def main() -> None:
@@ -88,7 +102,7 @@ def main() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     mlp = MLPClassifier((D,), alpha=0, batch_size=64, learning_rate_init=3e-4, max_iter=EPOCHS)
     params = ProbeParams(epochs=EPOCHS, select="test")
-    compare(f"MLP probe, {EPOCHS} epochs", scikit_learn(mlp), lambda: probe(subject, params, hidden=1))
+    compare(f"MLP probe, {EPOCHS} epochs", scikit_learn(mlp), lambda: train_probes(subject, params, hidden=1))
 
     mixture = GaussianMixture(CLASSES, n_init=STARTS, random_state=0)
     train_ND = subject.features("train")

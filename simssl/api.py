@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from simssl import API_VERSION
-from simssl.blocks.losses.likelihoods import likelihood
-from simssl.blocks.networks.autoencoder import GaussianAutoencoder
+from simssl.blocks.losses import likelihood
+from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import ContractError
 from simssl.params import Params as BaseParams
 

@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Data, Posterior, Progress
-from simssl.blocks.images.decoding import decoded_images, fitted_image, read_image
-from simssl.blocks.images.files import find_images
+from simssl.blocks.images import decoded_images, find_images, fitted_image, read_image
 from simssl.errors import UserError
 from simssl.evaluation.trained import BATCH, TrainedModel, joined
 from simssl.experiment.config import choice

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import NEEDS, Data, Evaluator, Result, Skip
-from simssl.blocks.probes.targets import has_classes
+from simssl.blocks.probes import has_classes
 from simssl.errors import RunError, SimsslError, UserError, code_of, line_of, one_line
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice

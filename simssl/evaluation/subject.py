@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Likelihood, Posterior, Skip, Split
-from simssl.blocks.probes.splits import selection
+from simssl.blocks.probes import selection_split
 from simssl.errors import RunError
 from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
@@ -83,7 +83,7 @@ class FrozenSubject:
         return chosen
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        fit_N, held_out_N = selection(self.data)
+        fit_N, held_out_N = selection_split(self.data)
         return fit_N.to(self.device), held_out_N.to(self.device)
 
     @torch.no_grad()

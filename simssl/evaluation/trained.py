@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Posterior, Shape
-from simssl.blocks.images.decoding import fitted_image, upright_image
-from simssl.blocks.statistics.moments import sample_normal
+from simssl.blocks.images import fitted_image, upright_image
+from simssl.blocks.statistics import sample_normal
 from simssl.errors import UserError
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment

@@ -26,8 +26,8 @@ from simssl.api import (
     Terms,
     views_of,
 )
-from simssl.blocks.losses.likelihoods import GaussianLikelihood
-from simssl.blocks.networks.autoencoder import GaussianAutoencoder
+from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.settings import Crop, Finish, Training, ViewSettings

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Context, Objective, Oracle, Posterior
-from simssl.blocks.losses.likelihoods import GaussianLikelihood
+from simssl.blocks.losses import GaussianLikelihood
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.testing.fixtures import tiny_data, tiny_run
 from simssl.training.build import BuiltRun

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from simssl.blocks.statistics.moments import moments
+from simssl.blocks.statistics import moments
 from simssl.errors import Interrupted, RunError, UserError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State

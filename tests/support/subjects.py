@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Data, Evaluator, Split, Target
-from simssl.blocks.probes.splits import selection
+from simssl.blocks.probes.splits import selection_split
 from simssl.plugin.registry import Registry
 
 REGISTRY = Registry(builtins_only=True)
@@ -39,7 +39,7 @@ class Known:
         return self._features[split]
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        return selection(self.data)
+        return selection_split(self.data)
 
 
 def target(labels: Labels, classes: int, role: Literal["content", "style"] | None = None) -> tuple[Target, Target]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.probes.splits import stratified_permutation
+from simssl.blocks.probes import stratified_permutation
 
 CLASSES = tuple("0123456789")
 TRAIN = 1437

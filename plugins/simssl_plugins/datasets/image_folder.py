@@ -25,7 +25,7 @@ from simssl.blocks.images import (
     folder_entries,
 )
 from simssl.blocks.messages import listed
-from simssl.blocks.probes.splits import held_out
+from simssl.blocks.probes import held_out_split
 
 SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 """The splits by the names of their folders, in small letters."""
@@ -156,7 +156,7 @@ def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[l
         raise ValueError(f"{folder} has one image; at least two are needed, one to train and one to test on")
     targets = _targets(names, class_of)
     class_N = targets["class"].values if targets else torch.zeros(len(names))
-    train_N, test_N = held_out(class_N)
+    train_N, test_N = held_out_split(class_N)
     train = [names[i] for i in train_N.sort().values.tolist()]
     test = [names[i] for i in test_N.sort().values.tolist()]
     return train, test

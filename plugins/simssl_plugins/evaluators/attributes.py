@@ -1,8 +1,8 @@
-"""Attributes: what a representation tells of many targets, content and style, whose classes may be uneven."""
+"""Attributes: scores of many targets, content and style, whose classes may be uneven, from a representation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject, Target
-from simssl.blocks.probes.class_probes import Probed, ProbeParams, check_probe, probe, probe_protocol
+from simssl.blocks.probes import ProbedTarget, ProbeParams, check_probe, probe_protocol, train_probes
 
 HIDDEN = {"linear": 0, "mlp": 1}
 """Layers of D units."""
@@ -21,6 +21,10 @@ SCORES = {
     "auroc": "area under the ROC curve of the second of two classes; of more, the mean of each against the rest, over "
     "those that occur in test",
 }
+
+
+Scores = Mapping[str, Mapping[str, float]]
+"""The scores of each target, by their names."""
 
 
 class Attributes(Evaluator):
@@ -52,58 +56,85 @@ class Attributes(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets
-        found = probe(subject, self.params, HIDDEN[self.params.probe])
-        scores = {probed.target: _scores(probed) for probed in found}
-        metrics = {
-            f"{probed.target}/{score}": _metric(score, value, _protocol(probed, targets[probed.target]))
-            for probed in found
-            for score, value in scores[probed.target].items()
-        }
+        scores: dict[str, dict[str, float]] = {}
+        metrics = {}
+        for probed in train_probes(subject, self.params, HIDDEN[self.params.probe]):
+            scores[probed.target] = _scores(probed)
+            target_protocol = _protocol(probed, targets[probed.target])
+            for score, value in scores[probed.target].items():
+                metrics[f"{probed.target}/{score}"] = _metric(score, value, target_protocol)
         layers = "MLP D-D-C" if self.params.probe == "mlp" else "linear"
         protocol = probe_protocol(self.params, subject.data) | {"probe": layers}
-        return Result({**_means(scores, targets), **metrics}, protocol=protocol)
+        means = _means(scores, targets)
+        return Result({**means, **metrics}, protocol=protocol)
 
 
 def _metric(score: str, value: float, protocol: Mapping[str, object]) -> Metric:
     return Metric(value, "fraction", "higher", {"score": SCORES[score], **protocol})
 
 
-def _protocol(probed: Probed, target: Target) -> dict[str, object]:
+def _protocol(probed: ProbedTarget, target: Target) -> dict[str, object]:
     protocol: dict[str, object] = {"role": target.role, "selected": {"epochs": probed.epochs}}
-    absent = [name for number, name in enumerate(target.classes or ()) if not (probed.labels_N == number).any()]
-    return protocol | ({"absent from test": absent} if absent else {})
+    absent = []
+    for number, name in enumerate(target.classes or ()):
+        occurs = bool((probed.labels_N == number).any())
+        if not occurs:
+            absent.append(name)
+    if absent:
+        protocol["absent from test"] = absent
+    return protocol
 
 
-def _scores(probed: Probed) -> dict[str, float]:
-    """By name, those of `SCORES` that exist."""
+def _scores(probed: ProbedTarget) -> dict[str, float]:
+    """The scores of `SCORES` that exist, by name."""
     from sklearn.metrics import recall_score, roc_auc_score
 
-    logits_NC, labels_N = probed.logits_NC.double().cpu(), probed.labels_N.cpu()
+    logits_NC = probed.logits_NC.double().cpu()
+    labels_N = probed.labels_N.cpu()
     N, C = logits_NC.shape
     balanced = recall_score(labels_N, logits_NC.argmax(1), labels=labels_N.unique(), average="macro")
     scores = {"accuracy": probed.accuracy, "balanced_accuracy": float(balanced)}
-    scored = [c for c in ([1] if C == 2 else range(C)) if 0 < (labels_N == c).sum() < N]
-    if scored:
-        scores["auroc"] = fmean(roc_auc_score(labels_N == c, _log_odds(logits_NC, c)) for c in scored)
+    aurocs = []
+    for c in [1] if C == 2 else range(C):
+        is_class_N = labels_N == c
+        if 0 < is_class_N.sum() < N:
+            aurocs.append(roc_auc_score(is_class_N, _log_odds(logits_NC, c)))
+    if aurocs:
+        scores["auroc"] = fmean(aurocs)
     return scores
 
 
 def _log_odds(logits_NC: Tensor, c: int) -> Tensor:
-    """Of a class against the rest, (N,); a probability would be rounded to 0 or 1, and so lose its rank."""
+    """The log odds (N,) of a class against the rest.
+
+    A probability would be rounded to 0 or 1, and so lose its rank.
+    """
     others = [other for other in range(logits_NC.shape[1]) if other != c]
     return logits_NC[:, c] - logits_NC[:, others].logsumexp(1)
 
 
-def _means(scores: Mapping[str, Mapping[str, float]], targets: Mapping[str, Target]) -> dict[str, Metric]:
-    roles = {role: [name for name in scores if targets[name].role == role] for role in ("content", "style")}
-    groups = {None: list(scores)} | (roles if all(roles.values()) else {})
+def _means(scores: Scores, targets: Mapping[str, Target]) -> dict[str, Metric]:
+    """The mean of each score over all targets, and where there are both, over the content and the style targets."""
+    means = _means_over(list(scores), scores)
+    content = [name for name in scores if targets[name].role == "content"]
+    style = [name for name in scores if targets[name].role == "style"]
+    if content and style:
+        means |= _means_over(content, scores, role="content")
+        means |= _means_over(style, scores, role="style")
+    return means
+
+
+def _means_over(names: Sequence[str], scores: Scores, role: str | None = None) -> dict[str, Metric]:
     means = {}
-    for role, names in groups.items():
-        for score in SCORES:
-            if over := [name for name in names if score in scores[name]]:
-                mean = fmean(scores[name][score] for name in over)
-                protocol: dict[str, object] = {"mean over": over} | ({"role": role} if role else {})
-                means[f"{role}_{score}" if role else score] = _metric(score, mean, protocol)
+    for score in SCORES:
+        over = [name for name in names if score in scores[name]]
+        if not over:
+            continue
+        mean = fmean(scores[name][score] for name in over)
+        if role is None:
+            means[score] = _metric(score, mean, {"mean over": over})
+        else:
+            means[f"{role}_{score}"] = _metric(score, mean, {"mean over": over, "role": role})
     return means
 
 

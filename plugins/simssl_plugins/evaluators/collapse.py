@@ -1,4 +1,7 @@
-"""Collapse: do the views of an image lie together, as the SSL Model predicts (Bizeul et al. 2024, section 4)?"""
+"""Collapse: whether the views of an image lie together, as the SSL Model predicts (Bizeul et al. 2024, section 4).
+
+I counts images, J the views of each.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,17 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
-from simssl.blocks.images.pictures import bar_charts
-from simssl.blocks.losses.gaussian import kl_standard
-from simssl.blocks.statistics.geometry import (
+from simssl.blocks.images import bar_charts
+from simssl.blocks.losses import kl_standard
+from simssl.blocks.probes import LayerName
+from simssl.blocks.statistics import (
     alignment,
     effective_rank,
-    most_ratio,
+    most_variance_ratio,
+    rows_differ,
     uniformity,
     variance_ratio,
-    varies,
-    within_and_between,
+    variances_within_and_between,
 )
 
 ACTIVE = 0.01
@@ -47,8 +51,7 @@ class Collapse(Evaluator):
         "Views that are drawn of each image. Ours: J of the paper's SimVAE."
         images: int = Field(1000, ge=2)
         "Most test images that are taken, at random. Ours: 10,000 views, as many as most test splits have images."
-        layer: str = "representation"
-        "What is measured: the representation, or another layer that the method offers, such as projection."
+        layer: LayerName = "representation"
 
     needs = frozenset({"test", "views"})
 
@@ -69,23 +72,27 @@ class Collapse(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         index_I = self._chosen(subject)
-        z_IJD, all_ND = self._views(subject, index_I), subject.features("test", self.params.layer)
+        z_IJD = self._views(subject, index_I)
+        all_ND = subject.features("test", self.params.layer)
         metrics, charts, skipped = _spread(z_IJD)
         metrics |= {
             "alignment": Metric(alignment(z_IJD), "squared distance", "lower", {"alpha": 2}),
             "uniformity": Metric(uniformity(z_IJD), "log potential", "lower", {"t": 2}),
         }
-        if varies(all_ND):
+        if rows_differ(all_ND):
             of_all = {"images": "all of test, un-augmented"}
             metrics["effective_rank"] = Metric(effective_rank(all_ND), "dimensions", "higher", of_all)
         else:
             skipped["effective_rank"] = CONSTANT
         reason, posterior = self._posterior(subject, index_I)
         if posterior is None:
-            skipped |= dict.fromkeys(("active_units", "latents/kl"), reason)
+            skipped["active_units"] = reason
+            skipped["latents/kl"] = reason
         else:
-            of_units, charts["KL(q || N(0, I)) of each latent, nats"] = _units(*posterior)
-            metrics |= of_units
+            mean_ID, variance_ID = posterior
+            unit_metrics, kl_D = _units(mean_ID, variance_ID)
+            metrics |= unit_metrics
+            charts["KL(q || N(0, I)) of each latent, nats"] = kl_D
         images = {"latents": bar_charts(charts)} if charts else {}
         return Result(metrics, images, self._protocol(len(index_I)), skipped=skipped)
 
@@ -98,23 +105,28 @@ class Collapse(Evaluator):
 
     def _chosen(self, subject: Subject) -> Tensor:
         assert subject.data.test is not None
-        order_N = torch.randperm(len(subject.data.test), generator=subject.generator, device=subject.device)
+        N = len(subject.data.test)
+        order_N = torch.randperm(N, generator=subject.generator, device=subject.device)
         return order_N[: self.params.images].sort().values.cpu()
 
     def _views(self, subject: Subject, index_I: Tensor) -> Tensor:
         """Representations (I, J, D) of the views of these test images."""
         assert subject.data.test is not None
-        J, parts = self.params.views, []
+        J = self.params.views
+        parts = []
         for index_B in index_I.split(max(1, 1000 // J)):
-            x_BJCHW, _ = subject.draw_views(subject.data.test.images[index_B], J)
-            parts.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer).unflatten(0, (len(index_B), J)))
+            images_BCHW = subject.data.test.images[index_B]
+            x_BJCHW, _ = subject.draw_views(images_BCHW, J)
+            z_ND = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
+            parts.append(z_ND.unflatten(0, (len(index_B), J)))
         return torch.cat(parts)
 
     def _posterior(self, subject: Subject, index_I: Tensor) -> tuple[str, tuple[Tensor, Tensor] | None]:
         """Mean and variance (I, D) of these un-augmented test images; or why there are none."""
         if self.params.layer != "representation":
             return "it is measured on the representation alone", None
-        means, variances = [], []
+        means = []
+        variances = []
         for index_B in index_I.split(1000):
             posterior = subject.posterior(subject.images("test", index_B))
             if posterior.variance is None:
@@ -131,32 +143,42 @@ def _on_a_circle(x_BCHW: Tensor) -> Tensor:
 
 
 def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
-    """Of the views: the ratio of the variances, its chart, and why there is none."""
-    if not varies(z_IJD.flatten(0, 1)):
+    """The ratio of the views' variances, its chart, and why there is none."""
+    if not rows_differ(z_IJD.flatten(0, 1)):
         return {}, {}, {"within_over_between": CONSTANT}
-    within_D, between_D = within_and_between(z_IJD)
+    within_D, between_D = variances_within_and_between(z_IJD)
     images, views = z_IJD.shape[:2]
     ratio_D = variance_ratio(within_D, between_D, images, views)
     ratio = variance_ratio(within_D.sum(), between_D.sum(), images, views)
-    found = {"per latent": _listed(ratio_D), "held": bool(ratio >= most_ratio(images, views))}
-    total = Metric(float(ratio), "ratio of variances", None, {"found": found})
-    return {"within_over_between": total}, {"variance within / between images, of each latent": ratio_D}, {}
+    held = bool(ratio >= most_variance_ratio(images, views))
+    protocol = {"found": {"per latent": _listed(ratio_D), "held": held}}
+    metrics = {"within_over_between": Metric(float(ratio), "ratio of variances", None, protocol)}
+    charts = {"variance within / between images, of each latent": ratio_D}
+    return metrics, charts, {}
 
 
 def _units(mean_ID: Tensor, variance_ID: Tensor) -> tuple[dict[str, Metric], Tensor]:
-    """Of the posteriors: active units, KL per unit, and the KL of each (D,)."""
-    kl_D = kl_standard(mean_ID[..., None], variance_ID.log()[..., None]).mean(0)
+    """The active units of the posteriors and the KL per unit, and the KL of each unit (D,)."""
+    kl_ID = kl_standard(mean_ID[..., None], variance_ID.log()[..., None])
+    kl_D = kl_ID.mean(0)
     active = int((mean_ID.var(0) > ACTIVE).sum())
     images = {"images": "the same images, un-augmented"}
-    return {
-        "active_units": Metric(active, "units", "higher", {**images, "of": len(kl_D), "variance above": ACTIVE}),
-        "latents/kl": Metric(float(kl_D.mean()), "nats/unit", None, {**images, "found": {"per latent": _listed(kl_D)}}),
-    }, kl_D
+    of_active = {**images, "of": len(kl_D), "variance above": ACTIVE}
+    of_kl = {**images, "found": {"per latent": _listed(kl_D)}}
+    metrics = {
+        "active_units": Metric(active, "units", "higher", of_active),
+        "latents/kl": Metric(float(kl_D.mean()), "nats/unit", None, of_kl),
+    }
+    return metrics, kl_D
 
 
 def _listed(values_D: Tensor) -> list[float | None]:
-    """With four digits; None for what is no number."""
-    return [float(f"{value:.4g}") if value == value else None for value in values_D.tolist()]
+    """The values with four digits; None for what is no number."""
+    values: list[float | None] = []
+    for value in values_D.tolist():
+        is_number = value == value
+        values.append(float(f"{value:.4g}") if is_number else None)
+    return values
 
 
 @simssl.hookimpl

@@ -1,4 +1,4 @@
-"""Decoder: how well an image can be given back from the representation of a method that has no decoder of its own."""
+"""Decoder: the errors of images given back from the representations of a method that has no decoder of its own."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.losses.likelihoods import GaussianLikelihood
-from simssl.blocks.probes.regression import Standardizer, train_epochs
-from simssl.blocks.statistics.reconstruction import BATCH, errors, mean_image, picture
+from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.probes import Standardizer, train_epochs
+from simssl.blocks.statistics import mean_image, reconstruction_errors, reconstruction_picture
 
 logger = logging.getLogger("simssl")
+
+DECODED_AT_ONCE = 1000
+"""Held-out images whose error is computed at once."""
 
 
 class Decoder(Evaluator):
@@ -56,24 +59,29 @@ class Decoder(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         fit_N, held_out_N = subject.selection()
-        train_ND, likelihood = subject.features("train"), GaussianLikelihood(self.params.sigma2_x)
-        mean_CHW = mean_image(partial(subject.images, "train"), len(train_ND))
+        train_images = partial(subject.images, "train")
+        test_images = partial(subject.images, "test")
+        train_ND = subject.features("train")
+        likelihood = GaussianLikelihood(self.params.sigma2_x)
+        mean_CHW = mean_image(train_images, len(train_ND))
         epochs = self._best_epoch(subject, train_ND, fit_N, held_out_N)
         if epochs == self.params.epochs > 1:
             logger.warning(f"a decoder was best at its last epoch, {epochs}: raise the evaluator's 'epochs'")
         scale = Standardizer(train_ND)
-        *_, decoder = self._trained(subject, scale(train_ND), partial(subject.images, "train"), epochs)
+        *_, decoder = self._trained(subject, scale(train_ND), train_images, epochs)
         z_ND = scale(subject.features("test"))
-        found = errors(partial(subject.images, "test"), z_ND, decoder, likelihood, mean_CHW)
+        errors = reconstruction_errors(test_images, z_ND, decoder, likelihood, mean_CHW)
         chosen = {"selected": {"epochs": epochs}}
         metrics = {
-            "mse": Metric(found.mse, "squared error/pixel, pixels in [0, 1]", "lower", chosen),
-            "nll": Metric(found.nll, "nats/image", "lower", {"likelihood": str(likelihood), **chosen}),
+            "mse": Metric(errors.mse, "squared error/pixel, pixels in [0, 1]", "lower", chosen),
+            "nll": Metric(errors.nll, "nats/image", "lower", {"likelihood": str(likelihood), **chosen}),
         }
-        if found.r2 is not None:
-            metrics["R2"] = Metric(found.r2, "R2", "higher", chosen)
+        if errors.r2 is not None:
+            metrics["R2"] = Metric(errors.r2, "R2", "higher", chosen)
         first = slice(0, self.params.pictures)
-        shown = picture(subject.images("test", first), likelihood.mean(decoder(z_ND[first])))
+        originals_NCHW = test_images(first)
+        expected_NCHW = likelihood.mean(decoder(z_ND[first]))
+        shown = reconstruction_picture(originals_NCHW, expected_NCHW)
         return Result(metrics, {"test": shown}, self._protocol(subject.data))
 
     def _protocol(self, data: Data) -> dict[str, object]:
@@ -87,27 +95,35 @@ class Decoder(Evaluator):
 
     def _best_epoch(self, subject: Subject, train_ND: Tensor, fit_N: Tensor, held_out_N: Tensor) -> int:
         scale = Standardizer(train_ND[fit_N])
-        z_ND, held_ND = scale(train_ND[fit_N]), scale(train_ND[held_out_N])
+        z_ND = scale(train_ND[fit_N])
+        held_ND = scale(train_ND[held_out_N])
 
         def images(chosen_N: Tensor, index_B: Tensor) -> Tensor:
             return subject.images("train", chosen_N[index_B.to(chosen_N.device)])
 
         def error(decoder: nn.Module) -> float:
-            batches = torch.arange(len(held_ND)).split(BATCH)
-            return sum(float(_loss(decoder(held_ND[i]), images(held_out_N, i)) * len(i)) for i in batches)
+            total = 0.0
+            for index_B in torch.arange(len(held_ND)).split(DECODED_AT_ONCE):
+                logits_BCHW = decoder(held_ND[index_B])
+                mean = _loss(logits_BCHW, images(held_out_N, index_B))
+                total += float(mean * len(index_B))
+            return total
 
         decoders = self._trained(subject, z_ND, partial(images, fit_N), self.params.epochs)
-        error_E = list(map(error, decoders))
-        return 1 + error_E.index(min(error_E))
+        errors = [error(decoder) for decoder in decoders]
+        return 1 + errors.index(min(errors))
 
     def _trained(self, subject: Subject, z_ND: Tensor, images: partial[Tensor], epochs: int) -> Iterator[nn.Module]:
         """A new decoder after each epoch of training, in evaluation mode."""
         decoder = subject.new_decoder()
 
+        def loss(logits_BCHW: Tensor, index_B: Tensor) -> Tensor:
+            return _loss(logits_BCHW, images(index_B))
+
         training = train_epochs(
             decoder,
             z_ND,
-            lambda logits_BCHW, index_B: _loss(logits_BCHW, images(index_B)),
+            loss,
             epochs=epochs,
             batch=self.params.batch,
             lr=self.params.lr,

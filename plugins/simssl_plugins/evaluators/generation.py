@@ -1,4 +1,7 @@
-"""Generation: images sampled from the model, a picture of them, and their Fréchet distance to the test images."""
+"""Generation: images sampled from the model, a picture of them, and their Fréchet distance to the test images.
+
+M counts samples.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Subject
-from simssl.blocks.images.pictures import picture_grid
-from simssl.blocks.losses.gaussian import reparameterize
-from simssl.blocks.statistics.frechet import Missing, check_features, frechet_distance
-from simssl.blocks.statistics.moments import moments, sample_normal
+from simssl.blocks.images import picture_grid
+from simssl.blocks.losses import reparameterize
+from simssl.blocks.statistics import MissingFeatures, check_features, frechet_distance, moments, sample_normal
 
-ROW, BATCH = 8, 50
-"""Samples in a row of the picture; images whose features are computed at once."""
+ROW = 8
+"""Samples in a row of the picture."""
+
+BATCH = 50
+"""Images whose features are computed at once."""
 
 
 class Generation(Evaluator):
@@ -70,20 +75,23 @@ class Generation(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None
-        count = min(self.params.samples, len(subject.data.test))
-        shown = picture_grid(self._expected(subject, self._latents(subject, self.params.pictures)).cpu().split(ROW))
-        z_ND, of = self._latents(subject, count), subject.data.test
-        order_N = torch.randperm(len(of), generator=subject.generator, device=subject.device)[:count]
-        metrics, skipped = {}, {}
+        N = len(subject.data.test)
+        count = min(self.params.samples, N)
+        shown_MD = self._latents(subject, self.params.pictures)
+        shown_MCHW = self._expected(subject, shown_MD).cpu()
+        shown = picture_grid(shown_MCHW.split(ROW))
+
+        z_MD = self._latents(subject, count)
+        order_N = torch.randperm(N, generator=subject.generator, device=subject.device)
+        chosen_M = order_N[:count]
+        real = (subject.images("test", index_B) for index_B in chosen_M.split(BATCH))
+        generated = (self._expected(subject, z_BD) for z_BD in z_MD.split(BATCH))
+        metrics = {}
+        skipped = {}
         try:
-            distance = frechet_distance(
-                self.params.features,
-                (subject.images("test", index_B) for index_B in order_N.split(BATCH)),
-                (self._expected(subject, z_BD) for z_BD in z_ND.split(BATCH)),
-                subject.device,
-            )
+            distance = frechet_distance(self.params.features, real, generated, subject.device)
             metrics[self._key] = Metric(distance, "squared distance of features", "lower")
-        except Missing as missing:
+        except MissingFeatures as missing:
             skipped[self._key] = str(missing)
         return Result(metrics, {"samples": shown}, self._protocol(subject, count), skipped=skipped)
 
@@ -108,7 +116,7 @@ class Generation(Evaluator):
         }
 
     def _latents(self, subject: Subject, count: int) -> Tensor:
-        """z (count, D)."""
+        """Latents z (count, D)."""
         train_ND = subject.features("train")
         if self.params.latents == "gaussian":
             return sample_normal(*moments(train_ND), count, subject.generator).to(train_ND.dtype)
@@ -121,7 +129,7 @@ class Generation(Evaluator):
         return reparameterize(mean_MD, variance_MD.log(), subject.generator)
 
     def _variances(self, subject: Subject, index_M: Tensor) -> Iterator[Tensor]:
-        """Of the posteriors of these training images, (B, D) each."""
+        """The variances of these training images' posteriors, (B, D) each."""
         for index_B in index_M.split(1000):
             variance_BD = subject.posterior(subject.images("train", index_B)).variance
             if variance_BD is None:
@@ -130,7 +138,11 @@ class Generation(Evaluator):
 
     def _expected(self, subject: Subject, z_MD: Tensor) -> Tensor:
         assert subject.likelihood is not None
-        return torch.cat([subject.likelihood.mean(subject.decode(z_BD)) for z_BD in z_MD.split(1000)])
+        expected = []
+        for z_BD in z_MD.split(1000):
+            logits_BCHW = subject.decode(z_BD)
+            expected.append(subject.likelihood.mean(logits_BCHW))
+        return torch.cat(expected)
 
 
 @simssl.hookimpl

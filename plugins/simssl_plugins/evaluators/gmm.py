@@ -1,8 +1,6 @@
-"""GMM: how well the clusters of a Gaussian mixture, fitted without labels, are the classes."""
+"""GMM: clusters of a Gaussian mixture, fitted without labels, against the classes. C counts the classes."""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 import numpy as np
 import torch.nn.functional as F
@@ -10,8 +8,8 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.probes.targets import class_targets, labelled_targets
-from simssl.blocks.statistics.mixture import fit_mixture
+from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
+from simssl.blocks.statistics import fit_mixture
 
 
 class Gmm(Evaluator):
@@ -25,18 +23,19 @@ class Gmm(Evaluator):
     """
 
     class Params(simssl.Params):
-        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+        targets: TargetNames | None = None
         "Targets of the data set whose classes are looked for; all that have classes if empty."
         starts: int = Field(20, ge=1)
         "Starts of EM, each from a k-means clustering; the likeliest mixture is taken. Source: the paper, 20."
-        layer: str = "representation"
-        "What is measured: the representation, or another layer that the method offers, such as projection."
+        layer: LayerName = "representation"
 
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
         for name in labelled_targets(data, self.params.targets):
-            classes, images = len(data.train.targets[name].classes or ()), len(data.train)
+            target = data.train.targets[name]
+            classes = len(target.classes or ())
+            images = len(data.train)
             if images < classes:
                 raise ValueError(f"'{name}' has {classes} classes, too many components for {images} training images")
 
@@ -52,18 +51,22 @@ class Gmm(Evaluator):
     def run(self, subject: Subject) -> Result:
         assert subject.data.test is not None
         targets = subject.data.test.targets
+        train_ND = subject.features("train", self.params.layer)
+        test_ND = subject.features("test", self.params.layer)
         names = class_targets(targets, self.params.targets)
-        train_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
         classes = {name: len(targets[name].classes or ()) for name in names}
-        mixtures = {
-            C: fit_mixture(train_ND, C, self.params.starts, subject.generator) for C in dict.fromkeys(classes.values())
-        }
-        components = {C: mixture.predict(test_ND).cpu().numpy() for C, mixture in mixtures.items()}
+        mixtures = {}
+        components = {}
+        for C in dict.fromkeys(classes.values()):
+            mixtures[C] = fit_mixture(train_ND, C, self.params.starts, subject.generator)
+            components[C] = mixtures[C].predict(test_ND).cpu().numpy()
         metrics = {}
         for name, C in classes.items():
-            found = {"iterations": mixtures[C].iterations, "converged": mixtures[C].converged}
-            for score, value in _scores(components[C], targets[name].values.numpy(), C).items():
-                metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", {"found": found})
+            mixture = mixtures[C]
+            protocol = {"found": {"iterations": mixture.iterations, "converged": mixture.converged}}
+            scores = _scores(components[C], targets[name].values.numpy(), C)
+            for score, value in scores.items():
+                metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", protocol)
         return Result(metrics, protocol=self._protocol())
 
     def _protocol(self) -> dict[str, str]:
@@ -83,9 +86,12 @@ def _scores(component_N: np.ndarray, label_N: np.ndarray, classes: int) -> dict[
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score, confusion_matrix, normalized_mutual_info_score
 
-    component_N, label_N = component_N[label_N >= 0], label_N[label_N >= 0]
+    known_N = label_N >= 0
+    component_N = component_N[known_N]
+    label_N = label_N[known_N]
     counts_CC = confusion_matrix(label_N, component_N, labels=np.arange(classes))
-    right = counts_CC[linear_sum_assignment(counts_CC, maximize=True)].sum()
+    assignment = linear_sum_assignment(counts_CC, maximize=True)
+    right = counts_CC[assignment].sum()
     return {
         "accuracy": float(right / len(label_N)),
         "nmi": float(normalized_mutual_info_score(label_N, component_N)),

@@ -1,4 +1,7 @@
-"""k nearest neighbours (the paper's Acc-KNN): Euclidean, uniform vote, ties to the nearest."""
+"""k nearest neighbours (the paper's Acc-KNN): Euclidean, uniform vote, ties to the nearest.
+
+T counts targets, Q the queries, and K the numbers of neighbours that are tried.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.probes.targets import class_targets, labelled_targets
-from simssl.blocks.statistics.neighbours import nearest
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
+from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
+from simssl.blocks.statistics import nearest_rows
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -21,12 +24,11 @@ class Knn(Evaluator):
     """Accuracy of the k nearest training images' vote on the test split, in one layer, as it is."""
 
     class Params(simssl.Params):
-        targets: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+        targets: TargetNames | None = None
         "Targets of the data set to predict; all that have classes if empty."
         k: Count | Annotated[tuple[Count, ...], Field(min_length=1)] = tuple(range(1, 21))
         "Neighbours that vote; from several, the best on the held-out images is taken. Source: 1 to 20, the release."
-        layer: str = "representation"
-        "What is measured: the representation, or another layer that the method offers, such as projection."
+        layer: LayerName = "representation"
         select: Literal["held_out", "test"] = "held_out"
         "Where k is chosen: on images held out of train, or on test (the release's way, for its tables alone)."
 
@@ -34,18 +36,22 @@ class Knn(Evaluator):
 
     def check(self, data: Data) -> None:
         for name in labelled_targets(data, self.params.targets, held_out=self._selects):
-            labelled = int((data.train.targets[name].values >= 0).sum())
-            if max(self.ks) > 0.8 * labelled:
-                raise ValueError(f"k is {max(self.ks)}, too many for the {labelled} training images with a '{name}'")
+            values_N = data.train.targets[name].values
+            labelled = int((values_N >= 0).sum())
+            k = max(self.ks)
+            if k > 0.8 * labelled:
+                raise ValueError(f"k is {k}, too many for the {labelled} training images with a '{name}'")
 
     @property
     def ks(self) -> tuple[int, ...]:
         k = self.params.k
-        return (k,) if isinstance(k, int) else tuple(sorted(set(k)))
+        if isinstance(k, int):
+            return (k,)
+        return tuple(sorted(set(k)))
 
     @property
     def _selects(self) -> bool:
-        """Whether k is chosen on the held-out images."""
+        """True if k is chosen on the held-out images."""
         return self.params.select == "held_out" and len(self.ks) > 1
 
     @classmethod
@@ -78,20 +84,33 @@ class Knn(Evaluator):
     def _metrics(self, subject: Subject, targets: Sequence[str]) -> dict[str, Metric]:
         train, test = subject.data.train, subject.data.test
         assert test is not None
-        train_ND, test_ND = (subject.features(split, self.params.layer) for split in ("train", "test"))
-        train_TN, test_TN = (
-            torch.stack([split.targets[name].values for name in targets]).to(subject.device) for split in (train, test)
-        )
+        train_ND = subject.features("train", self.params.layer)
+        test_ND = subject.features("test", self.params.layer)
+        train_TN = _labels(train, targets).to(subject.device)
+        test_TN = _labels(test, targets).to(subject.device)
         accuracies_TK = accuracies_of_each_k(train_ND, train_TN, test_ND, test_TN, self.ks)
-        chosen_TK = accuracies_TK
+        chosen_on_TK = accuracies_TK
         if self._selects:
             fit_N, out_N = subject.selection()
-            fit, held_out = (train_ND[fit_N], train_TN[:, fit_N]), (train_ND[out_N], train_TN[:, out_N])
-            chosen_TK = accuracies_of_each_k(*fit, *held_out, self.ks)
-        return {
-            f"{name}/accuracy": Metric(accuracy_K[k].item(), "fraction", "higher", {"selected": {"k": self.ks[k]}})
-            for name, accuracy_K, k in zip(targets, accuracies_TK, chosen_TK.argmax(1).tolist(), strict=True)
-        }
+            chosen_on_TK = accuracies_of_each_k(
+                train_ND[fit_N],
+                train_TN[:, fit_N],
+                train_ND[out_N],
+                train_TN[:, out_N],
+                self.ks,
+            )
+        best_T = chosen_on_TK.argmax(1).tolist()
+        metrics = {}
+        for name, accuracy_K, best in zip(targets, accuracies_TK, best_T, strict=True):
+            accuracy = accuracy_K[best].item()
+            protocol = {"selected": {"k": self.ks[best]}}
+            metrics[f"{name}/accuracy"] = Metric(accuracy, "fraction", "higher", protocol)
+        return metrics
+
+
+def _labels(split: Split, targets: Sequence[str]) -> Tensor:
+    """The labels (T, N) of these targets."""
+    return torch.stack([split.targets[name].values for name in targets])
 
 
 def accuracies_of_each_k(
@@ -101,18 +120,25 @@ def accuracies_of_each_k(
 
     Neighbours are searched once for all targets that the same images have.
     """
-    found: dict[bytes, Tensor] = {}
-    accuracies_TK = []
+    searched: dict[bytes, Tensor] = {}
+    accuracies = []
     for labels_N, truth_Q in zip(labels_TN, truth_TQ, strict=True):
-        known_N, known_Q = labels_N >= 0, truth_Q >= 0
-        same = torch.cat([known_N, known_Q]).cpu().numpy().tobytes()
-        if same not in found:
-            found[same] = nearest(queries_QD[known_Q], bank_ND[known_N], max(ks))
-        neighbours_QN = labels_N[known_N][found[same]]
+        known_N = labels_N >= 0
+        known_Q = truth_Q >= 0
+        known = torch.cat([known_N, known_Q])
+        images = known.cpu().numpy().tobytes()
+        if images not in searched:
+            searched[images] = nearest_rows(queries_QD[known_Q], bank_ND[known_N], max(ks))
+        neighbours_QN = labels_N[known_N][searched[images]]
+        known_truth_Q = truth_Q[known_Q]
         classes = int(labels_N.max()) + 1
-        right_KQ = torch.stack([vote(neighbours_QN[:, :k], classes) == truth_Q[known_Q] for k in ks])
-        accuracies_TK.append(right_KQ.double().mean(1))
-    return torch.stack(accuracies_TK)
+        right = []
+        for k in ks:
+            predicted_Q = vote(neighbours_QN[:, :k], classes)
+            right.append(predicted_Q == known_truth_Q)
+        right_KQ = torch.stack(right)
+        accuracies.append(right_KQ.double().mean(1))
+    return torch.stack(accuracies)
 
 
 def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:

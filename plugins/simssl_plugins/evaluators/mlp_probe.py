@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.probes.class_probes import ProbeParams, check_probe, probe, probe_protocol
+from simssl.blocks.probes import ProbeParams, check_probe, probe_protocol, train_probes
 
 
 class MlpProbe(Evaluator):
@@ -31,12 +31,10 @@ class MlpProbe(Evaluator):
         )
 
     def run(self, subject: Subject) -> Result:
-        metrics = {
-            f"{found.target}/accuracy": Metric(
-                found.accuracy, "fraction", "higher", {"selected": {"epochs": found.epochs}}
-            )
-            for found in probe(subject, self.params, hidden=1)
-        }
+        metrics = {}
+        for probed in train_probes(subject, self.params, hidden=1):
+            protocol = {"selected": {"epochs": probed.epochs}}
+            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", protocol)
         return Result(metrics, protocol=probe_protocol(self.params, subject.data))
 
 

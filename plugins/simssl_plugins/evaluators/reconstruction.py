@@ -1,4 +1,4 @@
-"""Reconstruction: how well the method's own decoder gives an image back from its representation."""
+"""Reconstruction: the errors of images that the method's own decoder gives back from their representations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 import simssl
 from simssl.api import Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.statistics.reconstruction import errors, mean_image, picture
+from simssl.blocks.statistics import mean_image, reconstruction_errors, reconstruction_picture
 
 
 class Reconstruction(Evaluator):
@@ -37,17 +37,21 @@ class Reconstruction(Evaluator):
     def run(self, subject: Subject) -> Result:
         likelihood = subject.likelihood
         assert likelihood is not None
-        mean_CHW = mean_image(partial(subject.images, "train"), len(subject.data.train))
+        train_images = partial(subject.images, "train")
+        test_images = partial(subject.images, "test")
+        mean_CHW = mean_image(train_images, len(subject.data.train))
         z_ND = subject.features("test")
-        found = errors(partial(subject.images, "test"), z_ND, subject.decode, likelihood, mean_CHW)
+        errors = reconstruction_errors(test_images, z_ND, subject.decode, likelihood, mean_CHW)
         metrics = {
-            "mse": Metric(found.mse, "squared error/pixel, pixels in [0, 1]", "lower"),
-            "nll": Metric(found.nll, "nats/image", "lower", {"likelihood": str(likelihood)}),
+            "mse": Metric(errors.mse, "squared error/pixel, pixels in [0, 1]", "lower"),
+            "nll": Metric(errors.nll, "nats/image", "lower", {"likelihood": str(likelihood)}),
         }
-        if found.r2 is not None:
-            metrics["R2"] = Metric(found.r2, "R2", "higher")
+        if errors.r2 is not None:
+            metrics["R2"] = Metric(errors.r2, "R2", "higher")
         first = slice(0, self.params.pictures)
-        shown = picture(subject.images("test", first), likelihood.mean(subject.decode(z_ND[first])))
+        originals_NCHW = test_images(first)
+        expected_NCHW = likelihood.mean(subject.decode(z_ND[first]))
+        shown = reconstruction_picture(originals_NCHW, expected_NCHW)
         protocol = {"split": "test", "z": "posterior mean of the un-augmented image"}
         return Result(metrics, {"test": shown}, protocol)
 

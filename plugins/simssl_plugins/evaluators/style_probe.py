@@ -1,8 +1,12 @@
-"""Style probe: how much of a view's drawn parameters (crop, flip, colour) can be read off its representation."""
+"""Style probe: the part of a view's drawn parameters (crop, flip, colour) that its representation tells.
+
+N counts views and P their parameters; L counts the penalties of ridge regression, E the epochs of the MLP.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -11,15 +15,37 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
-from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes import LayerName, ParallelMLP, Standardizer, r2, ridge, train_epochs
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
-"""Of the ridge regressions, on standardised columns."""
+"""Penalties of the ridge regressions, on standardised columns."""
 
 HIDDEN, BATCH, LR = (256, 256), 256, 1e-3
-"""Of the MLP in the ridge regression's place. Ours."""
+"""Hidden units, images in a step and learning rate of the MLP. Ours."""
 
-Predict = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class Pairs:
+    """Representations (N, D) of views, and the parameters (N, P) that were drawn for them."""
+
+    x_ND: Tensor
+    y_NP: Tensor
+
+
+@dataclass(frozen=True)
+class EncodedViews:
+    """Representations (N, D) of views, and by its name each parameter (N,) that was drawn for them."""
+
+    z_ND: Tensor
+    drawn: dict[str, Tensor]
+
+    def varies(self, name: str) -> bool:
+        values_N = self.drawn[name]
+        return bool(values_N.min() < values_N.max())
+
+    def pairs(self, names: Sequence[str]) -> Pairs:
+        columns = [self.drawn[name] for name in names]
+        return Pairs(self.z_ND, torch.stack(columns, dim=1))
 
 
 class StyleProbe(Evaluator):
@@ -39,8 +65,7 @@ class StyleProbe(Evaluator):
         "Most images that are taken of each split. Ours."
         epochs: int = Field(30, ge=1)
         "Most passes of the MLP over the training views. Ours."
-        layer: str = "representation"
-        "What is measured: the representation, or another layer that the method offers, such as projection."
+        layer: LayerName = "representation"
 
     needs = frozenset({"test", "views"})
 
@@ -48,112 +73,151 @@ class StyleProbe(Evaluator):
     def oracle(cls) -> Oracle:
         ramp_8 = torch.linspace(0, 255, 8).to(torch.uint8)
         image_2HW = torch.stack(torch.meshgrid(ramp_8, ramp_8, indexing="ij"))  # each pixel tells its row and column
-        train, test = (Split(image_2HW.expand(images, -1, -1, -1).contiguous()) for images in (60, 30))
-        found = ("crop_centre_y", "crop_centre_x", "crop_height", "crop_width", "horizontal_flip")
+        train = Split(image_2HW.expand(60, -1, -1, -1).contiguous())
+        test = Split(image_2HW.expand(30, -1, -1, -1).contiguous())
+        names = ("crop_centre_y", "crop_centre_x", "crop_height", "crop_width", "horizontal_flip")
         return Oracle(
             representation=_seen,
             data=Data.of(train, test),
-            values={f"{name}/R2": (0.95, 1.0) for name in found},
-            noise={f"{name}/R2": (-0.2, 0.1) for name in found},
+            values={f"{name}/R2": (0.95, 1.0) for name in names},
+            noise={f"{name}/R2": (-0.2, 0.1) for name in names},
         )
 
     def run(self, subject: Subject) -> Result:
         fit, held_out, test = self._views(subject)
-        names = [name for name in fit[1] if all(_varies(parameters[name]) for _, parameters in (fit, held_out, test))]
+        names = [name for name in fit.drawn if fit.varies(name) and held_out.varies(name) and test.varies(name)]
         if not names:
             raise Skip("no parameter of the views varies")
-        (x_ND, y_NP), (held_ND, held_NP), (test_ND, test_NP) = (
-            (z, torch.stack([parameters[name] for name in names], dim=1)) for z, parameters in (fit, held_out, test)
-        )
-        probe, chosen_name = (self._ridge, "penalty") if self.params.probe == "ridge" else (self._mlp, "epochs")
-        predicted_NP, selected = probe(subject, (x_ND, y_NP), (held_ND, held_NP), test_ND)
-        r2_P = r2(predicted_NP, test_NP).tolist()
-        metrics = {
-            f"{name}/R2": Metric(value, "R2", "higher", {"selected": {chosen_name: chosen}})
-            for name, value, chosen in zip(names, r2_P, selected, strict=True)
-        }
-        mean = Metric(sum(r2_P) / len(r2_P), "R2", "higher", {"mean over": names})
-        return Result({"R2": mean, **metrics}, protocol=self._protocol(subject.data))
+        to_fit = fit.pairs(names)
+        to_select = held_out.pairs(names)
+        to_score = test.pairs(names)
+        if self.params.probe == "ridge":
+            predicted_NP, selected = self._ridge(to_fit, to_select, to_score.x_ND)
+        else:
+            predicted_NP, selected = self._mlp(subject, to_fit, to_select, to_score.x_ND)
+        r2_P = r2(predicted_NP, to_score.y_NP).tolist()
+        mean = sum(r2_P) / len(r2_P)
+        metrics = {"R2": Metric(mean, "R2", "higher", {"mean over": names})}
+        for name, value, chosen in zip(names, r2_P, selected, strict=True):
+            protocol = {"selected": {self._selects: chosen}}
+            metrics[f"{name}/R2"] = Metric(value, "R2", "higher", protocol)
+        return Result(metrics, protocol=self._protocol(subject.data))
+
+    @property
+    def _selects(self) -> str:
+        """The name of what is chosen on the held-out images."""
+        return "penalty" if self.params.probe == "ridge" else "epochs"
 
     def _protocol(self, data: Data) -> dict[str, object]:
-        chosen = "penalty" if self.params.probe == "ridge" else "epochs"
         return {
             "split": "views of test images",
             "probe": "ridge regression, float64" if self.params.probe == "ridge" else "MLP D-256-256-P",
             "layer": self.params.layer,
             "features": f"{self.params.layer}, standardised",
-            "selection": f"{chosen} of each parameter on views of {data.held_out}; then refitted on all",
+            "selection": f"{self._selects} of each parameter on views of {data.held_out}; then refitted on all",
         }
 
-    def _views(self, subject: Subject) -> list[tuple[Tensor, dict[str, Tensor]]]:
-        """Representations (N, D) and parameters, each (N,), of views: to fit on, to select on, to score."""
+    def _views(self, subject: Subject) -> tuple[EncodedViews, EncodedViews, EncodedViews]:
+        """Views to fit on, to select on, and to score."""
         assert subject.data.test is not None
-        fit_N, held_out_N = (index_N.cpu() for index_N in subject.selection())
-        share = min(1.0, self.params.images / len(subject.data.train))
-        train, test = subject.data.train.images, subject.data.test.images
-        chosen = (fit_N[: round(share * len(fit_N))], held_out_N[: max(1, round(share * len(held_out_N)))])
-        return [
-            self._encode(subject, images_NCHW)
-            for images_NCHW in (train[chosen[0]], train[chosen[1]], test[: self.params.images])
-        ]
+        train = subject.data.train.images
+        test = subject.data.test.images
+        share = min(1.0, self.params.images / len(train))
+        fit_N, held_out_N = subject.selection()
+        fitted = round(share * len(fit_N))
+        selected = max(1, round(share * len(held_out_N)))
+        fit = self._encode(subject, train[fit_N.cpu()[:fitted]])
+        held_out = self._encode(subject, train[held_out_N.cpu()[:selected]])
+        to_score = self._encode(subject, test[: self.params.images])
+        return fit, held_out, to_score
 
-    def _encode(self, subject: Subject, images_NCHW: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        features, parameters = [], []
+    def _encode(self, subject: Subject, images_NCHW: Tensor) -> EncodedViews:
+        features = []
+        parts: dict[str, list[Tensor]] = {}
         for images_BCHW in images_NCHW.split(max(1, 1000 // self.params.views)):
-            x_BJCHW, drawn = subject.draw_views(images_BCHW, self.params.views)
-            features.append(subject.encode(x_BJCHW.flatten(0, 1), self.params.layer))
-            parameters.append(drawn)
-        names = parameters[0]
-        return torch.cat(features), {n: torch.cat([p[n].flatten() for p in parameters]) for n in names}
+            x_BJCHW, values = subject.draw_views(images_BCHW, self.params.views)
+            z_BD = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
+            features.append(z_BD)
+            for name, values_BJ in values.items():
+                parts.setdefault(name, []).append(values_BJ.flatten())
+        drawn = {name: torch.cat(values) for name, values in parts.items()}
+        return EncodedViews(torch.cat(features), drawn)
 
-    def _ridge(
-        self, subject: Subject, fit: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], test_ND: Tensor
-    ) -> tuple[Tensor, list[float]]:
-        best_P = r2(ridge(*fit, PENALTIES)(held_out[0]), held_out[1]).argmax(0)
-        x_ND, y_NP = (torch.cat(parts) for parts in zip(fit, held_out, strict=True))
-        predicted_LNP = ridge(x_ND, y_NP, PENALTIES)(test_ND)
-        columns = [predicted_LNP[best, :, p] for p, best in enumerate(best_P.tolist())]
-        return torch.stack(columns, dim=1), [PENALTIES[best] for best in best_P.tolist()]
+    def _ridge(self, fit: Pairs, held_out: Pairs, test_ND: Tensor) -> tuple[Tensor, list[float]]:
+        """The predictions (N, P) for test, each of the best penalty on the held-out views; and these penalties."""
+        predicted_LNP = ridge(fit.x_ND, fit.y_NP, PENALTIES)(held_out.x_ND)
+        best_P = r2(predicted_LNP, held_out.y_NP).argmax(0)
+        both = _together(fit, held_out)
+        predicted_LNP = ridge(both.x_ND, both.y_NP, PENALTIES)(test_ND)
+        penalties = [PENALTIES[best] for best in best_P.tolist()]
+        return _chosen(predicted_LNP, best_P), penalties
 
-    def _mlp(
-        self, subject: Subject, fit: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], test_ND: Tensor
-    ) -> tuple[Tensor, list[float]]:
-        after_each = self._train(subject, *fit, held_out[0], self.params.epochs)
-        best_P = torch.stack([r2(predicted, held_out[1]) for predicted in after_each]).argmax(0)
-        x_ND, y_NP = (torch.cat(parts) for parts in zip(fit, held_out, strict=True))
-        predicted_ENP = torch.stack(self._train(subject, x_ND, y_NP, test_ND, int(best_P.max()) + 1))
-        columns = [predicted_ENP[best, :, p] for p, best in enumerate(best_P.tolist())]
-        return torch.stack(columns, dim=1), [best + 1 for best in best_P.tolist()]
+    def _mlp(self, subject: Subject, fit: Pairs, held_out: Pairs, test_ND: Tensor) -> tuple[Tensor, list[float]]:
+        """The predictions (N, P) for test, each after the epochs that are best on the held-out views; and these."""
+        after_each_epoch = self._train(subject, fit, held_out.x_ND, self.params.epochs)
+        r2_EP = torch.stack([r2(predicted_NP, held_out.y_NP) for predicted_NP in after_each_epoch])
+        best_P = r2_EP.argmax(0)
+        both = _together(fit, held_out)
+        most = int(best_P.max()) + 1
+        predicted_ENP = torch.stack(self._train(subject, both, test_ND, most))
+        epochs = [best + 1 for best in best_P.tolist()]
+        return _chosen(predicted_ENP, best_P), epochs
 
-    def _train(self, subject: Subject, x_ND: Tensor, y_NP: Tensor, new_ND: Tensor, epochs: int) -> list[Tensor]:
+    def _train(self, subject: Subject, pairs: Pairs, new_ND: Tensor, epochs: int) -> list[Tensor]:
         """The MLP's predictions (N, P) for new features after each epoch."""
-        scale_x, scale_y = Standardizer(x_ND), Standardizer(y_NP)
-        target_NP = scale_y(y_NP)
-        network = ParallelMLP(1, (x_ND.shape[1], *HIDDEN, y_NP.shape[1]), subject.generator)
+        scale_x = Standardizer(pairs.x_ND)
+        scale_y = Standardizer(pairs.y_NP)
+        x_ND = scale_x(pairs.x_ND)
+        target_NP = scale_y(pairs.y_NP)
+        widths = (x_ND.shape[1], *HIDDEN, target_NP.shape[1])
+        network = ParallelMLP(1, widths, subject.generator)
 
         def loss(predicted_1BP: Tensor, index_B: Tensor) -> Tensor:
             return (predicted_1BP[0] - target_NP[index_B]).square().mean()
 
-        training = train_epochs(
-            network, scale_x(x_ND), loss, epochs=epochs, batch=BATCH, lr=LR, generator=subject.generator
-        )
-        return [scale_y.inverse(network(scale_x(new_ND))[0]) for _ in training]
+        predictions = []
+        training = train_epochs(network, x_ND, loss, epochs=epochs, batch=BATCH, lr=LR, generator=subject.generator)
+        for _ in training:
+            standard_NP = network(scale_x(new_ND))[0]
+            predictions.append(scale_y.inverse(standard_NP))
+        return predictions
+
+
+def _together(one: Pairs, other: Pairs) -> Pairs:
+    x_ND = torch.cat([one.x_ND, other.x_ND])
+    y_NP = torch.cat([one.y_NP, other.y_NP])
+    return Pairs(x_ND, y_NP)
+
+
+def _chosen(predicted_LNP: Tensor, best_P: Tensor) -> Tensor:
+    """The predictions (N, P) of each parameter, of the best of L regressions for it."""
+    columns = []
+    for p, best in enumerate(best_P.tolist()):
+        columns.append(predicted_LNP[best, :, p])
+    return torch.stack(columns, dim=1)
 
 
 def _seen(x_B2HW: Tensor) -> Tensor:
-    """Of views of an image whose channels tell each pixel's row and column: centre and size of the crop along each, in
-    the view as it is seen, and whether it is mirrored (B, 5)."""
+    """The parameters (B, 5) that can be seen in views of an image whose channels tell each pixel's row and column.
+
+    They are the crop's centre and size along each, in the view as it is seen, and 1 if it is mirrored.
+    """
     row_BHW, column_BHW = x_B2HW.unbind(1)
-    top_B, bottom_B = row_BHW[:, 0, 0], row_BHW[:, -1, 0]
-    left_B, right_B = column_BHW[:, 0, 0], column_BHW[:, 0, -1]
-    mirrored_B = (left_B > right_B).float()
+    top_B = row_BHW[:, 0, 0]
+    bottom_B = row_BHW[:, -1, 0]
+    left_B = column_BHW[:, 0, 0]
+    right_B = column_BHW[:, 0, -1]
+    is_mirrored_B = left_B > right_B
     x_B = (left_B + right_B) / 2
-    centre_B = torch.where(left_B > right_B, 1 - x_B, x_B)
-    return torch.stack([top_B + bottom_B, bottom_B - top_B, centre_B, (right_B - left_B).abs(), mirrored_B], dim=1)
-
-
-def _varies(values_N: Tensor) -> bool:
-    return bool(values_N.min() < values_N.max())
+    centre_B = torch.where(is_mirrored_B, 1 - x_B, x_B)
+    parameters = [
+        top_B + bottom_B,
+        bottom_B - top_B,
+        centre_B,
+        (right_B - left_B).abs(),
+        is_mirrored_B.float(),
+    ]
+    return torch.stack(parameters, dim=1)
 
 
 @simssl.hookimpl

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.networks import in_float32
-from simssl.blocks.statistics.kmeans import kmeans
-from simssl.blocks.statistics.pca import principal_components
+from simssl.blocks.statistics import kmeans, principal_components
 
 
 class DeepCluster(EncoderObjective):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior
-from simssl.blocks.statistics.pca import principal_components
+from simssl.blocks.statistics import principal_components
 
 
 class Pca(Objective):

@@ -1,1 +1,55 @@
-"""Small models fitted on frozen representations, and the images and targets that they are fitted on."""
+"""Small models that are fitted on frozen representations, and what they are fitted on.
+
+Probes of a data set's targets, regressions, and the fixed splits on whose held-out part their settings are chosen.
+"""
+
+from simssl.blocks.probes.class_probes import (
+    FrozenModel,
+    LabelledFeatures,
+    ProbedTarget,
+    ProbeParams,
+    check_probe,
+    probe_protocol,
+    train_probes,
+)
+from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.graph import capture
+from simssl.blocks.probes.parameters import LayerName, TargetNames
+from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes.splits import held_out_split, selection_split, stratified_permutation
+from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
+from simssl.blocks.probes.threads import threads_for
+
+__all__ = [  # noqa: RUF022
+    # probes of targets: parameters, check, training, protocol
+    "FrozenModel",
+    "LabelledFeatures",
+    "LayerName",
+    "ProbeParams",
+    "ProbedTarget",
+    "TargetNames",
+    "check_probe",
+    "probe_protocol",
+    "train_probes",
+    # classifiers of several targets, as one network
+    "ParallelClassifiers",
+    "accuracies",
+    "train_classifiers",
+    # regressions
+    "ParallelMLP",
+    "Standardizer",
+    "r2",
+    "ridge",
+    "train_epochs",
+    # images to fit on and to select on
+    "held_out_split",
+    "selection_split",
+    "stratified_permutation",
+    # targets of a data set
+    "class_targets",
+    "has_classes",
+    "labelled_targets",
+    # how small operations are run fast
+    "capture",
+    "threads_for",
+]

@@ -1,4 +1,8 @@
-"""Small models fitted on frozen representations: MLPs by Adam, ridge regression in closed form."""
+"""Small models fitted on frozen representations: MLPs by Adam, ridge regression in closed form.
+
+M counts networks that are trained together, P the columns to predict, and L the penalties of ridge regression. I is
+the number of a layer's inputs, O that of outputs.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +13,34 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.statistics.geometry import varying
+from simssl.blocks.statistics.geometry import varying_columns
 
 
 class ParallelMLP(nn.Module):
     """M independent MLPs with ReLU on the same inputs, as one batched network: (B, D) -> (M, B, O).
 
-    Initialised as `nn.Linear` is. The gradient of a sum of M losses, each of one output, trains each network
-    as if it were alone.
+    Initialised as `nn.Linear` is. The gradient of a sum of M losses, each of one network's output, trains each
+    network as if it were alone.
     """
 
     def __init__(self, problems: int, widths: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
         for inputs, outputs in itertools.pairwise(widths):
             bound = 1 / math.sqrt(inputs)
             for parameters, rows in ((self.weights, inputs), (self.biases, 1)):
                 value = torch.empty(problems, rows, outputs, device=generator.device)
-                parameters.append(nn.Parameter(value.uniform_(-bound, bound, generator=generator)))
+                value.uniform_(-bound, bound, generator=generator)
+                parameters.append(nn.Parameter(value))
 
     def forward(self, x_BD: Tensor) -> Tensor:
-        h_MBI = x_BD.expand(len(self.weights[0]), *x_BD.shape)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            h_MBI = torch.baddbmm(bias, h_MBI, weight)
-            if layer < len(self.weights):
+        M = len(self.weights[0])
+        h_MBI = x_BD.expand(M, *x_BD.shape)
+        for layer, weight_MIO in enumerate(self.weights):
+            if layer > 0:
                 h_MBI = h_MBI.relu()
+            h_MBI = torch.baddbmm(self.biases[layer], h_MBI, weight_MIO)
         return h_MBI
 
 
@@ -55,7 +62,8 @@ def train_epochs(
     optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
     for epoch in range(1, epochs + 1):
         with torch.enable_grad():
-            for index_B in _batches(torch.randperm(len(x_ND), generator=generator, device=x_ND.device), batch):
+            order_N = torch.randperm(len(x_ND), generator=generator, device=x_ND.device)
+            for index_B in _batches(order_N, batch):
                 optimizer.zero_grad(set_to_none=True)
                 loss(network(x_ND[index_B]), index_B).backward()
                 optimizer.step()
@@ -63,19 +71,21 @@ def train_epochs(
 
 
 def _batches(order_N: Tensor, batch: int) -> list[Tensor]:
-    parts = list(order_N.split(batch))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+    *parts, last_B = order_N.split(batch)
+    if parts and len(last_B) == 1:
+        last_B = torch.cat([parts.pop(), last_B])
+    return [*parts, last_B]
 
 
 class Standardizer:
-    """Shifts and scales columns to mean 0 and variance 1 on the data that it is made from; what is constant but for
-    rounding is not scaled."""
+    """Columns shifted and scaled to mean 0 and variance 1 on the data that it is made from.
+
+    A column that is constant but for rounding is not scaled.
+    """
 
     def __init__(self, x_ND: Tensor) -> None:
         self.mean_D = x_ND.mean(0)
-        self.scale_D = torch.where(varying(x_ND), x_ND.std(0, correction=0), 1)
+        self.scale_D = torch.where(varying_columns(x_ND), x_ND.std(0, correction=0), 1)
 
     def __call__(self, x_ND: Tensor) -> Tensor:
         return (x_ND - self.mean_D) / self.scale_D
@@ -89,17 +99,26 @@ def ridge(x_ND: Tensor, y_NP: Tensor, penalties: Sequence[float]) -> Callable[[T
 
     min_w |y - x w|^2 / N + penalty |w|^2, with intercept, x and y standardised; in float64.
     """
-    scale_x, scale_y = Standardizer(x_ND.double()), Standardizer(y_NP.double())
-    x, y = scale_x(x_ND.double()), scale_y(y_NP.double())
-    values_D, vectors_DD = torch.linalg.eigh(x.T @ x / len(x))
-    projected_DP = vectors_DD.T @ (x.T @ y) / len(x)
-    penalties_L11 = torch.tensor(penalties, dtype=torch.float64, device=x.device)[:, None, None]
-    weights_LDP = vectors_DD @ (projected_DP / (values_D.clamp(min=0)[:, None] + penalties_L11))
-    return lambda new_ND: scale_y.inverse(scale_x(new_ND.double()) @ weights_LDP)
+    scale_x = Standardizer(x_ND.double())
+    scale_y = Standardizer(y_NP.double())
+    x_ND = scale_x(x_ND.double())
+    y_NP = scale_y(y_NP.double())
+    N = len(x_ND)
+    values_D, vectors_DD = torch.linalg.eigh(x_ND.T @ x_ND / N)
+    projected_DP = vectors_DD.T @ (x_ND.T @ y_NP) / N
+    penalties_L = torch.tensor(penalties, dtype=torch.float64, device=x_ND.device)
+    scales_LD1 = values_D.clamp(min=0)[:, None] + penalties_L[:, None, None]
+    weights_LDP = vectors_DD @ (projected_DP / scales_LD1)
+
+    def predict(new_ND: Tensor) -> Tensor:
+        return scale_y.inverse(scale_x(new_ND.double()) @ weights_LDP)
+
+    return predict
 
 
 def r2(predicted: Tensor, y_NP: Tensor) -> Tensor:
     """1 - SSE/SST of each column, unclipped, in float64: (..., N, P) -> (..., P)."""
     y_NP = y_NP.double()
     sse = (predicted.double() - y_NP).square().sum(-2)
-    return 1 - sse / (y_NP - y_NP.mean(0)).square().sum(0)
+    sst_P = (y_NP - y_NP.mean(0)).square().sum(0)
+    return 1 - sse / sst_P

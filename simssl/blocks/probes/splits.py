@@ -1,4 +1,7 @@
-"""Fixed splits, the same on every machine and in every version."""
+"""Fixed splits, the same on every machine and in every version.
+
+V counts the images to select on, where the data set names them.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,33 @@ def stratified_permutation(labels_N: Tensor, seed: int = 0) -> Tensor:
     position = np.empty(len(labels))
     for label in np.unique(labels):
         (members,) = np.nonzero(labels == label)
-        position[random.permutation(members)] = (np.arange(len(members)) + random.uniform()) / len(members)
+        rank = np.arange(len(members)) + random.uniform()
+        position[random.permutation(members)] = rank / len(members)
     return torch.from_numpy(np.argsort(position, kind="stable"))
 
 
-def held_out(labels_N: Tensor, fraction: float = 0.1, chosen_V: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def held_out_split(labels_N: Tensor, fraction: float = 0.1, chosen_V: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Indices to fit on and indices to select on: the last tenth of the fixed stratified permutation.
 
-    With `chosen_V` they are these and all others, both in the permutation's order.
+    With `chosen_V` these are selected on, and all others fitted on; both in the permutation's order.
     """
     order_N = stratified_permutation(labels_N)
     if chosen_V is not None:
-        chosen_N = torch.zeros(len(order_N), dtype=torch.bool).index_fill(0, chosen_V, True)[order_N]
+        is_chosen_N = torch.zeros(len(order_N), dtype=torch.bool).index_fill(0, chosen_V, True)
+        chosen_N = is_chosen_N[order_N]
         return order_N[~chosen_N], order_N[chosen_N]
-    n_fit = len(order_N) - max(1, round(fraction * len(order_N)))
-    return order_N[:n_fit], order_N[n_fit:]
+    selected = max(1, round(fraction * len(order_N)))
+    fitted = len(order_N) - selected
+    return order_N[:fitted], order_N[fitted:]
 
 
-def selection(data: Any) -> tuple[Tensor, Tensor]:
-    """Indices of train to fit on and to select on, stratified by the first target that has classes; the official
-    validation images are selected on where there are some.
+def selection_split(data: Any) -> tuple[Tensor, Tensor]:
+    """Indices of train to fit on and to select on, stratified by the first target that has classes.
 
-    `data`: an object with `train` and `validation`, as `simssl.api.Data`.
+    The official validation images are selected on where there are some. `data`: an object with `train` and
+    `validation`, as `simssl.api.Data`.
     """
-    labels = (target.values for target in data.train.targets.values() if target.classes)
-    return held_out(next(labels, torch.zeros(len(data.train))), chosen_V=data.validation)
+    for target in data.train.targets.values():
+        if target.classes:
+            return held_out_split(target.values, chosen_V=data.validation)
+    return held_out_split(torch.zeros(len(data.train)), chosen_V=data.validation)

@@ -1,4 +1,4 @@
-"""How many threads an operation of torch has on a CPU."""
+"""The number of threads that an operation of torch has on a CPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALL = 2**22
 
 @contextmanager
 def threads_for(multiplications: int) -> Iterator[None]:
-    """One thread, for as long as this lasts, if an operation has so few multiplications; else those that there are."""
+    """One thread inside the `with`, if an operation has fewer than `SMALL` multiplications; else all that there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if multiplications < SMALL else before)
     try:

@@ -1,1 +1,71 @@
-"""Measures of representations and of images: neighbours, clusters, components, distances."""
+"""Statistics of representations and of images: how they lie, their clusters, and how far two sets are apart.
+
+Functions of plain tensors, with rows (N, D) for representations; none of them trains a network.
+"""
+
+from simssl.blocks.statistics.clustering import kmeans, kmeans_plus_plus, nearest_centre
+from simssl.blocks.statistics.frechet import (
+    MissingFeatures,
+    PixelFeatures,
+    TimmFeatures,
+    check_features,
+    frechet_distance,
+    with_three_channels,
+)
+from simssl.blocks.statistics.geometry import (
+    alignment,
+    effective_rank,
+    most_variance_ratio,
+    rows_differ,
+    uniformity,
+    variance_ratio,
+    variances_within_and_between,
+    varying_columns,
+)
+from simssl.blocks.statistics.mixture import Mixture, fit_mixture
+from simssl.blocks.statistics.neighbours import nearest_rows
+from simssl.blocks.statistics.normal import moments, sample_normal
+from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
+from simssl.blocks.statistics.reconstruction import (
+    ReconstructionErrors,
+    mean_image,
+    reconstruction_errors,
+    reconstruction_picture,
+)
+
+__all__ = [  # noqa: RUF022
+    # clusters
+    "Mixture",
+    "fit_mixture",
+    "kmeans",
+    "kmeans_plus_plus",
+    "nearest_centre",
+    # neighbours
+    "nearest_rows",
+    # a Gaussian, and principal components
+    "PrincipalComponents",
+    "moments",
+    "principal_components",
+    "sample_normal",
+    # how representations lie
+    "alignment",
+    "effective_rank",
+    "most_variance_ratio",
+    "rows_differ",
+    "uniformity",
+    "variance_ratio",
+    "variances_within_and_between",
+    "varying_columns",
+    # images that are given back
+    "ReconstructionErrors",
+    "mean_image",
+    "reconstruction_errors",
+    "reconstruction_picture",
+    # sets of images against one another
+    "MissingFeatures",
+    "PixelFeatures",
+    "TimmFeatures",
+    "check_features",
+    "frechet_distance",
+    "with_three_channels",
+]

@@ -1,8 +1,12 @@
-"""Fréchet distance between two sets of images, in the features of a network: torchmetrics', extractors by name."""
+"""Fréchet distance between two sets of images, in the features of a network.
+
+The distance is torchmetrics'; the networks are taken by name. F counts features.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,40 +18,45 @@ from torch import Tensor, nn
 from simssl.blocks.messages import reason
 
 SIDE = 16
-"""Most pixels of height and width in `Pixels`."""
+"""Most pixels of height and width in `PixelFeatures`."""
 
 
-class Missing(Exception):
-    """A library or pretrained weights that this machine lacks; the message says what to put where."""
+class MissingFeatures(Exception):
+    """A library or pretrained weights that this machine lacks. The message says what to put where."""
 
 
-class Pixels(nn.Module):
+class PixelFeatures(nn.Module):
     """The image itself, averaged down to at most 16 x 16 pixels: a cheap stand-in without a download."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         H, W = x_BCHW.shape[2:]
-        return F.adaptive_avg_pool2d(x_BCHW, (min(SIDE, H), min(SIDE, W))).flatten(1)
+        size = (min(SIDE, H), min(SIDE, W))
+        return F.adaptive_avg_pool2d(x_BCHW, size).flatten(1)
 
 
-class Timm(nn.Module):
+class TimmFeatures(nn.Module):
     """The features before the classifier of a pretrained model of timm's; images are resized to the size it takes."""
 
     def __init__(self, network: nn.Module, config: Any) -> None:
         super().__init__()
-        self.network, self.size = network.eval(), config.input_size[1:]
+        self.network = network.eval()
+        self.size = config.input_size[1:]
         self.register_buffer("mean_3", torch.tensor(config.mean))
         self.register_buffer("std_3", torch.tensor(config.std))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        x_B3HW = F.interpolate(coloured(x_BCHW), self.size, mode="bicubic", antialias=True).clamp(0, 1)
-        mean_3, std_3 = self.get_buffer("mean_3"), self.get_buffer("std_3")
-        features_BF: Tensor = self.network((x_B3HW - mean_3[:, None, None]) / std_3[:, None, None])
+        x_B3HW = with_three_channels(x_BCHW)
+        x_B3HW = F.interpolate(x_B3HW, self.size, mode="bicubic", antialias=True).clamp(0, 1)
+        mean_311 = self.get_buffer("mean_3")[:, None, None]
+        std_311 = self.get_buffer("std_3")[:, None, None]
+        features_BF: Tensor = self.network((x_B3HW - mean_311) / std_311)
         return features_BF.flatten(1)
 
 
-def coloured(x_BCHW: Tensor) -> Tensor:
+def with_three_channels(x_BCHW: Tensor) -> Tensor:
     """Grey images with their channel three times; others as they are."""
-    return x_BCHW.expand(-1, 3, -1, -1) if x_BCHW.shape[1] == 1 else x_BCHW
+    is_grey = x_BCHW.shape[1] == 1
+    return x_BCHW.expand(-1, 3, -1, -1) if is_grey else x_BCHW
 
 
 def check_features(name: str) -> None:
@@ -65,20 +74,22 @@ def check_features(name: str) -> None:
 
 
 def frechet_distance(name: str, real: Iterable[Tensor], generated: Iterable[Tensor], device: torch.device) -> float:
-    """|m - m'|^2 + tr(S + S' - 2 (S S')^1/2) of the Gaussians with the means and unbiased covariances of the features
-    of two sets of images, which come in batches (B, C, H, W) in [0, 1].
+    """The squared Fréchet distance between two sets of images, which come in batches (B, C, H, W) in [0, 1].
 
-    `name`: inception (Heusel et al. 2017: the FID, on Inception v3's 2,048 features), pixels, or timm:MODEL. Missing if
-    it needs what is not here. Grey images are taken as colour images where the network wants three channels.
+    It is |m - m'|^2 + tr(S + S' - 2 (S S')^1/2) of the Gaussians with the means m and the unbiased covariances S of
+    the features. `name`: inception (Heusel et al. 2017: the FID, on Inception v3's 2,048 features), pixels, or
+    timm:MODEL. MissingFeatures if it needs what is not here. Grey images are taken as colour images where the network
+    wants three channels.
     """
     real = iter(real)
     first_BCHW = next(real)
     _, C, H, W = first_BCHW.shape
     with torch.random.fork_rng(devices=[]):  # networks draw weights before they are given theirs
         metric = _metric(name, (C, H, W)).to(device)
-    for images, is_real in (((first_BCHW,), True), (real, True), (generated, False)):
-        for x_BCHW in images:
-            metric.update(coloured(x_BCHW) if name == "inception" else x_BCHW, real=is_real)
+    for x_BCHW in itertools.chain([first_BCHW], real):
+        metric.update(with_three_channels(x_BCHW) if name == "inception" else x_BCHW, real=True)
+    for x_BCHW in generated:
+        metric.update(with_three_channels(x_BCHW) if name == "inception" else x_BCHW, real=False)
     return float(metric.compute())
 
 
@@ -87,13 +98,15 @@ def _metric(name: str, shape: tuple[int, int, int]) -> Any:
 
     if name == "inception":
         return _inception(FrechetInceptionDistance)
-    network = Pixels() if name == "pixels" else _timm(name.removeprefix("timm:"))
+    network = PixelFeatures() if name == "pixels" else _timm(name.removeprefix("timm:"))
     return FrechetInceptionDistance(network, normalize=True, input_img_size=shape)
 
 
 def _inception(metric: Any) -> Any:
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise Missing("the FID needs torch-fidelity, which is not installed: python -m pip install torch-fidelity")
+        raise MissingFeatures(
+            "the FID needs torch-fidelity, which is not installed: python -m pip install torch-fidelity"
+        )
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
 
     name = url.rsplit("/", 1)[-1]
@@ -102,21 +115,21 @@ def _inception(metric: Any) -> Any:
     try:
         return metric(2048, normalize=True)
     except Exception as error:
-        raise Missing(
+        raise MissingFeatures(
             f"the Inception weights {name} {wrong} ({reason(error)}); download {url} into $TORCH_HOME/hub/checkpoints "
             "($TORCH_HOME is ~/.cache/torch if it is not set), and `simssl evaluate` the run"
         ) from error
 
 
-def _timm(model: str) -> Timm:
+def _timm(model: str) -> TimmFeatures:
     import timm
 
     try:
         network = timm.create_model(model, pretrained=True, num_classes=0)
     except Exception as error:
-        raise Missing(
+        raise MissingFeatures(
             f"the weights of timm's {model} are neither in $HF_HOME (~/.cache/huggingface if it is not set) nor could "
             f"be downloaded ({reason(error)}); call timm.create_model('{model}', pretrained=True) once with a network, "
             "and copy that folder"
         ) from error
-    return Timm(network, timm.get_pretrained_cfg(model))
+    return TimmFeatures(network, timm.get_pretrained_cfg(model))

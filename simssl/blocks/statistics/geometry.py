@@ -1,6 +1,6 @@
-"""How representations lie: spread within and between images, effective rank, alignment and uniformity; in float64.
+"""The geometry of representations: spread within and between images, effective rank, alignment and uniformity.
 
-z_IJD are the representations of J views of each of I images.
+All in float64. z_IJD are the representations of J views of each of I images; K counts singular values.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ BLOCK = 1000
 """Rows whose distances to all others are in memory at once."""
 
 
-def within_and_between(z_IJD: Tensor) -> tuple[Tensor, Tensor]:
-    """The variance within the views of an image, and that between images, of each column: (D,), (D,); their sum is the
-    variance of a view of any image (law of total variance).
+def variances_within_and_between(z_IJD: Tensor) -> tuple[Tensor, Tensor]:
+    """The variance within the views of an image, and that between images, of each column: (D,), (D,).
+
+    Their sum is the variance of a view of any image (law of total variance).
 
     within = sum_ij (z_ij - zbar_i)^2 / (I (J-1)), and between = sum_i (zbar_i - zbar)^2 / (I-1) - within / J: the means
     of J views differ by within / J even where the images do not. These are the unbiased estimates of one-way analysis
@@ -25,22 +26,26 @@ def within_and_between(z_IJD: Tensor) -> tuple[Tensor, Tensor]:
     negative.
     """
     z_IJD = z_IJD.double()
+    J = z_IJD.shape[1]
     within_D = z_IJD.var(1).mean(0)
-    return within_D, z_IJD.mean(1).var(0) - within_D / z_IJD.shape[1]
+    of_means_D = z_IJD.mean(1).var(0)
+    return within_D, of_means_D - within_D / J
 
 
 def variance_ratio(within: Tensor, between: Tensor, images: int, views: int) -> Tensor:
     """within / between, elementwise; not a number where both are 0.
 
     `between` is taken to be no less than its standard deviation where images do not differ, of normal columns:
-    within / views * sqrt(2 / (images - 1) + 2 / (images (views - 1))). So the ratio is at most `most_ratio`.
+    within / views * sqrt(2 / (images - 1) + 2 / (images (views - 1))). So the ratio is at most `most_variance_ratio`.
     """
-    return within / torch.maximum(between, within / most_ratio(images, views))
+    least = within / most_variance_ratio(images, views)
+    return within / torch.maximum(between, least)
 
 
-def most_ratio(images: int, views: int) -> float:
-    """Where `variance_ratio` is held."""
-    return views / math.sqrt(2 / (images - 1) + 2 / (images * (views - 1)))
+def most_variance_ratio(images: int, views: int) -> float:
+    """The largest value that `variance_ratio` gives."""
+    variance = 2 / (images - 1) + 2 / (images * (views - 1))
+    return views / math.sqrt(variance)
 
 
 def effective_rank(z_ND: Tensor) -> float:
@@ -59,7 +64,7 @@ def alignment(z_IJD: Tensor) -> float:
 
     Source: Wang & Isola 2020, eq. 6, alpha = 2. It is twice the variance within the images, summed over the columns.
     """
-    within_D, _ = within_and_between(F.normalize(z_IJD.double(), dim=2))
+    within_D, _ = variances_within_and_between(F.normalize(z_IJD.double(), dim=2))
     return float(2 * within_D.sum())
 
 
@@ -70,16 +75,23 @@ def uniformity(z_IJD: Tensor, t: float = 2.0) -> float:
     """
     z_JID = F.normalize(z_IJD.double(), dim=2).transpose(0, 1)
     views, images = z_JID.shape[:2]
-    sums = [(-t * torch.cdist(block_BD, z_ID).square()).exp().sum() for z_ID in z_JID for block_BD in z_ID.split(BLOCK)]
-    of_itself = views * images
-    return float(((torch.stack(sums).sum() - of_itself) / (of_itself * (images - 1))).log())
+    sums = []
+    for z_ID in z_JID:
+        for block_BD in z_ID.split(BLOCK):
+            squares_BI = torch.cdist(block_BD, z_ID).square()
+            sums.append((-t * squares_BI).exp().sum())
+    of_themselves = views * images
+    of_pairs = torch.stack(sums).sum() - of_themselves
+    mean = of_pairs / (of_themselves * (images - 1))
+    return float(mean.log())
 
 
-def varying(z_ND: Tensor) -> Tensor:
+def varying_columns(z_ND: Tensor) -> Tensor:
     """The columns (D,) whose rows differ by more than float32 rounds the column's largest number."""
-    return z_ND.amax(0) - z_ND.amin(0) > 1e-6 * z_ND.abs().amax(0)
+    range_D = z_ND.amax(0) - z_ND.amin(0)
+    return range_D > 1e-6 * z_ND.abs().amax(0)
 
 
-def varies(z_ND: Tensor) -> bool:
-    """Whether the rows differ."""
-    return bool(varying(z_ND).any())
+def rows_differ(z_ND: Tensor) -> bool:
+    """True if the rows differ, in any column."""
+    return bool(varying_columns(z_ND).any())

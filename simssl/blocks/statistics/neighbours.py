@@ -1,4 +1,8 @@
-"""Nearest neighbours by brute force: as exact as in float64, at the speed of float32."""
+"""Nearest neighbours by brute force: as exact as in float64, at the speed of float32.
+
+Q counts the queries, k their neighbours, M the candidates for them. The bank's N rows lie in G groups of g rows each;
+m groups are looked into for each query, which are R rows. E is D + 1: a row and one more factor.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ GROUP = 32
 """Rows of the bank of which the nearest alone is looked at first: the k nearest rows lie in k groups."""
 
 
-def nearest(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
+def nearest_rows(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
     """Indices (Q, k) of the k rows of the bank (N >= k) that are nearest by Euclidean distance, nearest first.
 
     float32 products find 2k candidates for each query, float64 orders them. A query whose k-th neighbour is so near to
@@ -20,50 +24,74 @@ def nearest(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
     """
     centre_D = bank_ND.mean(0)
     bank = _Bank(bank_ND - centre_D)
-    return torch.cat([bank.nearest(block_BD, k) for block_BD in (queries_QD - centre_D).split(BLOCK)])
+    blocks = (queries_QD - centre_D).split(BLOCK)
+    return torch.cat([bank.nearest(block_BD, k) for block_BD in blocks])
 
 
 class _Bank:
-    """Rows that are looked for. The score of a row b for a query q is |b|^2 - 2 q b: the least is the nearest row's."""
+    """The rows among which neighbours are looked for.
+
+    The score of a row b for a query q is |b|^2 - 2 q b: the nearest row's is the least.
+    """
 
     def __init__(self, bank_ND: Tensor) -> None:
         self.rows_ND = bank_ND
         self.square_N = bank_ND.double().square().sum(1)
         missing = -len(bank_ND) % GROUP
+        rows_ND = F.pad(bank_ND, (0, 0, 0, missing))
         square_N = F.pad(self.square_N.float(), (0, missing), value=torch.inf)
-        # of one product with (-2 q, 1), which spares a pass over the scores
-        self.factors_EN = torch.cat([F.pad(bank_ND, (0, 0, 0, missing)), square_N[:, None]], 1).T
+        # one product with (-2 q, 1) gives the scores, which spares a pass over them
+        factors_NE = torch.cat([rows_ND, square_N[:, None]], 1)
+        self.factors_EN = factors_NE.T
         self.scores_QN = bank_ND.new_empty(BLOCK, len(square_N))
 
     def nearest(self, queries_QD: Tensor, k: int) -> Tensor:
-        near_QM, edge_Q = self._candidates(queries_QD, min(2 * k, len(self.rows_ND)))
-        distance_QM = (self.rows_ND[near_QM].double() - queries_QD[:, None].double()).square().sum(2)
+        candidates = min(2 * k, len(self.rows_ND))
+        near_QM, edge_Q = self._candidates(queries_QD, candidates)
+        rows_QMD = self.rows_ND[near_QM].double()
+        queries_Q1D = queries_QD[:, None].double()
+        distance_QM = (rows_QMD - queries_Q1D).square().sum(2)
         distance_Qk, order_Qk = distance_QM.topk(k, largest=False)
         near_Qk = near_QM.gather(1, order_Qk)
-        if near_QM.shape[1] < len(self.rows_ND):
-            unsure_Q = (distance_Qk[:, -1] > edge_Q).nonzero()[:, 0]
-            if len(unsure_Q):
-                near_Qk[unsure_Q] = self._nearest_in_float64(queries_QD[unsure_Q], k)
+        if candidates < len(self.rows_ND):
+            is_unsure_Q = distance_Qk[:, -1] > edge_Q
+            unsure = is_unsure_Q.nonzero()[:, 0]
+            if len(unsure):
+                near_Qk[unsure] = self._nearest_in_float64(queries_QD[unsure], k)
         return near_Qk
 
     def _candidates(self, queries_QD: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The rows (Q, count) of least score in float32, and what no other row's squared distance is below (Q,)."""
+        Q = len(queries_QD)
         factors_QE = F.pad(-2 * queries_QD, (0, 1), value=1.0)
-        score_QN = torch.mm(factors_QE, self.factors_EN, out=self.scores_QN[: len(queries_QD)])
-        score_QGg = score_QN.view(len(queries_QD), -1, GROUP)
-        group_Qm = score_QGg.amin(2).topk(min(count, score_QGg.shape[1]), largest=False).indices[:, :, None]
-        row_Qmg = GROUP * group_Qm + torch.arange(GROUP, device=group_Qm.device)
-        score_QM, order_QM = score_QN.gather(1, row_Qmg.flatten(1)).topk(count, largest=False)
-        edge_Q = score_QM[:, -1].double() + queries_QD.double().square().sum(1) - self._rounding(queries_QD)
-        return row_Qmg.flatten(1).gather(1, order_QM), edge_Q
+        score_QN = torch.mm(factors_QE, self.factors_EN, out=self.scores_QN[:Q])
+
+        score_QGg = score_QN.view(Q, -1, GROUP)
+        groups = min(count, score_QGg.shape[1])
+        group_Qm = score_QGg.amin(2).topk(groups, largest=False).indices
+        row_g = torch.arange(GROUP, device=group_Qm.device)
+        row_Qmg = GROUP * group_Qm[:, :, None] + row_g
+        row_QR = row_Qmg.flatten(1)
+
+        score_QM, order_QM = score_QN.gather(1, row_QR).topk(count, largest=False)
+        square_Q = queries_QD.double().square().sum(1)
+        farthest_Q = score_QM[:, -1].double() + square_Q
+        edge_Q = farthest_Q - self._rounding(queries_QD)
+        return row_QR.gather(1, order_QM), edge_Q
 
     def _rounding(self, queries_QD: Tensor) -> Tensor:
-        """By how much a score in float32 may be off (Q,): a sum of E products by at most E units of roundoff times the
-        factors' lengths, in whatever order it is taken (Higham 2002, eq. 3.5); and |b|^2 is rounded once before it."""
-        unit, longest = torch.finfo(torch.float32).eps / 2, self.square_N.max().sqrt()
+        """The largest error (Q,) of a score in float32.
+
+        A sum of E products is off by at most E units of roundoff times the factors' lengths, in whatever order it is
+        taken (Higham 2002, eq. 3.5). |b|^2 is rounded once before it.
+        """
+        unit = torch.finfo(torch.float32).eps / 2
+        longest = self.square_N.max().sqrt()
         length_Q = queries_QD.double().norm(dim=1)
-        return (queries_QD.shape[1] + 3) * unit * (2 * length_Q * longest + longest.square())
+        lengths_Q = 2 * length_Q * longest + longest.square()
+        return (queries_QD.shape[1] + 3) * unit * lengths_Q
 
     def _nearest_in_float64(self, queries_QD: Tensor, k: int) -> Tensor:
-        score_QN = torch.addmm(self.square_N, queries_QD.double(), self.rows_ND.double().T, alpha=-2)
+        rows_ND = self.rows_ND.double()
+        score_QN = torch.addmm(self.square_N, queries_QD.double(), rows_ND.T, alpha=-2)
         return score_QN.topk(k, largest=False).indices

@@ -1,4 +1,7 @@
-"""Principal components of rows that come batch by batch, in float64."""
+"""Principal components of rows that come batch by batch, in float64.
+
+P counts the columns of the rows, and K the directions that are asked for or kept.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 EXACT = 4096
@@ -16,7 +20,7 @@ SPARE = 256
 
 
 @dataclass(frozen=True)
-class Components:
+class PrincipalComponents:
     """The mean and the first K principal components of rows in P columns, those of largest variance first.
 
     Each direction has length 1; its entry of largest magnitude is positive. Variances are unbiased.
@@ -28,14 +32,16 @@ class Components:
 
     def project(self, x_NP: Tensor) -> Tensor:
         """The coordinates (N, K) of rows, in the precision of the components."""
-        return (x_NP.to(self.mean_P.dtype) - self.mean_P) @ self.directions_KP.T
+        centred_NP = x_NP.to(self.mean_P.dtype) - self.mean_P
+        return centred_NP @ self.directions_KP.T
 
     def whiten(self, x_NP: Tensor, least: float = 1e-8) -> Tensor:
         """The coordinates (N, K) of rows scaled to variance 1; a variance is taken to be `least` or more."""
-        return self.project(x_NP) * self.variances_K.clamp(min=least).rsqrt()
+        scale_K = self.variances_K.clamp(min=least).rsqrt()
+        return self.project(x_NP) * scale_K
 
 
-def principal_components(batches: Iterable[Tensor], count: int) -> Components:
+def principal_components(batches: Iterable[Tensor], count: int) -> PrincipalComponents:
     """The first `count` components of all rows (B, P), in one pass.
 
     Exact up to 4,096 columns. Beyond, where a covariance would not be affordable (64 x 64 x 3 pixels: 1.2 GB), each
@@ -45,13 +51,17 @@ def principal_components(batches: Iterable[Tensor], count: int) -> Components:
     for x_BP in batches:
         x_BP = x_BP.double()
         if moments is None:
-            moments = _Exact(x_BP) if x_BP.shape[1] <= EXACT else _Truncated(x_BP, count + SPARE)
+            is_exact = x_BP.shape[1] <= EXACT
+            moments = _Exact(x_BP) if is_exact else _Truncated(x_BP, count + SPARE)
         moments.add(x_BP)
     if moments is None or count > min(moments.rows, len(moments.mean_P)):
         raise ValueError(f"there are no {count} principal components: there must be as many rows, and columns")
     scatter_K, directions_KP = moments.largest(count)
-    largest_K1 = directions_KP.gather(1, directions_KP.abs().argmax(1, keepdim=True))
-    return Components(moments.mean_P, directions_KP * largest_K1.sign(), scatter_K / max(1, moments.rows - 1))
+    column_K1 = directions_KP.abs().argmax(1, keepdim=True)
+    largest_K1 = directions_KP.gather(1, column_K1)
+    directions_KP = directions_KP * largest_K1.sign()
+    variances_K = scatter_K / max(1, moments.rows - 1)
+    return PrincipalComponents(moments.mean_P, directions_KP, variances_K)
 
 
 class _Exact:
@@ -61,7 +71,8 @@ class _Exact:
         P = first_BP.shape[1]
         self.rows = 0
         self.shift_P = first_BP.mean(0)
-        self.sum_P, self.products_PP = first_BP.new_zeros(P), first_BP.new_zeros(P, P)
+        self.sum_P = first_BP.new_zeros(P)
+        self.products_PP = first_BP.new_zeros(P, P)
 
     def add(self, x_BP: Tensor) -> None:
         x_BP = x_BP - self.shift_P
@@ -75,30 +86,43 @@ class _Exact:
 
     def largest(self, count: int) -> tuple[Tensor, Tensor]:
         """The largest eigenvalues (K,) of the scatter matrix, and their directions (K, P)."""
-        scatter_PP = self.products_PP - torch.outer(self.sum_P, self.sum_P) / self.rows
+        of_sums_PP = torch.outer(self.sum_P, self.sum_P)
+        scatter_PP = self.products_PP - of_sums_PP / self.rows
         values_P, vectors_PP = torch.linalg.eigh(scatter_PP)
-        return values_P.flip(0)[:count].clamp(min=0), vectors_PP.T.flip(0)[:count]
+        values_K = values_P.flip(0)[:count].clamp(min=0)
+        directions_KP = vectors_PP.T.flip(0)[:count]
+        return values_K, directions_KP
 
 
 class _Truncated:
-    """A few rows (K, P) with nearly the scatter matrix of all: their directions, scaled by its singular values."""
+    """A few rows (K, P) with nearly the scatter matrix of all rows.
+
+    They are its largest directions, scaled by the roots of its eigenvalues.
+    """
 
     def __init__(self, first_BP: Tensor, keep: int) -> None:
-        self.rows, self.keep = 0, keep
+        self.rows = 0
+        self.keep = keep
         self.mean_P = first_BP.new_zeros(first_BP.shape[1])
         self.kept_KP = first_BP[:0]
 
     def add(self, x_BP: Tensor) -> None:
-        B, mean_P = len(x_BP), x_BP.mean(0)
-        between_1P = (self.rows * B / (self.rows + B)) ** 0.5 * (mean_P - self.mean_P)[None]
-        self.mean_P = (self.rows * self.mean_P + B * mean_P) / (self.rows + B)
-        self.rows += B
+        B = len(x_BP)
+        mean_P = x_BP.mean(0)
+        both = self.rows + B
+        weight = self.rows * B / both
+        between_1P = weight**0.5 * (mean_P - self.mean_P)[None]
+        self.mean_P = (self.rows * self.mean_P + B * mean_P) / both
+        self.rows = both
         self.kept_KP = torch.cat([self.kept_KP, x_BP - mean_P, between_1P])
         values_K, directions_KP = self.largest(self.keep)
         self.kept_KP = values_K.sqrt()[:, None] * directions_KP
 
     def largest(self, count: int) -> tuple[Tensor, Tensor]:
-        """As of `_Exact`, by way of the products of the kept rows, which are fewer than the columns."""
-        values_K, vectors_KK = torch.linalg.eigh(self.kept_KP @ self.kept_KP.T)
-        values_K, vectors_KK = values_K.flip(0)[:count].clamp(min=0), vectors_KK.flip(1)[:, :count]
-        return values_K, torch.nn.functional.normalize(vectors_KK.T @ self.kept_KP, dim=1)
+        """The same as `_Exact.largest`, from the products of the kept rows, which are fewer than the columns."""
+        products_KK = self.kept_KP @ self.kept_KP.T
+        values_K, vectors_KK = torch.linalg.eigh(products_KK)
+        values_K = values_K.flip(0)[:count].clamp(min=0)
+        vectors_KK = vectors_KK.flip(1)[:, :count]
+        directions_KP = F.normalize(vectors_KK.T @ self.kept_KP, dim=1)
+        return values_K, directions_KP

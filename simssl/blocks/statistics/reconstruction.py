@@ -1,4 +1,4 @@
-"""How well images are decoded from their representations: errors, and a picture."""
+"""Errors of images that are decoded from their representations, and a picture of them. P counts pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simssl.blocks.images.pictures import picture_grid
 
-BATCH = 1000
+DECODED_AT_ONCE = 1000
 """Images that are decoded at once."""
 
 Images = Callable[[Tensor], Tensor]
@@ -20,11 +20,11 @@ Decode = Callable[[Tensor], Tensor]
 """Logits (B, C, H, W) of representations (B, D)."""
 
 
-class Errors(NamedTuple):
-    """Of the decoded images, on average over them.
+class ReconstructionErrors(NamedTuple):
+    """The errors of decoded images, on average over them.
 
-    `mse` is the squared error a pixel of the expected image; `nll` -log p(x | z) in nats an image; `r2` is
-    1 - mse / (mse of one image that is given for all), None if all images are that one.
+    `mse` is the squared error a pixel of the expected image, and `nll` is -log p(x | z) in nats an image. `r2` is
+    1 - mse / (mse of one image that is given for all); None if all images are that one.
     """
 
     mse: float
@@ -32,32 +32,41 @@ class Errors(NamedTuple):
     r2: float | None
 
 
-def errors(images: Images, z_ND: Tensor, decode: Decode, likelihood: Any, mean_CHW: Tensor) -> Errors:
+def reconstruction_errors(
+    images: Images, z_ND: Tensor, decode: Decode, likelihood: Any, mean_CHW: Tensor
+) -> ReconstructionErrors:
     """The errors of images decoded from representations (N, D), against one image that is given for all.
 
-    `likelihood` as of `simssl.blocks.losses.likelihoods`.
+    `likelihood` is one of `simssl.blocks.losses.likelihoods`.
     """
+    N = len(z_ND)
     nll, mse, mse_of_mean = torch.zeros(3, dtype=torch.float64)
-    for index_B in torch.arange(len(z_ND)).split(BATCH):
-        x_BCHW, logits_BCHW = images(index_B), decode(z_ND[index_B])
+    for index_B in torch.arange(N).split(DECODED_AT_ONCE):
+        x_BCHW = images(index_B)
+        logits_BCHW = decode(z_ND[index_B])
         nll -= likelihood.log_prob(x_BCHW, logits_BCHW).sum().cpu()
         mse += _squared_errors(likelihood.mean(logits_BCHW), x_BCHW)
         mse_of_mean += _squared_errors(mean_CHW, x_BCHW)
     r2 = 1 - (mse / mse_of_mean).item() if mse_of_mean > 0 else None
-    return Errors(mse.item() / len(z_ND), nll.item() / len(z_ND), r2)
+    return ReconstructionErrors(mse.item() / N, nll.item() / N, r2)
 
 
 def mean_image(images: Images, N: int) -> Tensor:
     """The mean of N images, (C, H, W)."""
-    sums = [images(index_B).double().sum(0) for index_B in torch.arange(N).split(BATCH)]
-    return (torch.stack(sums).sum(0) / N).float()
+    sums = []
+    for index_B in torch.arange(N).split(DECODED_AT_ONCE):
+        sum_CHW = images(index_B).double().sum(0)
+        sums.append(sum_CHW)
+    mean_CHW = torch.stack(sums).sum(0) / N
+    return mean_CHW.float()
 
 
-def picture(x_NCHW: Tensor, expected_NCHW: Tensor) -> Tensor:
-    """Originals over what was decoded, as one picture."""
+def reconstruction_picture(x_NCHW: Tensor, expected_NCHW: Tensor) -> Tensor:
+    """One picture (C, height, width) of the originals, each over the image that was decoded for it."""
     return picture_grid([x_NCHW.cpu(), expected_NCHW.cpu()])
 
 
 def _squared_errors(expected: Tensor, x_BCHW: Tensor) -> Tensor:
     """The mean over each image's pixels, summed over the images: 0-d."""
-    return (expected - x_BCHW).square().flatten(1).mean(1).sum().cpu()
+    squares_BP = (expected - x_BCHW).square().flatten(1)
+    return squares_BP.mean(1).sum().cpu()

@@ -17,7 +17,7 @@ from simssl.blocks.losses.gaussian import (
     log_shared_mean,
     reparameterize,
 )
-from simssl.blocks.statistics.moments import moments, sample_normal
+from simssl.blocks.statistics.normal import moments, sample_normal
 
 SIGMA2 = 0.15
 

@@ -50,11 +50,11 @@ def test_the_gradient_is_autograds(hidden: tuple[int, ...]) -> None:
     minus_labels_MCN = (torch.arange(3)[:, None] == labels_MN[:, None]) * -weights_M1N
     x_MNE = F.pad(x_ND, (0, 1), value=1).expand(2, -1, -1)
     assert net.flat.grad is not None
-    found = torch.full_like(net.flat.grad, 9)
-    gradient = classifiers._Gradient(net, found, len(x_ND))
+    written = torch.full_like(net.flat.grad, 9)
+    gradient = classifiers._Gradient(net, written, len(x_ND))
     for _ in range(2):
         gradient(x_MNE.mT, x_MNE, weights_M1N, minus_labels_MCN)
-        torch.testing.assert_close(found, net.flat.grad)
+        torch.testing.assert_close(written, net.flat.grad)
 
 
 def test_it_starts_as_linear_layers_do() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from simssl.blocks.probes.splits import held_out, stratified_permutation
+from simssl.blocks.probes.splits import held_out_split, stratified_permutation
 
 LABELS = torch.arange(1000) % 7
 
@@ -28,14 +28,14 @@ def test_within_a_class_the_order_is_random() -> None:
 
 
 def test_last_tenth_is_held_out() -> None:
-    fit, held = held_out(LABELS)
+    fit, held = held_out_split(LABELS)
     assert (len(fit), len(held)) == (900, 100)
     assert not set(fit.tolist()) & set(held.tolist())
 
 
 def test_a_chosen_validation_split_is_held_out_in_the_permutations_order() -> None:
     chosen = torch.arange(700, 1000, 3)
-    fit, held = held_out(LABELS, chosen_V=chosen)
+    fit, held = held_out_split(LABELS, chosen_V=chosen)
     assert held.sort().values.equal(chosen)
     assert torch.cat([fit, held]).sort().values.equal(torch.arange(1000))
     order = stratified_permutation(LABELS).tolist()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.blocks.statistics import frechet
-from simssl.blocks.statistics.frechet import Missing, Pixels, check_features, frechet_distance
+from simssl.blocks.statistics.frechet import MissingFeatures, PixelFeatures, check_features, frechet_distance
 
 CPU = torch.device("cpu")
 
@@ -40,18 +40,18 @@ def test_it_is_the_closed_form_on_the_features() -> None:
 
 def test_it_is_zero_for_the_same_images_and_grows_with_noise() -> None:
     real = images(500, 0, (3, 8, 8))
-    found = [distance(real, real + scale * images(500, 1, (3, 8, 8))) for scale in (0, 0.1, 0.3, 1)]
-    assert found[0] == pytest.approx(0, abs=1e-4)
-    assert found == sorted(found)
-    assert found[1] > 0.1
+    distances = [distance(real, real + scale * images(500, 1, (3, 8, 8))) for scale in (0, 0.1, 0.3, 1)]
+    assert distances[0] == pytest.approx(0, abs=1e-4)
+    assert distances == sorted(distances)
+    assert distances[1] > 0.1
 
 
 def test_pixels_are_averaged_down_to_sixteen() -> None:
     x = images(2, 0, (3, 32, 20))
-    features = Pixels()(x)
+    features = PixelFeatures()(x)
     assert features.shape == (2, 3 * 16 * 16)
     torch.testing.assert_close(features[0, 0], x[0, 0, :2, :2].mean())
-    assert torch.equal(Pixels()(images(2, 0)), images(2, 0).flatten(1))
+    assert torch.equal(PixelFeatures()(images(2, 0)), images(2, 0).flatten(1))
 
 
 def test_names_are_checked() -> None:
@@ -88,7 +88,7 @@ def test_weights_of_timms_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError("no route\nto host")
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(Missing, match=r"timm's resnet18 are neither in \$HF_HOME .* \(no route to host\)"):
+    with pytest.raises(MissingFeatures, match=r"timm's resnet18 are neither in \$HF_HOME .* \(no route to host\)"):
         distance(images(4, 0), images(4, 1), "timm:resnet18")
 
 
@@ -97,7 +97,7 @@ def test_without_torch_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *a: None if name == "torch_fidelity" else find(name, *a)
     )
-    with pytest.raises(Missing, match="needs torch-fidelity, which is not installed"):
+    with pytest.raises(MissingFeatures, match="needs torch-fidelity, which is not installed"):
         distance(images(4, 0), images(4, 1), "inception")
 
 
@@ -117,7 +117,7 @@ def test_inception_weights_that_are_missing_or_damaged(
         (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
         (tmp_path / "hub" / "checkpoints" / name).write_bytes(b"no weights")
     wrong = "are damaged" if there else "are missing and could not be downloaded"
-    with pytest.raises(Missing, match=f"the Inception weights {name} {wrong} ") as error:
+    with pytest.raises(MissingFeatures, match=f"the Inception weights {name} {wrong} ") as error:
         distance(images(4, 0), images(4, 1), "inception")
     assert f"{name} into $TORCH_HOME/hub/checkpoints" in str(error.value)
     assert str(tmp_path) not in str(error.value)

@@ -13,12 +13,12 @@ from torch import Tensor
 from simssl.blocks.statistics.geometry import (
     alignment,
     effective_rank,
-    most_ratio,
+    most_variance_ratio,
+    rows_differ,
     uniformity,
     variance_ratio,
-    varies,
-    varying,
-    within_and_between,
+    variances_within_and_between,
+    varying_columns,
 )
 
 
@@ -30,21 +30,21 @@ def test_the_ratio_is_that_of_an_analysis_of_variance() -> None:
     """within / between = MSW / ((MSB - MSW) / J) = J / (F - 1)."""
     z_IJD = normal(40, 6, 3) + 2 * normal(40, 1, 3, seed=1)
     F_D = torch.from_numpy(f_oneway(*z_IJD.numpy()).statistic)
-    torch.testing.assert_close(variance_ratio(*within_and_between(z_IJD), 40, 6), 6 / (F_D - 1))
+    torch.testing.assert_close(variance_ratio(*variances_within_and_between(z_IJD), 40, 6), 6 / (F_D - 1))
 
 
 def test_within_and_between_are_unbiased_and_add_up() -> None:
     """Over many small samples, of two views of three images each."""
     z_SIJD = normal(4000, 3, 2, 1) * 3**0.5 + normal(4000, 3, 1, 1, seed=1)
-    found = torch.stack([torch.stack(within_and_between(z_IJD)) for z_IJD in z_SIJD])[..., 0]
-    assert found.mean(0).tolist() == pytest.approx([3, 1], rel=0.1)
-    assert (found[:, 1] < 0).any()
+    estimates = torch.stack([torch.stack(variances_within_and_between(z_IJD)) for z_IJD in z_SIJD])[..., 0]
+    assert estimates.mean(0).tolist() == pytest.approx([3, 1], rel=0.1)
+    assert (estimates[:, 1] < 0).any()
 
 
 def test_the_ratio_is_held_where_nothing_differs_between_images() -> None:
     within, between = torch.tensor([1.0, 1, 0, 0]), torch.tensor([0.0, -0.3, 2, 0])
     ratio = variance_ratio(within, between, 201, 5)
-    most = most_ratio(201, 5)
+    most = most_variance_ratio(201, 5)
     assert ratio[:3].tolist() == pytest.approx([most, most, 0])
     assert ratio[3].isnan()
 
@@ -53,13 +53,13 @@ def test_the_ratio_is_held_where_nothing_differs_between_images() -> None:
 def test_the_ratio_is_held_at_what_chance_gives(views: int) -> None:
     """At one standard deviation of the variance between images, where they do not differ; over many samples."""
     z_ISJ = normal(50, 4000, views).transpose(1, 2)
-    _, between = within_and_between(z_ISJ)
-    assert between.std().item() == pytest.approx(1 / most_ratio(50, views), rel=0.05)
+    _, between = variances_within_and_between(z_ISJ)
+    assert between.std().item() == pytest.approx(1 / most_variance_ratio(50, views), rel=0.05)
 
 
 def test_columns_that_are_constant_but_for_rounding_do_not_vary() -> None:
     z_ND = torch.cat([torch.full((9, 1), 0.1) + 1e-8 * normal(9, 1), 0.1 + 1e-3 * normal(9, 1), torch.zeros(9, 1)], 1)
-    assert varying(z_ND.float()).tolist() == [False, True, False]
+    assert varying_columns(z_ND.float()).tolist() == [False, True, False]
 
 
 def test_alignment_and_uniformity_are_plain_loops() -> None:
@@ -100,12 +100,12 @@ def test_rotation_and_scale_change_nothing() -> None:
     turned = 4 * z_IJD @ torch.linalg.qr(normal(5, 5, seed=2)).Q
     for measure in (alignment, uniformity, lambda z: effective_rank(z.flatten(0, 1))):
         assert measure(turned) == pytest.approx(measure(z_IJD))
-    totals = [torch.stack(within_and_between(z)).sum(1) for z in (z_IJD, turned)]
+    totals = [torch.stack(variances_within_and_between(z)).sum(1) for z in (z_IJD, turned)]
     torch.testing.assert_close(totals[1], 16 * totals[0])
 
 
 def test_rounding_is_no_variation() -> None:
     constant = torch.full((10, 3), 5.0)
-    assert not varies(constant + 1e-7 * normal(10, 3).float())
-    assert not varies(torch.zeros(10, 3))
-    assert varies(constant + 1e-3 * normal(10, 3).float())
+    assert not rows_differ(constant + 1e-7 * normal(10, 3).float())
+    assert not rows_differ(torch.zeros(10, 3))
+    assert rows_differ(constant + 1e-3 * normal(10, 3).float())

@@ -9,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from simssl.blocks.statistics import mixture as module
-from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.clustering import kmeans
 from simssl.blocks.statistics.mixture import REGULARISATION, Mixture, fit_mixture
 
 K = 4
@@ -88,16 +88,16 @@ def test_it_is_scikit_learns_on_rows_that_are_hard(rows: str, monkeypatch: pytes
     same(fit_from([cluster_N], x_ND, monkeypatch), reference(cluster_N, x_ND), x_ND)
 
 
-def same(found: Mixture, expected: GaussianMixture, x_ND: Tensor) -> None:
-    assert found.log_likelihood == pytest.approx(expected.lower_bound_, abs=1e-6)
-    assert (found.iterations, found.converged) == (expected.n_iter_, expected.converged_)
-    assert found.predict(x_ND).tolist() == expected.predict(x_ND.numpy()).tolist()
+def same(mixture: Mixture, expected: GaussianMixture, x_ND: Tensor) -> None:
+    assert mixture.log_likelihood == pytest.approx(expected.lower_bound_, abs=1e-6)
+    assert (mixture.iterations, mixture.converged) == (expected.n_iter_, expected.converged_)
+    assert mixture.predict(x_ND).tolist() == expected.predict(x_ND.numpy()).tolist()
 
 
 def test_it_says_when_it_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ITERATIONS", 2)
-    found = fit_mixture(clouds(), K, 3, torch.Generator().manual_seed(0))
-    assert (found.iterations, found.converged) == (2, False)
+    mixture = fit_mixture(clouds(), K, 3, torch.Generator().manual_seed(0))
+    assert (mixture.iterations, mixture.converged) == (2, False)
 
 
 def test_it_starts_from_k_means(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +109,18 @@ def test_it_starts_from_k_means(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters = [kmeans(standard_ND.float(), K, generator)[0] for _ in range(3)]
     expected = [fit_from([cluster_N], x_ND, monkeypatch).log_likelihood for cluster_N in clusters]
     monkeypatch.setattr(module, "kmeans", kmeans)
-    found = fit_mixture(x_ND, K, 3, torch.Generator().manual_seed(0))
-    assert found.log_likelihood == pytest.approx(max(expected), abs=1e-9)
-    assert found.log_likelihood > fit_from(clusterings(x_ND, 1), x_ND, monkeypatch).log_likelihood
+    mixture = fit_mixture(x_ND, K, 3, torch.Generator().manual_seed(0))
+    assert mixture.log_likelihood == pytest.approx(max(expected), abs=1e-9)
+    assert mixture.log_likelihood > fit_from(clusterings(x_ND, 1), x_ND, monkeypatch).log_likelihood
 
 
 def test_all_chance_is_the_generators() -> None:
     x_ND = clouds()
     before = torch.get_rng_state()
-    found = [fit_mixture(x_ND, K, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    mixtures = [fit_mixture(x_ND, K, 5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(before, torch.get_rng_state())
-    assert torch.equal(found[0].coefficients_KQ, found[1].coefficients_KQ)
-    assert not torch.equal(found[0].coefficients_KQ, found[2].coefficients_KQ)
+    assert torch.equal(mixtures[0].coefficients_KQ, mixtures[1].coefficients_KQ)
+    assert not torch.equal(mixtures[0].coefficients_KQ, mixtures[2].coefficients_KQ)
 
 
 def test_fewer_distinct_rows_than_components() -> None:

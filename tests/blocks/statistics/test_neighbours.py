@@ -8,7 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from simssl.blocks.statistics import neighbours
-from simssl.blocks.statistics.neighbours import nearest
+from simssl.blocks.statistics.neighbours import nearest_rows
 
 
 def draw(rows: int, D: int, seed: int) -> Tensor:
@@ -25,7 +25,7 @@ def by_scikit_learn(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
 def test_they_are_scikit_learns(rows: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "BLOCK", 70)
     queries, bank = draw(150, 5, 0), draw(rows, 5, 1)
-    assert torch.equal(nearest(queries, bank, k), by_scikit_learn(queries, bank, k))
+    assert torch.equal(nearest_rows(queries, bank, k), by_scikit_learn(queries, bank, k))
 
 
 def alike() -> Tensor:
@@ -41,7 +41,7 @@ def test_rows_that_float32_cannot_tell_apart_are_told_apart() -> None:
     offsets = (bank - bank.mean(0)).double() - (query - bank.mean(0)).double()
     expected = offsets.square().sum(1).topk(5, largest=False).indices
     in_float32 = (bank.square().sum(1) - 2 * bank @ query[0]).topk(5, largest=False).indices
-    assert torch.equal(nearest(query, bank, 5)[0], expected)
+    assert torch.equal(nearest_rows(query, bank, 5)[0], expected)
     assert not torch.equal(in_float32, expected)
 
 
@@ -54,20 +54,20 @@ def test_only_what_float32_is_not_sure_of_is_compared_in_float64(monkeypatch: py
         return whole(bank, queries_QD, k)
 
     monkeypatch.setattr(neighbours._Bank, "_nearest_in_float64", count)
-    nearest(draw(50, 16, 0), draw(2000, 16, 1), 10)
+    nearest_rows(draw(50, 16, 0), draw(2000, 16, 1), 10)
     assert sum(compared) == 0
-    nearest(torch.zeros(3, 8), alike(), 5)
+    nearest_rows(torch.zeros(3, 8), alike(), 5)
     assert sum(compared) == 3
 
 
 def test_neither_a_far_origin_nor_a_scale_changes_them() -> None:
     queries, bank = draw(50, 4, 0).round(decimals=2), draw(300, 4, 1).round(decimals=2)
-    expected = nearest(queries.double(), bank.double(), 5)
-    assert torch.equal(nearest(queries * 1024, bank * 1024, 5), nearest(queries, bank, 5))
-    assert torch.equal(nearest(queries.double() + 1e6, bank.double() + 1e6, 5), expected)
+    expected = nearest_rows(queries.double(), bank.double(), 5)
+    assert torch.equal(nearest_rows(queries * 1024, bank * 1024, 5), nearest_rows(queries, bank, 5))
+    assert torch.equal(nearest_rows(queries.double() + 1e6, bank.double() + 1e6, 5), expected)
 
 
 def test_rows_that_are_all_the_same_have_neighbours_too() -> None:
-    near = nearest(torch.ones(5, 3), torch.ones(100, 3), 10)
+    near = nearest_rows(torch.ones(5, 3), torch.ones(100, 3), 10)
     assert near.shape == (5, 10)
     assert all(len(set(row)) == 10 for row in near.tolist())

@@ -28,12 +28,12 @@ def test_against_scikit_learn(exact: bool, batch: int, monkeypatch: pytest.Monke
         monkeypatch.setattr(pca, "EXACT", 0)
     x = rows()
     reference = PCA(5, svd_solver="full").fit(x.double().numpy())
-    found = principal_components(x.split(batch), 5)
-    np.testing.assert_allclose(found.mean_P.numpy(), reference.mean_, rtol=1e-10)
-    np.testing.assert_allclose(found.variances_K.numpy(), reference.explained_variance_, rtol=1e-8)
-    signs = np.sign((found.directions_KP.numpy() * reference.components_).sum(1, keepdims=True))
-    np.testing.assert_allclose(found.directions_KP.numpy(), signs * reference.components_, atol=1e-8)
-    np.testing.assert_allclose(found.project(x).numpy(), signs.T * reference.transform(x.double().numpy()), atol=1e-7)
+    fitted = principal_components(x.split(batch), 5)
+    np.testing.assert_allclose(fitted.mean_P.numpy(), reference.mean_, rtol=1e-10)
+    np.testing.assert_allclose(fitted.variances_K.numpy(), reference.explained_variance_, rtol=1e-8)
+    signs = np.sign((fitted.directions_KP.numpy() * reference.components_).sum(1, keepdims=True))
+    np.testing.assert_allclose(fitted.directions_KP.numpy(), signs * reference.components_, atol=1e-8)
+    np.testing.assert_allclose(fitted.project(x).numpy(), signs.T * reference.transform(x.double().numpy()), atol=1e-7)
 
 
 def test_truncation_loses_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,17 +41,17 @@ def test_truncation_loses_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pca, "EXACT", 0)
     monkeypatch.setattr(pca, "SPARE", 10)
     x = rows(1000, 200)
-    exact, found = PCA(5, svd_solver="full").fit(x.double().numpy()), principal_components(x.split(100), 5)
-    cosines = np.abs((found.directions_KP.numpy() * exact.components_).sum(1))
+    exact, components = PCA(5, svd_solver="full").fit(x.double().numpy()), principal_components(x.split(100), 5)
+    cosines = np.abs((components.directions_KP.numpy() * exact.components_).sum(1))
     assert cosines.min() > 0.999
-    np.testing.assert_allclose(found.variances_K.numpy(), exact.explained_variance_, rtol=1e-3)
+    np.testing.assert_allclose(components.variances_K.numpy(), exact.explained_variance_, rtol=1e-3)
 
 
 def test_signs_are_fixed() -> None:
-    found = principal_components([rows()], 12).directions_KP
-    assert bool((found.gather(1, found.abs().argmax(1, keepdim=True)) > 0).all())
+    directions = principal_components([rows()], 12).directions_KP
+    assert bool((directions.gather(1, directions.abs().argmax(1, keepdim=True)) > 0).all())
     flipped = principal_components([-rows()], 12).directions_KP
-    torch.testing.assert_close(found, flipped)
+    torch.testing.assert_close(directions, flipped)
 
 
 def test_whitened_rows_are_uncorrelated_and_of_variance_one() -> None:

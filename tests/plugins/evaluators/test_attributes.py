@@ -15,7 +15,7 @@ from subjects import CLASSES, Known, Labels, evaluator, labelled, noise, oracle,
 from torch import Tensor
 
 from simssl.api import Metric
-from simssl.blocks.probes.class_probes import Probed, probe
+from simssl.blocks.probes.class_probes import ProbedTarget, train_probes
 
 FAST = {"lr": 3e-2, "epochs": 30}
 SCORES = ("accuracy", "balanced_accuracy", "auroc")
@@ -45,30 +45,30 @@ def both(content: Tensor, style: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("layers", ["linear", "mlp"])
 def test_an_oracle_has_the_best_of_all_scores(layers: str) -> None:
-    found = measure(content_and_style(both), probe=layers)
+    metrics = measure(content_and_style(both), probe=layers)
     groups = ("", "content_", "style_")
     names = [f"{group}{score}" for group in groups for score in SCORES]
     names += [f"{name}/{score}" for name in ("digit", "slant") for score in SCORES]
-    assert set(found) == set(names)
-    assert all(metric.value == pytest.approx(1) for metric in found.values())
-    assert {found[f"digit/{s}"].protocol["role"] for s in SCORES} == {"content"}
-    assert {found[f"slant/{s}"].protocol["role"] for s in SCORES} == {"style"}
+    assert set(metrics) == set(names)
+    assert all(metric.value == pytest.approx(1) for metric in metrics.values())
+    assert {metrics[f"digit/{s}"].protocol["role"] for s in SCORES} == {"content"}
+    assert {metrics[f"slant/{s}"].protocol["role"] for s in SCORES} == {"style"}
 
 
 def test_what_is_blind_to_a_rare_style_has_no_more_than_chance() -> None:
     """Accuracy looks good, since nine of ten images have the same style; balanced accuracy and AUROC do not."""
-    found = measure(content_and_style(lambda content, _: both(content, torch.zeros_like(content))))
-    assert found["digit/balanced_accuracy"].value == pytest.approx(1)
-    assert found["slant/accuracy"].value > 0.88
-    assert found["slant/balanced_accuracy"].value == pytest.approx(0.5, abs=0.03)
-    assert found["slant/auroc"].value == pytest.approx(0.5, abs=0.12)
-    assert found["content_accuracy"].value > found["accuracy"].value > found["style_accuracy"].value
+    metrics = measure(content_and_style(lambda content, _: both(content, torch.zeros_like(content))))
+    assert metrics["digit/balanced_accuracy"].value == pytest.approx(1)
+    assert metrics["slant/accuracy"].value > 0.88
+    assert metrics["slant/balanced_accuracy"].value == pytest.approx(0.5, abs=0.03)
+    assert metrics["slant/auroc"].value == pytest.approx(0.5, abs=0.12)
+    assert metrics["content_accuracy"].value > metrics["accuracy"].value > metrics["style_accuracy"].value
 
 
 def test_noise_falls_to_chance() -> None:
-    found = measure(Known(noise(600, 1), noise(400, 2), labelled(600, 400)))
-    assert found["class/balanced_accuracy"].value == pytest.approx(1 / CLASSES, abs=0.06)
-    assert found["class/auroc"].value == pytest.approx(0.5, abs=0.06)
+    metrics = measure(Known(noise(600, 1), noise(400, 2), labelled(600, 400)))
+    assert metrics["class/balanced_accuracy"].value == pytest.approx(1 / CLASSES, abs=0.06)
+    assert metrics["class/auroc"].value == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize("classes", [2, CLASSES])
@@ -80,7 +80,7 @@ def test_auroc_ranks_logits_of_any_size(classes: int) -> None:
     module = __import__(scores.__module__, fromlist=["_scores"])
     labels_N = labelled(400, 300, classes=classes)[1]
     logits_NC = noise(300, 3, classes) + 0.8 * torch.nn.functional.one_hot(labels_N, classes)
-    small, large = (module._scores(Probed("t", 1, scale * logits_NC, labels_N)) for scale in (1.0, 1e4))
+    small, large = (module._scores(ProbedTarget("t", 1, scale * logits_NC, labels_N)) for scale in (1.0, 1e4))
     assert 0.55 < small["auroc"] < 0.95
     if classes == 2:
         assert large["auroc"] == pytest.approx(small["auroc"])
@@ -95,9 +95,9 @@ def test_auroc_ranks_logits_of_any_size(classes: int) -> None:
 
 def test_permuted_labels_fall_to_chance() -> None:
     good = oracle(labelled(600, 400))
-    found = measure(Known(good.features("train"), good.features("test"), labelled(600, 400, seed=9)))
-    assert found["class/balanced_accuracy"].value == pytest.approx(1 / CLASSES, abs=0.06)
-    assert found["class/auroc"].value == pytest.approx(0.5, abs=0.06)
+    metrics = measure(Known(good.features("train"), good.features("test"), labelled(600, 400, seed=9)))
+    assert metrics["class/balanced_accuracy"].value == pytest.approx(1 / CLASSES, abs=0.06)
+    assert metrics["class/auroc"].value == pytest.approx(0.5, abs=0.06)
 
 
 def test_means_are_over_targets_of_their_role() -> None:
@@ -105,27 +105,27 @@ def test_means_are_over_targets_of_their_role() -> None:
     roles = {"t0": "content", "t1": "style", "t2": "style", "t3": None}
     subject = Known(noise(300, 1), noise(200, 2), labels["t0"])
     subject.set_targets(**{name: target(both, 2, roles[name]) for name, both in labels.items()})  # type: ignore[arg-type]
-    found = measure(subject)
+    metrics = measure(subject)
     for role, names in {None: list(labels), "content": ["t0"], "style": ["t1", "t2"]}.items():
         for score in SCORES:
-            mean = found[f"{role}_{score}" if role else score]
-            assert mean.value == pytest.approx(np.mean([found[f"{name}/{score}"].value for name in names]))
+            mean = metrics[f"{role}_{score}" if role else score]
+            assert mean.value == pytest.approx(np.mean([metrics[f"{name}/{score}"].value for name in names]))
             assert mean.protocol["mean over"] == names
             assert mean.protocol.get("role") == role
     of_one_role = measure(subject, targets=("t1", "t2", "t3"))
     assert {name for name in of_one_role if "/" not in name} == set(SCORES)
 
 
-def probed(subject: Known, layers: str) -> list[Probed]:
+def probed(subject: Known, layers: str) -> list[ProbedTarget]:
     """The same probes, of which the evaluator gives no logits."""
     params = evaluator("attributes", **FAST, probe=layers).params
-    return probe(subject, params, hidden=int(layers == "mlp"))
+    return train_probes(subject, params, hidden=int(layers == "mlp"))
 
 
 @pytest.mark.parametrize("layers", ["linear", "mlp"])
 def test_scores_are_scikit_learns_on_the_same_logits(layers: str) -> None:
     blurred = lambda content, style: both(content, style) + 0.6 * noise(len(content), 4, 15)
-    found = measure(content_and_style(blurred), probe=layers)
+    metrics = measure(content_and_style(blurred), probe=layers)
     for one in probed(content_and_style(blurred), layers):
         p_NC, labels_N = one.logits_NC.double().softmax(1).numpy(), one.labels_N.numpy()
         scores = p_NC[:, 1] if p_NC.shape[1] == 2 else p_NC
@@ -136,17 +136,17 @@ def test_scores_are_scikit_learns_on_the_same_logits(layers: str) -> None:
         }
         for score, value in expected.items():
             assert 0.5 < value < 1, "nothing is compared at an end of the scale"
-            assert found[f"{one.target}/{score}"].value == pytest.approx(value, abs=1e-6)
+            assert metrics[f"{one.target}/{score}"].value == pytest.approx(value, abs=1e-6)
 
 
 def test_its_accuracy_is_the_probes_own() -> None:
     for layers, name in (("linear", "linear_probe"), ("mlp", "mlp_probe")):
         subject = lambda: content_and_style(lambda content, style: both(content, style) + noise(len(content), 4, 15))
         own = evaluator(name, **FAST).run(subject()).metrics
-        found = measure(subject(), probe=layers)
+        metrics = measure(subject(), probe=layers)
         for key in ("digit/accuracy", "slant/accuracy"):
-            assert found[key].value == own[key].value
-            assert found[key].protocol["selected"] == own[key].protocol["selected"]
+            assert metrics[key].value == own[key].value
+            assert metrics[key].protocol["selected"] == own[key].protocol["selected"]
 
 
 def three_classes(absent: tuple[int, ...]) -> Known:
@@ -162,32 +162,32 @@ def three_classes(absent: tuple[int, ...]) -> Known:
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_a_class_that_is_absent_from_test_does_not_count() -> None:
-    found = measure(three_classes(absent=(2,)), probe="linear")
+    metrics = measure(three_classes(absent=(2,)), probe="linear")
     one = next(one for one in probed(three_classes(absent=(2,)), "linear") if one.target == "three")
     labels_N, p_NC = one.labels_N.numpy(), one.logits_NC.double().softmax(1).numpy()
     assert (p_NC.argmax(1) == 2).any(), "the class is predicted all the same"
     expected = balanced_accuracy_score(labels_N, p_NC.argmax(1))
-    assert found["three/balanced_accuracy"].value == pytest.approx(expected)
+    assert metrics["three/balanced_accuracy"].value == pytest.approx(expected)
     aurocs = [roc_auc_score(labels_N == c, p_NC[:, c]) for c in (0, 1)]
-    assert found["three/auroc"].value == pytest.approx(np.mean(aurocs))
-    assert found["three/auroc"].protocol["absent from test"] == ["2"]
+    assert metrics["three/auroc"].value == pytest.approx(np.mean(aurocs))
+    assert metrics["three/auroc"].protocol["absent from test"] == ["2"]
 
 
 def test_a_single_class_in_test_has_no_auroc() -> None:
-    found = measure(three_classes(absent=(0, 2)), probe="linear")
-    assert "three/auroc" not in found
-    assert "other/auroc" not in found
-    assert "auroc" not in found
-    assert found["three/accuracy"].value == found["three/balanced_accuracy"].value, "the recall of the only class"
+    metrics = measure(three_classes(absent=(0, 2)), probe="linear")
+    assert "three/auroc" not in metrics
+    assert "other/auroc" not in metrics
+    assert "auroc" not in metrics
+    assert metrics["three/accuracy"].value == metrics["three/balanced_accuracy"].value, "the recall of the only class"
     mixed = three_classes(absent=(0, 2))
     alternating = tuple(torch.arange(len(mixed.features(split))) % 2 for split in ("train", "test"))
     mixed.set_targets(
         three=(mixed.data.train.targets["three"], mixed.data.test.targets["three"]), two=target(alternating, 2)
     )  # type: ignore[union-attr, arg-type]
-    found = measure(mixed)
-    assert found["auroc"].value == found["two/auroc"].value
-    assert found["auroc"].protocol["mean over"] == ["two"]
-    assert found["accuracy"].protocol["mean over"] == ["three", "two"]
+    metrics = measure(mixed)
+    assert metrics["auroc"].value == metrics["two/auroc"].value
+    assert metrics["auroc"].protocol["mean over"] == ["two"]
+    assert metrics["accuracy"].protocol["mean over"] == ["three", "two"]
 
 
 def test_unlabelled_images_do_not_count() -> None:
@@ -197,8 +197,8 @@ def test_unlabelled_images_do_not_count() -> None:
     for split, values in zip(("train", "test"), labels, strict=True):
         good.features(split)[::2] = good.features(split)[::2].roll(1, dims=0)
         values[::2] = -1
-    found = measure(Known(good.features("train"), good.features("test"), labels))
-    assert all(metric.value == pytest.approx(1) for metric in found.values())
+    metrics = measure(Known(good.features("train"), good.features("test"), labels))
+    assert all(metric.value == pytest.approx(1) for metric in metrics.values())
 
 
 @pytest.mark.parametrize("name", ["attributes", "mlp_probe", "linear_probe", "gmm"])
@@ -238,9 +238,9 @@ def test_linear_probe_is_about_scikit_learns(spread: float, tolerance: float) ->
     reference = (
         LogisticRegression(C=np.inf).fit(train.numpy(), labels[0].numpy()).score(test.numpy(), labels[1].numpy())
     )
-    found = evaluator("linear_probe", lr=0.1, epochs=40).run(Known(train, test, labels)).metrics["class/accuracy"]
-    assert found.value == pytest.approx(reference, abs=tolerance)
-    assert (found.value == 1) == (spread == 0.05)
+    metric = evaluator("linear_probe", lr=0.1, epochs=40).run(Known(train, test, labels)).metrics["class/accuracy"]
+    assert metric.value == pytest.approx(reference, abs=tolerance)
+    assert (metric.value == 1) == (spread == 0.05)
 
 
 def test_the_mlp_probe_reads_what_the_linear_one_cannot() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simssl.api import Data, Posterior, Result, Split
 from simssl.blocks.losses.gaussian import kl_standard
-from simssl.blocks.statistics.geometry import most_ratio
+from simssl.blocks.statistics.geometry import most_variance_ratio
 from simssl.plugin.registry import Registry
 
 D, IMAGES = 4, 1000
@@ -87,12 +87,12 @@ def test_a_representation_of_the_image_alone() -> None:
 
 def test_a_representation_of_the_view_alone() -> None:
     result = run(Known(lambda image, view: view + 1e-3 * image))
-    assert 50 < value(result, "within_over_between") <= most_ratio(IMAGES, 10) + 1e-6
+    assert 50 < value(result, "within_over_between") <= most_variance_ratio(IMAGES, 10) + 1e-6
     assert value(result, "alignment") == pytest.approx(2, rel=0.02)  # as far as views of different images
 
 
 def test_views_of_other_images_have_nothing_in_common() -> None:
-    """Each row stands at another's place."""
+    """The rows stand in another order."""
     generator = torch.Generator().manual_seed(3)
     result = run(Known(lambda image, view: image[torch.randperm(len(image), generator=generator)]))
     assert value(result, "within_over_between") > 20
@@ -101,9 +101,9 @@ def test_views_of_other_images_have_nothing_in_common() -> None:
 
 @pytest.mark.parametrize("of_view", [0.1, 1000.0])
 def test_a_ratio_that_is_held_says_so(of_view: float) -> None:
-    found = run(Known(lambda image, view: image + of_view * view), images=50).metrics["within_over_between"]
-    held = found.value >= most_ratio(50, 10)
-    assert found.protocol["found"]["held"] == held
+    metric = run(Known(lambda image, view: image + of_view * view), images=50).metrics["within_over_between"]
+    held = metric.value >= most_variance_ratio(50, 10)
+    assert metric.protocol["found"]["held"] == held
     assert held or of_view < 1
 
 
@@ -123,14 +123,14 @@ def test_some_latents_may_be_of_the_image_and_others_of_the_view() -> None:
 
 
 def test_a_turned_representation_has_the_same_totals() -> None:
-    turn = torch.linalg.qr(normal(D, D, seed=5)).Q
+    rotation = torch.linalg.qr(normal(D, D, seed=5)).Q
     scale = torch.tensor([1.0, 2, 3, 4])
     plain = run(Known(lambda image, view: scale * image + view))
-    turned = run(Known(lambda image, view: (scale * image + view) @ turn))
+    turned = run(Known(lambda image, view: (scale * image + view) @ rotation))
     for name, metric in plain.metrics.items():
         assert value(turned, name) == pytest.approx(metric.value, rel=1e-4), name
-    found = [r.metrics["within_over_between"].protocol["found"]["per latent"] for r in (plain, turned)]
-    assert found[0] != pytest.approx(found[1], rel=0.1)
+    per_latent = [r.metrics["within_over_between"].protocol["found"]["per latent"] for r in (plain, turned)]
+    assert per_latent[0] != pytest.approx(per_latent[1], rel=0.1)
 
 
 def test_a_constant_representation_is_skipped_where_it_has_no_number() -> None:

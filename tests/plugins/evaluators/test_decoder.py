@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Data, Result, Split
-from simssl.blocks.probes.splits import held_out
+from simssl.blocks.probes.splits import held_out_split
 from simssl.plugin.registry import Registry
 
 D, SHAPE, TRAIN, TEST = 3, (1, 4, 4), 900, 300
@@ -42,7 +42,7 @@ class Linear:
         return getattr(self.data, split).images[index_B].float() / 255
 
     def selection(self) -> tuple[Tensor, Tensor]:
-        return held_out(torch.zeros(TRAIN))
+        return held_out_split(torch.zeros(TRAIN))
 
     def new_decoder(self) -> nn.Module:
         linear = nn.Linear(self._features["train"].shape[1], 16)
@@ -85,21 +85,21 @@ def least_squares(subject: Linear) -> tuple[float, float]:
 def test_it_approaches_least_squares_whatever_the_scale(scale: float) -> None:
     subject = Linear(lambda z: scale * z + scale)
     best, of_mean = least_squares(subject)
-    found = run(subject).metrics
-    assert best < found["mse"].value < 1.05 * best
-    assert found["R2"].value == pytest.approx(1 - found["mse"].value / of_mean, rel=1e-4)
-    nll = 16 * (found["mse"].value / 0.02 + 0.5 * torch.log(torch.tensor(0.02 * torch.pi)).item())
-    assert found["nll"].value == pytest.approx(nll, rel=1e-3)
+    metrics = run(subject).metrics
+    assert best < metrics["mse"].value < 1.05 * best
+    assert metrics["R2"].value == pytest.approx(1 - metrics["mse"].value / of_mean, rel=1e-4)
+    nll = 16 * (metrics["mse"].value / 0.02 + 0.5 * torch.log(torch.tensor(0.02 * torch.pi)).item())
+    assert metrics["nll"].value == pytest.approx(nll, rel=1e-3)
 
 
 def test_noise_gives_no_more_than_the_mean_image() -> None:
-    found = run(Linear(lambda z: normal(*z.shape, seed=9))).metrics["R2"].value
-    assert -0.1 < found < 0.01
+    r2 = run(Linear(lambda z: normal(*z.shape, seed=9))).metrics["R2"].value
+    assert -0.1 < r2 < 0.01
 
 
 def test_representations_of_other_images_give_no_more_than_the_mean_image() -> None:
-    found = run(Linear(lambda z: z[torch.randperm(len(z), generator=torch.Generator().manual_seed(4))]))
-    assert -0.1 < found.metrics["R2"].value < 0.01
+    result = run(Linear(lambda z: z[torch.randperm(len(z), generator=torch.Generator().manual_seed(4))]))
+    assert -0.1 < result.metrics["R2"].value < 0.01
 
 
 def test_a_constant_representation_gives_the_mean_image() -> None:
@@ -128,13 +128,13 @@ def test_methods_with_a_decoder_are_skipped(simssl: Callable[..., Any], small: C
     result = simssl("run", small(evaluators=evaluators, grid={"objective": [{"name": "vae"}, {"name": "pca"}]}))
     assert result.exit_code == 0, result.stderr
     assert "decoder will be skipped: vae has a decoder of its own" in result.stderr
-    found = {
+    metrics = {
         document["objective"]: document["metrics"]
         for document in (json.loads(path.read_text()) for path in Path("runs/small").glob("*/metrics.json"))
     }
-    assert found["vae"]["decoder"]["skipped"] == "vae has a decoder of its own"
-    assert set(found["pca"]) == {"decoder/R2", "decoder/mse", "decoder/nll"}
-    assert found["pca"]["decoder/R2"]["protocol"]["selected_on"] == "held_out"
+    assert metrics["vae"]["decoder"]["skipped"] == "vae has a decoder of its own"
+    assert set(metrics["pca"]) == {"decoder/R2", "decoder/mse", "decoder/nll"}
+    assert metrics["pca"]["decoder/R2"]["protocol"]["selected_on"] == "held_out"
     assert len(list(Path("runs/small").glob("pca*/images/decoder/test.png"))) == 1
 
 

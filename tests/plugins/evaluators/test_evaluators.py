@@ -14,8 +14,8 @@ from subjects import CLASSES, REGISTRY, Known, evaluator, labelled, noise, oracl
 from torch import Tensor
 
 from simssl.api import Data, Result, Split
-from simssl.blocks.losses.likelihoods import GaussianLikelihood
-from simssl.blocks.statistics.neighbours import nearest
+from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.statistics import nearest_rows
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.training.views import Views
 
@@ -89,9 +89,9 @@ def test_knn_is_scikit_learns(k: int) -> None:
     votes = torch.from_numpy(reference.predict_proba(test.double().numpy()))
     untied = votes[:, 0] != votes[:, 1]
     knn = _knn_module()
-    ours = knn.vote(labels[0][nearest(test, train, k)], 2)
+    ours = knn.vote(labels[0][nearest_rows(test, train, k)], 2)
     assert torch.equal(ours[untied], votes.argmax(1)[untied])
-    first = labels[0][nearest(test, train, 1)[:, 0]]
+    first = labels[0][nearest_rows(test, train, 1)[:, 0]]
     assert torch.equal(ours[~untied], first[~untied])
 
 
@@ -103,9 +103,9 @@ def test_mlp_probe_is_about_scikit_learns() -> None:
     trained = {"lr": 1e-2, "epochs": 40}
     reference = MLPClassifier((6,), alpha=0, batch_size=64, learning_rate_init=1e-2, max_iter=40, random_state=0)
     expected = reference.fit(train.numpy(), labels[0].numpy()).score(test.numpy(), labels[1].numpy())
-    found = accuracy(evaluator("mlp_probe", **trained).run(Known(train, test, (labels[0], labels[1]))))
+    measured = accuracy(evaluator("mlp_probe", **trained).run(Known(train, test, (labels[0], labels[1]))))
     assert 0.6 < expected < 0.98, "nothing is compared at an end of the scale"
-    assert found == pytest.approx(expected, abs=0.06)
+    assert measured == pytest.approx(expected, abs=0.06)
 
 
 def _knn_module() -> Any:
@@ -133,7 +133,9 @@ def test_knn_selects_on_held_out_images_and_scores_test_once() -> None:
 def test_knn_searches_once_for_targets_that_the_same_images_have(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is what it is by itself."""
     searches: list[int] = []
-    monkeypatch.setattr(_knn_module(), "nearest", lambda *given: searches.append(len(given[1])) or nearest(*given))
+    monkeypatch.setattr(
+        _knn_module(), "nearest_rows", lambda *given: searches.append(len(given[1])) or nearest_rows(*given)
+    )
     subject, some = Known(noise(400, 1), noise(200, 2), labelled()), labelled(seed=5)
     some[0][::3], some[1][::4] = -1, -1
     targets = {"class": labelled(), "other": labelled(seed=4), "some": some}
@@ -258,9 +260,9 @@ def test_reconstruction_is_the_likelihoods_own(simssl: Callable[..., Any], small
     file = small(evaluators=[{"name": "reconstruction", "pictures": 5}])
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
-    (cell,) = load_experiments(file, REGISTRY)
-    data = load_data(cell.dataset, REGISTRY, Path(), lambda *_: None)
-    built = build_run(cell, REGISTRY, data, torch.device("cpu"))
+    (experiment,) = load_experiments(file, REGISTRY)
+    data = load_data(experiment.dataset, REGISTRY, Path(), lambda *_: None)
+    built = build_run(experiment, REGISTRY, data, torch.device("cpu"))
     restore_trained(built, RunFolder(run))
     x = data.test.images.float() / 255
     with torch.no_grad():

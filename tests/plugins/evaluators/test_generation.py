@@ -102,11 +102,11 @@ def test_the_gaussian_has_mean_and_covariance_and_nothing_else() -> None:
 
 
 def test_the_distance_grows_with_the_noise_around_the_representations() -> None:
-    found = [run(Linear(sigma2=s)).metrics["fd_pixels"].value for s in (1e-6, 0.3, 3.0)]
-    assert 0 <= found[0] < 0.01
-    assert found == sorted(found)
-    assert found[2] > 10 * found[1] > 100 * found[0]
-    assert run(Linear(sigma2=3.0), latents="gaussian").metrics["fd_pixels"].value < found[1]
+    distances = [run(Linear(sigma2=s)).metrics["fd_pixels"].value for s in (1e-6, 0.3, 3.0)]
+    assert 0 <= distances[0] < 0.01
+    assert distances == sorted(distances)
+    assert distances[2] > 10 * distances[1] > 100 * distances[0]
+    assert run(Linear(sigma2=3.0), latents="gaussian").metrics["fd_pixels"].value < distances[1]
 
 
 def test_seeds_repeat_and_differ() -> None:
@@ -141,13 +141,13 @@ def test_simvaes_sigma2_is_taken(simssl: Callable[..., Any], small: Callable[...
     result = simssl("run", small(evaluators=evaluators, grid=grid))
     assert result.exit_code == 0, result.stderr
     assert "[" not in result.stdout
-    found = {
+    metrics = {
         document["objective"]: document["metrics"]
         for document in (json.loads(path.read_text()) for path in Path("runs/small").glob("*/metrics.json"))
     }
-    assert found["simvae"]["generation/fd_pixels"]["protocol"]["found"] == {"sigma2": 0.3}
-    assert found["vae"]["generation/fd_pixels"]["protocol"]["found"] == {"sigma2": None}
-    assert found["simclr"]["generation"]["skipped"] == "simclr has no decoder"
+    assert metrics["simvae"]["generation/fd_pixels"]["protocol"]["found"] == {"sigma2": 0.3}
+    assert metrics["vae"]["generation/fd_pixels"]["protocol"]["found"] == {"sigma2": None}
+    assert metrics["simclr"]["generation"]["skipped"] == "simclr has no decoder"
 
 
 def test_the_picture_comes_without_the_weights(
@@ -156,7 +156,7 @@ def test_the_picture_comes_without_the_weights(
     from simssl.blocks.statistics import frechet
 
     def missing(_: object) -> None:
-        raise frechet.Missing("the weights are not here")
+        raise frechet.MissingFeatures("the weights are not here")
 
     monkeypatch.setattr(frechet, "_inception", missing)
     file = small(evaluators=[{"name": "generation"}], trackers=[{"name": "console"}])

@@ -14,8 +14,8 @@ from torch import Tensor
 
 
 def scores(subject: Known, **params: object) -> dict[str, float]:
-    found = evaluator("gmm", **params).run(subject).metrics
-    return {key.removeprefix("class/"): metric.value for key, metric in found.items()}
+    metrics = evaluator("gmm", **params).run(subject).metrics
+    return {key.removeprefix("class/"): metric.value for key, metric in metrics.items()}
 
 
 def blobs(labels: Labels, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -33,34 +33,34 @@ def test_labels_as_representation_reach_the_best_score() -> None:
 
 def test_noise_falls_to_chance() -> None:
     """Which for the best of 24 assignments of 1,000 images is a little above 1/4."""
-    found = scores(Known(noise(1000, 1), noise(1000, 2), labelled(1000, 1000)))
-    assert 0.25 <= found["accuracy"] < 0.32
-    assert found["nmi"] == pytest.approx(0, abs=0.02)
-    assert found["ari"] == pytest.approx(0, abs=0.02)
+    values = scores(Known(noise(1000, 1), noise(1000, 2), labelled(1000, 1000)))
+    assert 0.25 <= values["accuracy"] < 0.32
+    assert values["nmi"] == pytest.approx(0, abs=0.02)
+    assert values["ari"] == pytest.approx(0, abs=0.02)
 
 
 def test_permuted_labels_fall_to_chance() -> None:
     labels = labelled(1000, 1000)
     good = oracle(labels)
     permuted = labels[1][torch.randperm(1000, generator=torch.Generator().manual_seed(9))]
-    found = scores(Known(good.features("train"), good.features("test"), (labels[0], permuted)))
-    assert 0.25 <= found["accuracy"] < 0.32
-    assert found["nmi"] == pytest.approx(0, abs=0.02)
-    assert found["ari"] == pytest.approx(0, abs=0.02)
+    values = scores(Known(good.features("train"), good.features("test"), (labels[0], permuted)))
+    assert 0.25 <= values["accuracy"] < 0.32
+    assert values["nmi"] == pytest.approx(0, abs=0.02)
+    assert values["ari"] == pytest.approx(0, abs=0.02)
 
 
 def test_it_is_scikit_learns_mixture_with_the_best_of_all_assignments() -> None:
     labels = labelled(600, 400)
     train, test = blobs(labels)
-    found = scores(Known(train, test, labels))
+    values = scores(Known(train, test, labels))
     mixture = GaussianMixture(CLASSES, n_init=20, random_state=123).fit(train.double().numpy())
     component_N, label_N = mixture.predict(test.double().numpy()), labels[1].numpy()
     assignments = itertools.permutations(range(CLASSES))
     accuracy = max((np.array(assignment)[component_N] == label_N).mean() for assignment in assignments)
     assert 0.5 < accuracy < 0.99, "nothing is compared at an end of the scale"
-    assert found["accuracy"] == pytest.approx(accuracy, abs=0.005)
-    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(label_N, component_N), abs=0.01)
-    assert found["ari"] == pytest.approx(adjusted_rand_score(label_N, component_N), abs=0.01)
+    assert values["accuracy"] == pytest.approx(accuracy, abs=0.005)
+    assert values["nmi"] == pytest.approx(normalized_mutual_info_score(label_N, component_N), abs=0.01)
+    assert values["ari"] == pytest.approx(adjusted_rand_score(label_N, component_N), abs=0.01)
 
 
 def test_it_is_fitted_without_labels() -> None:
@@ -81,9 +81,9 @@ def test_the_scale_of_the_representation_does_not_matter() -> None:
 def test_a_collapsed_representation_is_at_chance(value: float) -> None:
     """One component takes all: the share of the most frequent class, and no information."""
     labels = labelled()
-    found = scores(Known(torch.full((400, 5), value), torch.full((200, 5), value), labels))
-    assert found["accuracy"] == labels[1].bincount().max().item() / 200
-    assert found["nmi"] == found["ari"] == 0
+    values = scores(Known(torch.full((400, 5), value), torch.full((200, 5), value), labels))
+    assert values["accuracy"] == labels[1].bincount().max().item() / 200
+    assert values["nmi"] == values["ari"] == 0
 
 
 def test_a_representation_of_one_direction_has_a_mixture() -> None:
@@ -97,8 +97,8 @@ def test_unlabelled_test_images_do_not_count() -> None:
     known = oracle((labels[0], labels[1].clone()))
     labels[1][::3] = -1
     known.features("test")[::3] = noise(67, 8, 16)
-    found = scores(Known(known.features("train"), known.features("test"), labels))
-    assert found["accuracy"] == 1
+    values = scores(Known(known.features("train"), known.features("test"), labels))
+    assert values["accuracy"] == 1
 
 
 def test_targets_have_a_component_for_each_class() -> None:
@@ -111,10 +111,10 @@ def test_targets_have_a_component_for_each_class() -> None:
         half=target((labels[0] // 2, labels[1] // 2), 2),
         first=target((labels[0], labels[1].clamp(max=0)), CLASSES),
     )
-    found = evaluator("gmm", starts=5).run(subject).metrics
-    assert found["class/accuracy"].value == found["half/accuracy"].value == 1
-    assert 0.2 < found["first/accuracy"].value < 0.3
-    assert set(found) == {
+    metrics = evaluator("gmm", starts=5).run(subject).metrics
+    assert metrics["class/accuracy"].value == metrics["half/accuracy"].value == 1
+    assert 0.2 < metrics["first/accuracy"].value < 0.3
+    assert set(metrics) == {
         f"{name}/{score}" for name in ("class", "half", "first") for score in ("accuracy", "nmi", "ari")
     }
 

@@ -13,7 +13,7 @@ from references import IMAGES, REGISTRY, assert_same_gradient, build, loss, view
 from torch import Tensor
 
 from simssl.api import Objective
-from simssl.blocks.statistics.kmeans import kmeans
+from simssl.blocks.statistics.clustering import kmeans
 from simssl.store.folder import RunFolder
 from simssl.testing import CHECKS, DoesNotApply, run_check
 from simssl.testing.fixtures import LATENT_DIM, tiny_run

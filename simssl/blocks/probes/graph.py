@@ -8,7 +8,7 @@ import torch
 
 
 def capture(call: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """What repeats `call` on the same tensors: a CUDA graph of it, elsewhere `call` itself.
+    """Return what repeats `call` on the same tensors: a CUDA graph of it, elsewhere `call` itself.
 
     Nothing is done yet. `call` must have been done once before, must not make the host wait, draws from no generator,
     and writes into tensors that stay where they are (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs).

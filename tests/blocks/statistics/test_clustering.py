@@ -9,8 +9,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
-from simssl.blocks.statistics import kmeans as module
-from simssl.blocks.statistics.kmeans import kmeans, nearest_centre, plus_plus
+from simssl.blocks.statistics import clustering as module
+from simssl.blocks.statistics.clustering import kmeans, kmeans_plus_plus, nearest_centre
 
 
 def blobs(k: int = 5, each: int = 60, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ def test_what_it_returns_is_a_fixed_point() -> None:
 def test_starts_lie_apart() -> None:
     """One in each blob, nearly always: squared distances between blobs are a hundred times those within."""
     x, label = blobs()
-    distinct = [len(set(label[nearest_row(x, plus_plus(x, 5, seeded(seed)))].tolist())) for seed in range(20)]
+    distinct = [len(set(label[nearest_row(x, kmeans_plus_plus(x, 5, seeded(seed)))].tolist())) for seed in range(20)]
     assert sum(d == 5 for d in distinct) >= 15
     uniform = [len(set(label[torch.randperm(300, generator=seeded(s))[:5]].tolist())) for s in range(20)]
     assert sum(d == 5 for d in uniform) < 5
@@ -70,7 +70,7 @@ def test_all_chance_comes_from_the_generator() -> None:
 def test_a_centre_without_rows_takes_part_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two centres start far from every row; they end with rows of their own."""
     x, _ = blobs(k=3)
-    monkeypatch.setattr(module, "plus_plus", lambda x, k, generator: torch.cat([x[:1], x[:2] + 1e3]))
+    monkeypatch.setattr(module, "kmeans_plus_plus", lambda x, k, generator: torch.cat([x[:1], x[:2] + 1e3]))
     cluster, _ = kmeans(x, 3, seeded())
     assert set(cluster.tolist()) == {0, 1, 2}
 
