@@ -1,4 +1,4 @@
-"""Where the names of points in a plot go, so that they cover neither each other nor the points."""
+"""The layout of points' names in a plot: they cover neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rectangle:
         return max(0.0, width) * max(0.0, height)
 
     def outside(self, frame: Rectangle) -> float:
-        """How much of it lies outside the frame."""
+        """The area of it that lies outside the frame."""
         area = (self.right - self.left) * (self.bottom - self.top)
         return area - self.overlap(frame)
 
@@ -34,23 +34,26 @@ class Rectangle:
         return self.bottom - 0.25 * SIZE
 
 
-def place(
+def lay_out(
     points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Rectangle, drawn: Sequence[Rectangle]
 ) -> list[Rectangle]:
     """A rectangle for each point's text: the nearest one that covers nothing (neither points nor what is drawn
     besides), or the one that covers least."""
-    taken = [*(Rectangle(x - 6, y - 6, x + 6, y + 6) for x, y in points), *drawn]
-    places = []
+    taken = [Rectangle(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    taken += drawn
+    chosen = []
     for (x, y), text in zip(points, texts, strict=True):
-        candidates = [
-            _beside(x, y, width_of(text), dx, dy, distance)
-            for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS)
-        ]
-        covered = [sum(map(c.overlap, taken)) + 4 * c.outside(frame) for c in candidates]
+        width = width_of(text)
+        candidates = []
+        covered = []
+        for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS):
+            candidate = _beside(x, y, width, dx, dy, distance)
+            candidates.append(candidate)
+            covered.append(sum(map(candidate.overlap, taken)) + 4 * candidate.outside(frame))
         best = candidates[covered.index(min(covered))]
         taken.append(best)
-        places.append(best)
-    return places
+        chosen.append(best)
+    return chosen
 
 
 def _beside(x: float, y: float, width: float, dx: int, dy: int, distance: float) -> Rectangle:

@@ -1,0 +1,137 @@
+"""How each number was made: the protocols, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simssl.report import words
+from simssl.report.columns import CAME_OUT, Column, column_of
+from simssl.report.page.compared import Facts
+from simssl.report.runs import Run, flatten
+from simssl.report.table import Table
+
+MOST = 4
+"""Most words that are told of what came out; numbers are told by their range."""
+
+CameOut = Mapping[str, Any]
+"""What was selected or found in a run, by its name."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Columns of one evaluator whose protocols say the same."""
+
+    columns: Sequence[Column]
+    anchor: str
+    facts: Facts
+    """What it says, but for what all protocols of its evaluator share."""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    label: str
+    about: str
+    """What it says of itself."""
+    shared: Facts
+    protocols: Sequence[Protocol]
+
+
+def evaluators_of(table: Table) -> list[Evaluator]:
+    """The evaluators that have measured something, with their protocols."""
+    runs = [run for row in table.rows for run in row.members]
+    came_out = [_came_out(run) for run in runs]
+    groups: dict[str, list[Column]] = {}
+    for column in table.columns:
+        if column.made:
+            groups.setdefault(repr((column.label, _facts(column))), []).append(column)
+    of_label: dict[str, list[Protocol]] = {}
+    for i, columns in enumerate(groups.values(), 1):
+        facts = _facts(columns[0]) + _in_all_runs(columns, came_out)
+        of_label.setdefault(columns[0].label, []).append(Protocol(columns, f"made-{i}", facts))
+    about = _about(table)
+    return [_evaluator(label, about.get(label, ""), protocols) for label, protocols in of_label.items()]
+
+
+def anchors_of(evaluators: Sequence[Evaluator]) -> dict[Column, str]:
+    """The anchor of each column's protocol."""
+    anchors = {}
+    for evaluator in evaluators:
+        for protocol in evaluator.protocols:
+            anchors.update(dict.fromkeys(protocol.columns, protocol.anchor))
+    return anchors
+
+
+def _about(table: Table) -> dict[str, str]:
+    """What each evaluator says of itself, in the first row that has it."""
+    about: dict[str, str] = {}
+    for row in reversed(table.rows):
+        for run in row.members:
+            about.update(run.about)
+    return about
+
+
+def _evaluator(label: str, about: str, protocols: Sequence[Protocol]) -> Evaluator:
+    """Facts that all protocols share are told once, if there are several."""
+    if len(protocols) == 1:
+        return Evaluator(label, about, [], protocols)
+    shared = [fact for fact in protocols[0].facts if all(fact in protocol.facts for protocol in protocols)]
+    own = []
+    for protocol in protocols:
+        facts = [fact for fact in protocol.facts if fact not in shared]
+        own.append(Protocol(protocol.columns, protocol.anchor, facts))
+    return Evaluator(label, about, shared, own)
+
+
+def _facts(column: Column) -> Facts:
+    """Unit and direction, and each part of the protocol, the evaluator with its parameters first."""
+    protocol = dict(column.protocol)
+    evaluator = protocol.pop("evaluator", {})
+    facts = []
+    if isinstance(evaluator, Mapping) and "name" in evaluator:
+        facts.append(("evaluator", words.plugin(evaluator)))
+    facts.append(("unit", f"{column.unit}; {words.DIRECTIONS[column.better]}"))
+    if "data" in protocol:
+        protocol["data fingerprint"] = protocol.pop("data")
+    for key, value in flatten(protocol).items():
+        if value not in words.NOTHING:
+            facts.append((words.name(key), words.value(value)))
+    return facts
+
+
+def _came_out(run: Run) -> dict[Column, CameOut]:
+    """What was selected or found in the run, by the column of the number."""
+    came_out: dict[Column, CameOut] = {}
+    for key, entry in run.metrics.items():
+        if "value" in entry:
+            protocol = entry["protocol"]
+            told = {part: protocol[part] for part in CAME_OUT if part in protocol}
+            came_out[column_of(key, entry)] = flatten(told)
+    return came_out
+
+
+def _in_all_runs(columns: Sequence[Column], came_out: Sequence[Mapping[Column, CameOut]]) -> Facts:
+    """What came out for these columns, by its name, over the runs."""
+    values: dict[str, list[Any]] = {}
+    for of_run in came_out:
+        for column in columns:
+            for name, value in of_run.get(column, {}).items():
+                values.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+    return [(words.name(name), _range(told)) for name, told in values.items() if told]
+
+
+def _range(values: Sequence[Any]) -> str:
+    """Numbers by the least and the largest, what is none by its words."""
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        low = _number(min(values))
+        high = _number(max(values))
+        return low if low == high else f"{low} to {high}, by run"
+    told = list(dict.fromkeys(words.value(value) for value in values))
+    if len(told) > MOST:
+        return f"{len(told)} different ones, by run"
+    return ", ".join(told)
+
+
+def _number(value: float) -> str:
+    return words.value(value) if isinstance(value, int) else f"{value:.4g}"
