@@ -43,7 +43,7 @@ def in_base64(content: bytes) -> str:
 
 def breakable(key: str) -> Markup:
     """A metric's key, which may be broken at its slashes and underscores."""
-    return Markup(re.sub("([/_])", r"\1<wbr>", escape(key)))
+    return Markup("<wbr>").join(re.split("(?<=[/_])", key))
 
 
 def paragraphs(docstring: str) -> Markup:
