@@ -54,12 +54,16 @@ def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
     """The one setting in which the rows differ, and the rows in its order; None if it is not one, or no number."""
     settings = [settings_of(row.members[0]) for row in rows]
     first = settings[0]
-    if len(rows) < SEVERAL or any(own.keys() != first.keys() for own in settings):
+    differing: set[str] = set()
+    for own in settings:
+        if own.keys() != first.keys():
+            return None
+        for key, value in own.items():
+            if value != first[key]:
+                differing.add(key)
+    if len(rows) < SEVERAL or len(differing) != 1:
         return None
-    differing = [key for key in first if any(own[key] != first[key] for own in settings)]
-    if len(differing) != 1:
-        return None
-    (key,) = differing
+    key = differing.pop()
     series = []
     for own, row in zip(settings, rows, strict=True):
         value = own[key]
@@ -72,11 +76,15 @@ def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
 
 def _plot(parameter: str, series: Series, column: Column, look: Look) -> PointPlot:
     points = []
+    titles = []
     for value, row in series:
         ours = row.measured[column].ours
-        title = f"{row.label}: {estimate(ours, column.unit, row.runs)}"
-        points.append(Point(Estimate(value, None, 1), ours, row.label, look, title))
-    told = "; ".join(point.title for point in points)
+        number = estimate(ours, column.unit, row.runs)
+        title = f"{row.label}: {number}"
+        exact = Estimate(value, None, 1)
+        points.append(Point(exact, ours, row.label, look, title))
+        titles.append(title)
+    told = "; ".join(titles)
     return PointPlot(
         points,
         x_title=f"{parameter} →",

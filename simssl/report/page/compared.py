@@ -25,8 +25,12 @@ class Compared:
 
 def lead(rows: Sequence[Row]) -> str:
     """One sentence."""
-    datasets = dict.fromkeys(row.settings["dataset"]["name"] for row in rows)
-    methods = words.count(len({row.objective for row in rows}), "method")
+    datasets: dict[str, None] = {}
+    objectives = set()
+    for row in rows:
+        datasets[row.settings["dataset"]["name"]] = None
+        objectives.add(row.objective)
+    methods = words.count(len(objectives), "method")
     data = words.several(list(datasets))
     return f"{methods} on {data}: what of an image does each keep, and what does it throw away?"
 
@@ -45,15 +49,23 @@ def compared(rows: Sequence[Row]) -> Compared:
     of_each_method = []
     for row, own in zip(rows, settings, strict=True):
         of_each_method.append((row.label, _own(own, shared)))
-    of_all_methods = [(key, words.value(value)) for key, value in shared.items() if value is not None]
+    of_all_methods = []
+    for key, value in shared.items():
+        if value is not None:
+            of_all_methods.append((key, words.value(value)))
     return Compared(facts, of_each_method, of_all_methods)
 
 
 def _shared(rows: Sequence[Row], part: str, tell: Callable[[Any], str]) -> str:
-    told = list(dict.fromkeys(tell(row.settings[part]) for row in rows))
+    told: list[str] = []
+    for row in rows:
+        text = tell(row.settings[part])
+        if text not in told:
+            told.append(text)
     if len(told) == 1:
         return told[0]
-    return f"{'; or '.join(told)}, by method"
+    either = "; or ".join(told)
+    return f"{either}, by method"
 
 
 def _views(views: Mapping[str, Any]) -> str:
@@ -84,26 +96,37 @@ def _methods(rows: Sequence[Row]) -> str:
         return ", ".join(families[None])
     told = []
     for family, labels in families.items():
-        told.append(f"{family or 'not known yet'}: {', '.join(labels)}")
+        name = family or "not known yet"
+        told.append(f"{name}: {', '.join(labels)}")
     return "; ".join(told)
 
 
 def _seeds(rows: Sequence[Row]) -> str:
-    runs = [run for row in rows for run in row.members]
-    seeds = sorted({run.settings["seed"] for run in runs})
-    done = sum(run.status == "measured" and not run.lacking for run in runs)
-    finished = "all runs are measured" if done == len(runs) else f"{done} of {len(runs)} runs are measured"
-    return f"{', '.join(map(str, seeds))}; {finished}"
+    seeds = set()
+    runs = 0
+    measured = 0
+    for row in rows:
+        for run in row.members:
+            seeds.add(run.settings["seed"])
+            runs += 1
+            if run.status == "measured" and not run.lacking:
+                measured += 1
+    every = ", ".join(map(str, sorted(seeds)))
+    if measured == runs:
+        return f"{every}; all runs are measured"
+    return f"{every}; {measured} of {runs} runs are measured"
 
 
 def _shared_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all of these say alike, but for the objective's."""
     first = settings[0]
     shared = {}
-    for key in dict.fromkeys(key for own in settings for key in own):
-        value = first.get(key)
-        if not key.startswith("objective.") and all(own.get(key) == value for own in settings):
-            shared[key] = value
+    for own in settings:
+        for key in own:
+            value = first.get(key)
+            alike = all(other.get(key) == value for other in settings)
+            if alike and not key.startswith("objective."):
+                shared[key] = value
     return shared
 
 
@@ -111,5 +134,6 @@ def _own(settings: Mapping[str, Any], shared: Mapping[str, Any]) -> str:
     told = []
     for key, value in settings.items():
         if key not in shared and key != "objective.name" and value is not None:
-            told.append(f"{key.removeprefix('objective.')} {words.value(value)}")
+            name = key.removeprefix("objective.")
+            told.append(f"{name} {words.value(value)}")
     return "; ".join(told) or "nothing to set"

@@ -96,15 +96,25 @@ def _told(table: Table, plotted: Sequence[Pair]) -> list[Column]:
     """The metrics of which a sentence is said, each once."""
     columns: list[Column] = []
     for pair in plotted:
-        columns += pair
-    if not columns:
-        columns = [column for column in table.summary if column.role == "content"][:1]
-    return list(dict.fromkeys(columns))
+        for column in pair:
+            if column not in columns:
+                columns.append(column)
+    if columns:
+        return columns
+    for column in table.summary:
+        if column.role == "content":
+            return [column]
+    return []
 
 
 def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> PointPlot:
-    points = [_point(row, looks[row.label], x, y) for row in _both(table, x, y)]
-    told = "; ".join(point.title for point in points)
+    points = []
+    titles = []
+    for row in _both(table, x, y):
+        point = _point(row, looks[row.label], x, y)
+        points.append(point)
+        titles.append(point.title)
+    told = "; ".join(titles)
     caption = f"Style ({y.title}) against content ({x.title})"
     if where:
         caption += f": {where}"
@@ -128,23 +138,31 @@ def _number(row: Row, column: Column) -> str:
 
 def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
     """The trained methods that keep most and least, and their difference, seed by seed; None if there are no two."""
-    trained = [row for row in table.rows if column in row.measured and row.family != "untrained"]
+    trained = []
+    for row in table.rows:
+        if column in row.measured and row.family != "untrained":
+            trained.append(row)
     if len(trained) < 2 or column.better is None:
         return None
-    ordered = sorted(trained, key=lambda row: row.measured[column].ours.mean, reverse=column.better == "higher")
+    highest_first = column.better == "higher"
+    ordered = sorted(trained, key=lambda row: row.measured[column].ours.mean, reverse=highest_first)
     most = ordered[0]
     least = ordered[-1]
-    metric = f"{(column.role or column.label).capitalize()}, by {column.title}"
+    kept = column.role or column.label
+    metric = f"{kept.capitalize()}, by {column.title}"
     if where:
         metric += f" ({where})"
     gap = difference(least.measured[column].by_seed, most.measured[column].by_seed)
+    by = ""
+    if gap:
+        by = _by(gap, column, max(most.runs, least.runs))
     return Extremes(
         metric,
         most.label,
         _number(most, column),
         least.label,
         _number(least, column),
-        _by(gap, column, max(most.runs, least.runs)) if gap else "",
+        by,
     )
 
 

@@ -85,14 +85,16 @@ def pictures_of(rows: Sequence[Row]) -> list[PictureGroup]:
     groups = []
     for name, of_name in sorted(drawn.items()):
         label, _ = name.split("/")
-        abouts = [run.about[label] for _, run, _ in of_name if label in run.about]
+        about = ""
         pictures = []
         for row, run, file in of_name:
-            picture = _read_picture(file, f"{row.label}, seed {run.settings['seed']}")
+            about = about or run.about.get(label, "")
+            seed = run.settings["seed"]
+            picture = _read_picture(file, f"{row.label}, seed {seed}")
             if picture:
                 pictures.append(picture)
         if pictures:
-            groups.append(PictureGroup(name, abouts[0] if abouts else "", pictures))
+            groups.append(PictureGroup(name, about, pictures))
     return groups
 
 
@@ -191,7 +193,10 @@ def _curves_of(run: Path) -> dict[str, Curve]:
     curves = {}
     for tag in accumulator.Tags()["scalars"]:
         if tag.startswith(PREFIX):
-            curve = [(float(e.step), e.value) for e in accumulator.Scalars(tag) if math.isfinite(e.value)]
+            curve = []
+            for event in accumulator.Scalars(tag):
+                if math.isfinite(event.value):
+                    curve.append((float(event.step), event.value))
             if len(curve) > 1:
                 curves[tag.removeprefix(PREFIX)] = _thinned(curve)
     return curves

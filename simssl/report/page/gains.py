@@ -67,8 +67,9 @@ def gains(table: Table, alike: Sequence[tuple[Table, str]], looks: Looks) -> Gai
 
 def _baseline(table: Table) -> str | None:
     """The method that the report is relative to; else the first untrained one."""
-    if any(table.relative_to in row.names for row in table.rows):
-        return table.relative_to
+    for row in table.rows:
+        if table.relative_to in row.names:
+            return table.relative_to
     for row in table.rows:
         if row.runs and row.family == "untrained":
             return row.objective
@@ -81,7 +82,12 @@ def _with_several_targets(table: Table) -> dict[tuple[str, str], list[Column]]:
     for column in table.columns:
         if column.target and column.better:
             groups.setdefault((column.label, column.metric), []).append(column)
-    return {key: columns for key, columns in groups.items() if len({column.key for column in columns}) >= SEVERAL}
+    several = {}
+    for key, columns in groups.items():
+        targets = {column.target for column in columns}
+        if len(targets) >= SEVERAL:
+            several |= {key: columns}
+    return several
 
 
 def _comparison(
@@ -98,7 +104,9 @@ def _comparison(
     if not methods:
         return None
     order = _order([gain for _, gain in methods])
-    every = [value for _, gain in methods for value in gain.values()]
+    every: list[Estimate] = []
+    for _, gain in methods:
+        every += gain.values()
     plots = []
     for row, gain in methods:
         bars = {target: gain[target] for target in order if target in gain}
@@ -127,10 +135,12 @@ def _target(column: Column) -> str:
 
 def _order(gains: Sequence[Gain]) -> list[str]:
     """Targets by their mean gain over the methods, the largest first."""
-    targets = dict.fromkeys(target for gain in gains for target in gain)
+    means: dict[str, list[float]] = {}
+    for gain in gains:
+        for target, value in gain.items():
+            means.setdefault(target, []).append(value.mean)
 
     def mean(target: str) -> float:
-        values = [gain[target].mean for gain in gains if target in gain]
-        return sum(values) / len(values)
+        return sum(means[target]) / len(means[target])
 
-    return sorted(targets, key=mean, reverse=True)
+    return sorted(means, key=mean, reverse=True)

@@ -47,7 +47,9 @@ def gather(table: Table) -> Page:
     """Everything about these runs, from the table and from their folders."""
     evaluators = evaluators_of(table)
     anchors = anchors_of(evaluators)
-    runs = [run for row in table.rows for run in row.members]
+    runs = []
+    for row in table.rows:
+        runs += row.members
     return Page(
         words.several(table.experiments),
         lead(table.rows),

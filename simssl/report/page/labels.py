@@ -26,7 +26,9 @@ class Rectangle:
 
     def outside(self, frame: Rectangle) -> float:
         """The area of it that lies outside the frame."""
-        area = (self.right - self.left) * (self.bottom - self.top)
+        width = self.right - self.left
+        height = self.bottom - self.top
+        area = width * height
         return area - self.overlap(frame)
 
     @property
@@ -39,7 +41,9 @@ def lay_out(
 ) -> list[Rectangle]:
     """A rectangle for each point's text: the nearest one that covers nothing (neither points nor what is drawn
     besides), or the one that covers least."""
-    taken = [Rectangle(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    taken = []
+    for x, y in points:
+        taken.append(Rectangle(x - 6, y - 6, x + 6, y + 6))
     taken += drawn
     chosen = []
     for (x, y), text in zip(points, texts, strict=True):
@@ -48,8 +52,10 @@ def lay_out(
         covered = []
         for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS):
             candidate = _beside(x, y, width, dx, dy, distance)
+            overlap = sum(map(candidate.overlap, taken))
+            outside = candidate.outside(frame)
             candidates.append(candidate)
-            covered.append(sum(map(candidate.overlap, taken)) + 4 * candidate.outside(frame))
+            covered.append(overlap + 4 * outside)
         best = candidates[covered.index(min(covered))]
         taken.append(best)
         chosen.append(best)
@@ -57,6 +63,14 @@ def lay_out(
 
 
 def _beside(x: float, y: float, width: float, dx: int, dy: int, distance: float) -> Rectangle:
-    left = {1: x + distance, -1: x - distance - width, 0: x - width / 2}[dx]
-    middle = y + dy * (distance + SIZE / 2 if dx == 0 else distance)
-    return Rectangle(left, middle - SIZE * 0.6, left + width, middle + SIZE * 0.6)
+    """A rectangle in this direction from a point; what lies above or below it keeps half a letter more away."""
+    if dx > 0:
+        left = x + distance
+    elif dx < 0:
+        left = x - distance - width
+    else:
+        left = x - width / 2
+        distance += SIZE / 2
+    middle = y + dy * distance
+    half = SIZE * 0.6
+    return Rectangle(left, middle - half, left + width, middle + half)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -12,10 +12,20 @@ from simssl.report.page.labels import Rectangle, lay_out
 from simssl.report.page.svg import SIZE, Scale, axis_x, axis_y, bar, line, mark, path, plot, shown, text, width_of
 from simssl.report.words import short
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 400, 290, 52, 12, 28, 44
-"""The size of a plot, and of the room around it."""
+WIDTH = 400
+HEIGHT = 290
+LEFT = 52
+RIGHT = WIDTH - 12
+TOP = 28
+BOTTOM = HEIGHT - 44
+"""The size of a plot, and the edges of its frame."""
 
-CURVES_WIDTH, CURVES_HEIGHT, CURVES_LEFT = 180, 125, 50
+CURVES_WIDTH = 180
+CURVES_HEIGHT = 125
+CURVES_LEFT = 50
+CURVES_RIGHT = CURVES_WIDTH - 6
+CURVES_TOP = 20
+CURVES_BOTTOM = CURVES_HEIGHT - 18
 """The same of a plot of curves."""
 
 FAR = 24
@@ -25,21 +35,28 @@ FAR = 24
 def scatter(figure: PointPlot) -> Markup:
     """A point for each method, named, with a standard error each way."""
     points = figure.points
-    x = Scale.of(_all_ends([p.x for p in points]), LEFT, WIDTH - RIGHT)
-    y = Scale.of(_all_ends([p.y for p in points]), HEIGHT - BOTTOM, TOP)
+    x = Scale.of(_all_ends(p.x for p in points), LEFT, RIGHT)
+    y = Scale.of(_all_ends(p.y for p in points), BOTTOM, TOP)
     drawn = []
+    positions = []
     bars = []
-    for p in points:
-        left, right = map(x, _ends(p.x))
-        low, high = map(y, _ends(p.y))
-        at_x = x(p.x.mean)
-        at_y = y(p.y.mean)
-        bars.append(Rectangle(left, at_y - 1, right, at_y + 1))
-        bars.append(Rectangle(at_x - 1, high, at_x + 1, low))
-        drawn.append(line(left, at_y, right, at_y, f"error {p.look.colour}"))
-        drawn.append(line(at_x, low, at_x, high, f"error {p.look.colour}"))
-        drawn.append(mark(p.look, at_x, at_y, p.title))
-    drawn += _names(points, [(x(p.x.mean), y(p.y.mean)) for p in points], bars)
+    for point in points:
+        at_x = x(point.x.mean)
+        at_y = y(point.y.mean)
+        left, right = map(x, _ends(point.x))
+        low, high = map(y, _ends(point.y))
+        error = f"error {point.look.colour}"
+        drawn += [
+            line(left, at_y, right, at_y, error),
+            line(at_x, low, at_x, high, error),
+            mark(point.look, at_x, at_y, point.title),
+        ]
+        positions.append((at_x, at_y))
+        bars += [
+            Rectangle(left, at_y - 1, right, at_y + 1),
+            Rectangle(at_x - 1, high, at_x + 1, low),
+        ]
+    drawn += _names(points, positions, bars)
     return _between_axes(figure, x, x.ticks(), y, drawn)
 
 
@@ -48,7 +65,7 @@ def _ends(value: Estimate) -> tuple[float, float]:
     return value.mean - error, value.mean + error
 
 
-def _all_ends(values: Sequence[Estimate]) -> list[float]:
+def _all_ends(values: Iterable[Estimate]) -> list[float]:
     ends: list[float] = []
     for value in values:
         ends += _ends(value)
@@ -59,44 +76,66 @@ def _names(
     points: Sequence[Point], positions: Sequence[tuple[float, float]], drawn: Sequence[Rectangle]
 ) -> list[Markup]:
     """The points' labels, and a line to each that had to go further away."""
-    shortened = [short(point.label) for point in points]
-    names = []
-    for point, name in zip(points, shortened, strict=True):
-        names.append(point.label if shortened.count(name) > 1 else name)
-    frame = Rectangle(LEFT, TOP - 8, WIDTH, HEIGHT - BOTTOM)
+    frame = Rectangle(LEFT, TOP - 8, WIDTH, BOTTOM)
+    names = _short_names(points)
     spots = lay_out(positions, names, frame, drawn)
     elements = []
     for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
+        baseline = spot.baseline
         near = min(max(x, spot.left), spot.right)
-        if abs(near - x) + abs(spot.baseline - y) > FAR:
-            elements.append(line(x, y, near, spot.baseline - SIZE / 3, "leader"))
-        elements.append(text(spot.left, spot.baseline, name, f"name {point.look.colour}"))
+        distance = abs(near - x) + abs(baseline - y)
+        if distance > FAR:
+            leader = line(x, y, near, baseline - SIZE / 3, "leader")
+            elements.append(leader)
+        label = text(spot.left, baseline, name, f"name {point.look.colour}")
+        elements.append(label)
     return elements
 
 
+def _short_names(points: Sequence[Point]) -> list[str]:
+    """The labels, shortened where they stay different."""
+    shortened = [short(point.label) for point in points]
+    names = []
+    for point, name in zip(points, shortened, strict=True):
+        if shortened.count(name) > 1:
+            name = point.label
+        names.append(name)
+    return names
+
+
 def _between_axes(figure: PointPlot, x: Scale, x_ticks: Sequence[float], y: Scale, drawn: Sequence[Markup]) -> Markup:
-    elements = axis_y(y, LEFT, WIDTH - RIGHT)
-    elements += axis_x(x, HEIGHT - BOTTOM, x_ticks, TOP)
-    elements += drawn
-    elements.append(text(2, SIZE + 2, figure.y_title, "title"))
-    elements.append(text(WIDTH - RIGHT, HEIGHT - 4, figure.x_title, "title", "end"))
+    elements = [
+        *axis_y(y, LEFT, RIGHT),
+        *axis_x(x, BOTTOM, x_ticks, TOP),
+        *drawn,
+        text(2, SIZE + 2, figure.y_title, "title"),
+        text(RIGHT, HEIGHT - 4, figure.x_title, "title", "end"),
+    ]
     return plot(WIDTH, HEIGHT, figure.description, elements)
 
 
 def trend(figure: PointPlot) -> Markup:
     """Points of one method in the order of x, joined; the ticks are their own values."""
     points = figure.points
-    values = [p.x.mean for p in points]
-    log = min(values) > 0 and max(values) >= 8 * min(values)
-    x = Scale.of(values, LEFT, WIDTH - RIGHT, log)
-    y = Scale.of(_all_ends([p.y for p in points]), HEIGHT - BOTTOM, TOP)
-    curve = [(x(p.x.mean), y(p.y.mean)) for p in points]
-    drawn = [path(curve, f"curve {points[0].look.colour}")]
-    for p, (at_x, at_y) in zip(points, curve, strict=True):
-        low, high = map(y, _ends(p.y))
-        drawn.append(line(at_x, low, at_x, high, f"error {p.look.colour}"))
-        drawn.append(mark(p.look, at_x, at_y, p.title))
-    return _between_axes(figure, x, _apart(values, x), y, drawn)
+    values = [point.x.mean for point in points]
+    least = min(values)
+    log = least > 0 and max(values) >= 8 * least
+    x = Scale.of(values, LEFT, RIGHT, log)
+    y = Scale.of(_all_ends(point.y for point in points), BOTTOM, TOP)
+    positions = []
+    drawn = []
+    for point in points:
+        look = point.look
+        at_x = x(point.x.mean)
+        at_y = y(point.y.mean)
+        low, high = map(y, _ends(point.y))
+        positions.append((at_x, at_y))
+        drawn += [
+            line(at_x, low, at_x, high, f"error {look.colour}"),
+            mark(look, at_x, at_y, point.title),
+        ]
+    curve = path(positions, f"curve {points[0].look.colour}")
+    return _between_axes(figure, x, _apart(values, x), y, [curve, *drawn])
 
 
 def _apart(values: Sequence[float], scale: Scale) -> list[float]:
@@ -111,40 +150,49 @@ def _apart(values: Sequence[float], scale: Scale) -> list[float]:
 
 def bar_chart(figure: BarPlot) -> Markup:
     """A bar from zero for each name, with its standard error."""
-    left = max(map(width_of, figure.bars)) + 8
-    step = SIZE + 5
+    bars = figure.bars
+    look = figure.look
+    left = max(map(width_of, bars)) + 8
     top = 4
-    bottom = top + step * len(figure.bars)
-    x = Scale.of([0.0, *_all_ends(figure.scale_over)], left, WIDTH - RIGHT)
+    step = SIZE + 5
+    bottom = top + step * len(bars)
+    x = Scale.of([0.0, *_all_ends(figure.scale_over)], left, RIGHT)
+    zero = x(0)
     drawn = axis_x(x, bottom, x.ticks(4), top)
-    drawn.append(line(x(0), top, x(0), bottom, "axis"))
-    for i, (name, value) in enumerate(figure.bars.items()):
+    drawn.append(line(zero, top, zero, bottom, "axis"))
+    for i, (name, value) in enumerate(bars.items()):
         middle = top + step * (i + 0.5)
-        start, end = sorted((x(0), x(value.mean)))
+        start, end = sorted((zero, x(value.mean)))
         low, high = map(x, _ends(value))
         title = f"{name}: {shown(value.mean)}"
-        drawn.append(text(left - 6, middle + 4, name, "tick", "end"))
-        drawn.append(bar(start, middle - 5, end - start, 10, figure.look, title))
-        drawn.append(line(low, middle, high, middle, "whisker"))
+        drawn += [
+            text(left - 6, middle + 4, name, "tick", "end"),
+            bar(start, middle - 5, end - start, 10, look, title),
+            line(low, middle, high, middle, "whisker"),
+        ]
     return plot(WIDTH, bottom + SIZE + 10, figure.description, drawn)
 
 
 def curves(figure: CurvePlot) -> Markup:
     """One term over the steps, a line for each run. The y axis is made for what follows the first tenth of the steps,
     whose values may lie far outside."""
-    left = CURVES_LEFT
-    right = CURVES_WIDTH - 6
-    bottom = CURVES_HEIGHT - 18
-    top = 20
     points = [point for curve in figure.curves for point in curve]
     last = max(step for step, _ in points)
-    x = Scale(0, last, left, right)
-    y = Scale.of([value for step, value in points if step >= last / 10], bottom, top)
-    drawn = axis_y(y, left, right, 3)
-    drawn.append(line(left, bottom, right, bottom, "axis"))
+    values = [value for step, value in points if step >= last / 10]
+    x = Scale(0, last, CURVES_LEFT, CURVES_RIGHT)
+    y = Scale.of(values, CURVES_BOTTOM, CURVES_TOP)
+    drawn = [
+        *axis_y(y, CURVES_LEFT, CURVES_RIGHT, 3),
+        line(CURVES_LEFT, CURVES_BOTTOM, CURVES_RIGHT, CURVES_BOTTOM, "axis"),
+    ]
     for curve in figure.curves:
-        within = [(x(step), min(max(y(value), top - 4), bottom)) for step, value in curve]
+        within = []
+        for step, value in curve:
+            at_y = max(y(value), CURVES_TOP - 4)
+            within.append((x(step), min(at_y, CURVES_BOTTOM)))
         drawn.append(path(within, f"curve {figure.look.colour}"))
-    drawn.append(text(right, CURVES_HEIGHT - 4, f"{last:,.0f} steps", "tick", "end"))
-    drawn.append(text(2, SIZE, figure.name, "title"))
+    drawn += [
+        text(CURVES_RIGHT, CURVES_HEIGHT - 4, f"{last:,.0f} steps", "tick", "end"),
+        text(2, SIZE, figure.name, "title"),
+    ]
     return plot(CURVES_WIDTH, CURVES_HEIGHT, figure.description, drawn)

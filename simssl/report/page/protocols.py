@@ -40,18 +40,27 @@ class Evaluator:
 
 def evaluators_of(table: Table) -> list[Evaluator]:
     """The evaluators that have measured something, with their protocols."""
-    runs = [run for row in table.rows for run in row.members]
-    came_out = [_came_out(run) for run in runs]
+    came_out = []
+    for row in table.rows:
+        for run in row.members:
+            came_out.append(_came_out(run))
     groups: dict[str, list[Column]] = {}
     for column in table.columns:
         if column.made:
-            groups.setdefault(repr((column.label, _facts(column))), []).append(column)
+            same = repr((column.label, _facts(column)))
+            groups.setdefault(same, []).append(column)
     of_label: dict[str, list[Protocol]] = {}
     for i, columns in enumerate(groups.values(), 1):
-        facts = _facts(columns[0]) + _in_all_runs(columns, came_out)
-        of_label.setdefault(columns[0].label, []).append(Protocol(columns, f"made-{i}", facts))
-    about = _about(table)
-    return [_evaluator(label, about.get(label, ""), protocols) for label, protocols in of_label.items()]
+        first = columns[0]
+        facts = _facts(first) + _in_all_runs(columns, came_out)
+        protocol = Protocol(columns, f"made-{i}", facts)
+        of_label.setdefault(first.label, []).append(protocol)
+    abouts = _abouts(table)
+    evaluators = []
+    for label, protocols in of_label.items():
+        about = abouts.get(label, "")
+        evaluators.append(_evaluator(label, about, protocols))
+    return evaluators
 
 
 def anchors_of(evaluators: Sequence[Evaluator]) -> dict[Column, str]:
@@ -59,24 +68,28 @@ def anchors_of(evaluators: Sequence[Evaluator]) -> dict[Column, str]:
     anchors = {}
     for evaluator in evaluators:
         for protocol in evaluator.protocols:
-            anchors.update(dict.fromkeys(protocol.columns, protocol.anchor))
+            for column in protocol.columns:
+                anchors[column] = protocol.anchor
     return anchors
 
 
-def _about(table: Table) -> dict[str, str]:
-    """What each evaluator says of itself, in the first row that has it."""
-    about: dict[str, str] = {}
+def _abouts(table: Table) -> dict[str, str]:
+    """Each evaluator's word on itself, from the first row that has it."""
+    abouts: dict[str, str] = {}
     for row in reversed(table.rows):
         for run in row.members:
-            about.update(run.about)
-    return about
+            abouts.update(run.about)
+    return abouts
 
 
 def _evaluator(label: str, about: str, protocols: Sequence[Protocol]) -> Evaluator:
     """Facts that all protocols share are told once, if there are several."""
     if len(protocols) == 1:
         return Evaluator(label, about, [], protocols)
-    shared = [fact for fact in protocols[0].facts if all(fact in protocol.facts for protocol in protocols)]
+    shared = []
+    for fact in protocols[0].facts:
+        if all(fact in protocol.facts for protocol in protocols):
+            shared.append(fact)
     own = []
     for protocol in protocols:
         facts = [fact for fact in protocol.facts if fact not in shared]
@@ -117,21 +130,34 @@ def _in_all_runs(columns: Sequence[Column], came_out: Sequence[Mapping[Column, C
     for of_run in came_out:
         for column in columns:
             for name, value in of_run.get(column, {}).items():
-                values.setdefault(name, []).extend(value if isinstance(value, list) else [value])
-    return [(words.name(name), _range(told)) for name, told in values.items() if told]
+                of_name = values.setdefault(name, [])
+                of_name += value if isinstance(value, list) else [value]
+    facts = []
+    for name, told in values.items():
+        if told:
+            facts.append((words.name(name), _range(told)))
+    return facts
 
 
 def _range(values: Sequence[Any]) -> str:
     """Numbers by the least and the largest, what is none by its words."""
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+    if all(map(_is_number, values)):
         low = _number(min(values))
         high = _number(max(values))
-        return low if low == high else f"{low} to {high}, by run"
-    told = list(dict.fromkeys(words.value(value) for value in values))
+        if low == high:
+            return low
+        return f"{low} to {high}, by run"
+    told = list(dict.fromkeys(map(words.value, values)))
     if len(told) > MOST:
         return f"{len(told)} different ones, by run"
     return ", ".join(told)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _number(value: float) -> str:
-    return words.value(value) if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return words.value(value)
+    return f"{value:.4g}"

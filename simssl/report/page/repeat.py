@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -39,13 +40,13 @@ def repeat(records: Sequence[Record]) -> Repeat | None:
         return None
     trained = _commands(records, "training")
     measured = _commands(records, "measurement")
-    commands = {text: trained.count(text) for text in trained}
     later = [text for text in dict.fromkeys(measured) if text not in trained]
-    machines: dict[str, list[Record]] = {}
+    groups: dict[str, list[Record]] = {}
     for record in records:
         same = json.dumps([record.facts.get(key) for key in SAME])
-        machines.setdefault(same, []).append(record)
-    return Repeat(commands, later, _times(records), [_machine(alike) for alike in machines.values()])
+        groups.setdefault(same, []).append(record)
+    machines = [_machine(group) for group in groups.values()]
+    return Repeat(Counter(trained), later, _times(records), machines)
 
 
 def _commands(records: Sequence[Record], part: str) -> list[str]:
@@ -54,8 +55,10 @@ def _commands(records: Sequence[Record], part: str) -> list[str]:
     for record in records:
         command = record.facts.get("command")
         if record.part == part and command and isinstance(command, list):
-            commands.append(_command(command))
-    return [text for text in commands if text]
+            text = _command(command)
+            if text:
+                commands.append(text)
+    return commands
 
 
 def _command(recorded: Sequence[Any]) -> str:
@@ -82,19 +85,26 @@ def _times(records: Sequence[Record]) -> str:
             first.append(str(times["first_started"]))
         if "ended" in times:
             ended.append(str(times["ended"]))
-    between = f"Begun {min(first)}, last ended {max(ended)}; " if first and ended else ""
-    return f"{between}{sum(seconds):,.0f} seconds of training in all."
+    total = f"{sum(seconds):,.0f} seconds of training in all."
+    if first and ended:
+        return f"Begun {min(first)}, last ended {max(ended)}; {total}"
+    return total
 
 
 def _machine(records: Sequence[Record]) -> Machine:
     """What they share, and the commits and plugins of all of them."""
     first = records[0].facts
-    facts = [(key, _versions(first[key])) for key in SAME if first.get(key) is not None]
+    facts = []
+    for key in SAME:
+        value = first.get(key)
+        if value is not None:
+            facts.append((key, _versions(value)))
     commits: dict[str, None] = {}
     plugins: dict[str, Any] = {}
     for record in records:
-        if record.facts.get("git"):
-            commits[str(record.facts["git"])] = None
+        commit = record.facts.get("git")
+        if commit:
+            commits[str(commit)] = None
         own = record.facts.get("plugins")
         if isinstance(own, dict):
             plugins.update(own)
@@ -106,12 +116,16 @@ def _machine(records: Sequence[Record]) -> Machine:
 
 
 def _versions(what: Any) -> str:
-    if isinstance(what, dict):
-        return ", ".join(f"{name} {version}" for name, version in what.items())
-    return str(what)
+    if not isinstance(what, dict):
+        return str(what)
+    versions = [f"{name} {version}" for name, version in what.items()]
+    return ", ".join(versions)
 
 
 def _title(records: Sequence[Record]) -> str:
-    parts = [record.part for record in records]
-    counts = [words.count(parts.count(part), part) for part in PARTS if part in parts]
+    parts = Counter(record.part for record in records)
+    counts = []
+    for part in PARTS:
+        if parts[part]:
+            counts.append(words.count(parts[part], part))
     return f"Machine and versions of {words.several(counts)}"

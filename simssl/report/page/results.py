@@ -58,23 +58,34 @@ def results(table: Table, anchors: Mapping[Column, str]) -> Results:
     columns = table.columns
     shown = table.summary
     summary = _grid("the table of methods by metrics", table.rows, shown, anchors)
-    every = _grid("every number", table.rows, columns, anchors) if len(columns) > len(shown) else None
+    every = None
+    if len(columns) > len(shown):
+        every = _grid("every number", table.rows, columns, anchors)
     return Results(summary, f"{caption(table)}.", every, len(columns), as_csv(table))
 
 
 def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], anchors: Mapping[Column, str]) -> Grid:
     """Methods by metrics; or metrics by methods, if those are fewer, so that the table fits paper."""
-    methods = [Heading(row.label, row.family or None) for row in rows]
-    metrics = [_heading(column, anchors) for column in columns]
-    lines = [[_entry(row, column) for column in columns] for row in rows]
-    if len({row.runs for row in rows}) > 1:
-        metrics.insert(0, Heading("runs"))
-        for row, line in zip(rows, lines, strict=True):
-            line.insert(0, Entry(str(row.runs)))
-    if len(columns) > len(rows):
-        transposed = zip(*lines, strict=True)
-        return Grid(title, [Heading("metric"), *methods], list(zip(metrics, transposed, strict=True)))
-    return Grid(title, [Heading("method"), *metrics], list(zip(methods, lines, strict=True)))
+    runs_differ = any(row.runs != rows[0].runs for row in rows)
+    metrics = []
+    if runs_differ:
+        metrics.append(Heading("runs"))
+    for column in columns:
+        metrics.append(_heading(column, anchors))
+    methods = []
+    lines = []
+    for row in rows:
+        methods.append(Heading(row.label, row.family or None))
+        line = []
+        if runs_differ:
+            line.append(Entry(str(row.runs)))
+        for column in columns:
+            line.append(_entry(row, column))
+        lines.append(line)
+    if len(columns) <= len(rows):
+        return Grid(title, [Heading("method"), *metrics], list(zip(methods, lines, strict=True)))
+    transposed = zip(*lines, strict=True)
+    return Grid(title, [Heading("metric"), *methods], list(zip(metrics, transposed, strict=True)))
 
 
 def _heading(column: Column, anchors: Mapping[Column, str]) -> Heading:

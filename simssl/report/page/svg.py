@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -51,7 +51,7 @@ class Scale:
     @classmethod
     def of(cls, values: Iterable[float], start: float, end: float, log: bool = False) -> Scale:
         """Return a scale that shows all of these, with some room around them."""
-        known = [math.log(value) if log else value for value in values]
+        known = [math.log(value) for value in values] if log else list(values)
         low = min(known)
         high = max(known)
         room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
@@ -62,15 +62,23 @@ class Scale:
         return cls(low, high, start, end)
 
     def __call__(self, value: float) -> float:
-        of: Callable[[float], float] = math.log if self.log else float
-        share = (of(value) - of(self.low)) / (of(self.high) - of(self.low))
+        low = self.low
+        high = self.high
+        if self.log:
+            value = math.log(value)
+            low = math.log(low)
+            high = math.log(high)
+        share = (value - low) / (high - low)
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int = 5) -> list[float]:
         """Round values, at most this many."""
-        raw = (self.high - self.low) / most
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+        least = (self.high - self.low) / most
+        power = 10.0 ** math.floor(math.log10(least))
+        for factor in (1, 2, 5, 10):
+            step = factor * power
+            if step >= least * 0.999:
+                break
         first = math.ceil(self.low / step)
         last = math.floor(self.high / step)
         return [round(i * step, 12) for i in range(first, last + 1)]
@@ -78,7 +86,10 @@ class Scale:
 
 def shown(value: float) -> str:
     """The text of a tick's value."""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.4g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -104,7 +115,11 @@ def mark(look: Look, x: float, y: float, title: str) -> Markup:
     class_ = f"mark {look.colour}"
     if look.shape == "circle":
         return CIRCLE.format(x, y, RADIUS, class_, title)
-    corners = [f"{x + RADIUS * dx:.1f},{y + RADIUS * dy:.1f}" for dx, dy in CORNERS[look.shape]]
+    corners = []
+    for dx, dy in CORNERS[look.shape]:
+        corner_x = x + RADIUS * dx
+        corner_y = y + RADIUS * dy
+        corners.append(f"{corner_x:.1f},{corner_y:.1f}")
     return POLYGON.format(" ".join(corners), class_, title)
 
 
