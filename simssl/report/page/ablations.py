@@ -45,7 +45,8 @@ def ablations(table: Table, looks: Looks) -> list[Ablation]:
         for column in table.summary:
             measured = [(value, row) for value, row in series if column in row.measured]
             if len(measured) >= SEVERAL:
-                plots.append(_plot(parameter, measured, column, look))
+                plot = _plot(parameter, measured, column, look)
+                plots.append(plot)
         parts.append(Ablation(parameter, name, plots))
     return parts
 
@@ -67,7 +68,9 @@ def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
     series = []
     for own, row in zip(settings, rows, strict=True):
         value = own[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool):
+            return None
+        if not isinstance(value, (int, float)):
             return None
         series.append((value, row))
     series.sort(key=lambda pair: float(pair[0]))
@@ -82,7 +85,8 @@ def _plot(parameter: str, series: Series, column: Column, look: Look) -> PointPl
         number = estimate(ours, column.unit, row.runs)
         title = f"{row.label}: {number}"
         exact = Estimate(value, None, 1)
-        points.append(Point(exact, ours, row.label, look, title))
+        point = Point(exact, ours, row.label, look, title)
+        points.append(point)
         titles.append(title)
     told = "; ".join(titles)
     return PointPlot(

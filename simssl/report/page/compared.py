@@ -80,7 +80,8 @@ def _networks(rows: Sequence[Row]) -> str:
 
 def _budget(training: Mapping[str, Any]) -> str:
     length = "epochs" if training.get("epochs") else "views"
-    told = f"{training.get(length, 0):,} {length}"
+    number = training.get(length, 0)
+    told = f"{number:,} {length}"
     batch = training.get("batch_views")
     if isinstance(batch, int):
         told += f", {batch:,} views a step"
@@ -111,7 +112,8 @@ def _seeds(rows: Sequence[Row]) -> str:
             runs += 1
             if run.status == "measured" and not run.lacking:
                 measured += 1
-    every = ", ".join(map(str, sorted(seeds)))
+    ordered = map(str, sorted(seeds))
+    every = ", ".join(ordered)
     if measured == runs:
         return f"{every}; all runs are measured"
     return f"{every}; {measured} of {runs} runs are measured"

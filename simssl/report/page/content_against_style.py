@@ -57,12 +57,14 @@ def content_against_style(table: Table, alike: Sequence[tuple[Table, str]], look
         plotted = pairs[:MOST]
         left_out += len(pairs) - len(plotted)
         for x, y in plotted:
-            plots.append(_plot(part, looks, x, y, where))
+            plot = _plot(part, looks, x, y, where)
+            plots.append(plot)
         for column in _told(part, plotted):
             sentence = _extremes(part, column, where)
             if sentence:
                 extremes.append(sentence)
-    return ContentAgainstStyle(extremes, plots, key_to_shapes(table.rows), left_out)
+    shapes = key_to_shapes(table.rows)
+    return ContentAgainstStyle(extremes, plots, shapes, left_out)
 
 
 def _pairs(table: Table) -> list[Pair]:
@@ -111,7 +113,8 @@ def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Point
     points = []
     titles = []
     for row in _both(table, x, y):
-        point = _point(row, looks[row.label], x, y)
+        look = looks[row.label]
+        point = _point(row, look, x, y)
         points.append(point)
         titles.append(point.title)
     told = "; ".join(titles)
@@ -128,20 +131,22 @@ def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Point
 
 
 def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
-    title = f"{row.label}: {x.key} {_number(row, x)}, {y.key} {_number(row, y)}"
-    return Point(row.measured[x].ours, row.measured[y].ours, row.label, look, title)
+    across = row.measured[x].ours
+    up = row.measured[y].ours
+    content = f"{x.key} {_number(row, x)}"
+    style = f"{y.key} {_number(row, y)}"
+    return Point(across, up, row.label, look, f"{row.label}: {content}, {style}")
 
 
 def _number(row: Row, column: Column) -> str:
-    return estimate(row.measured[column].ours, column.unit, row.runs)
+    ours = row.measured[column].ours
+    return estimate(ours, column.unit, row.runs)
 
 
 def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
     """The trained methods that keep most and least, and their difference, seed by seed; None if there are no two."""
-    trained = []
-    for row in table.rows:
-        if column in row.measured and row.family != "untrained":
-            trained.append(row)
+    measured = [row for row in table.rows if column in row.measured]
+    trained = [row for row in measured if row.family != "untrained"]
     if len(trained) < 2 or column.better is None:
         return None
     highest_first = column.better == "higher"
@@ -152,10 +157,13 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
     metric = f"{kept.capitalize()}, by {column.title}"
     if where:
         metric += f" ({where})"
-    gap = difference(least.measured[column].by_seed, most.measured[column].by_seed)
+    ours = least.measured[column].by_seed
+    theirs = most.measured[column].by_seed
+    gap = difference(ours, theirs)
     by = ""
     if gap:
-        by = _by(gap, column, max(most.runs, least.runs))
+        runs = max(most.runs, least.runs)
+        by = _by(gap, column, runs)
     return Extremes(
         metric,
         most.label,
@@ -168,13 +176,15 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
 
 def _by(gap: Estimate, column: Column, runs: int) -> str:
     """The difference, its number of seeds, and a remark if chance may make it."""
-    text = f": a difference of {signed(gap, column.unit, gap.n)}"
+    value = signed(gap, column.unit, gap.n)
+    text = f": a difference of {value}"
     if gap.stderr is None:
         return f"{text}, of one seed, so without a standard error"
     if gap.n == runs:
         text += ", seed by seed"
     else:
-        text += f", over the {words.count(gap.n, 'seed')} that both have"
+        seeds = words.count(gap.n, "seed")
+        text += f", over the {seeds} that both have"
     if abs(gap.mean) <= gap.stderr:
         text += ", within its standard error: they cannot be told apart"
     return text

@@ -32,7 +32,9 @@ Looks = Mapping[str, Look]
 def looks_of(rows: Sequence[Row]) -> Looks:
     looks = {}
     for i, row in enumerate(rows):
-        looks[row.label] = Look(f"c{i % COLOURS}", SHAPES[row.family])
+        colour = f"c{i % COLOURS}"
+        shape = SHAPES[row.family]
+        looks[row.label] = Look(colour, shape)
     return looks
 
 

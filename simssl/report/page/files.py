@@ -81,14 +81,15 @@ def pictures_of(rows: Sequence[Row]) -> list[PictureGroup]:
     drawn: dict[str, list[tuple[Row, Run, Path]]] = {}
     for row in rows:
         for name, (run, file) in _picture_files(row).items():
-            drawn.setdefault(name, []).append((row, run, file))
+            of_name = drawn.setdefault(name, [])
+            of_name.append((row, run, file))
     groups = []
     for name, of_name in sorted(drawn.items()):
         label, _ = name.split("/")
-        about = ""
+        abouts = [run.about[label] for _, run, _ in of_name if label in run.about]
+        about = abouts[0] if abouts else ""
         pictures = []
         for row, run, file in of_name:
-            about = about or run.about.get(label, "")
             seed = run.settings["seed"]
             picture = _read_picture(file, f"{row.label}, seed {seed}")
             if picture:
@@ -193,10 +194,8 @@ def _curves_of(run: Path) -> dict[str, Curve]:
     curves = {}
     for tag in accumulator.Tags()["scalars"]:
         if tag.startswith(PREFIX):
-            curve = []
-            for event in accumulator.Scalars(tag):
-                if math.isfinite(event.value):
-                    curve.append((float(event.step), event.value))
+            events = [event for event in accumulator.Scalars(tag) if math.isfinite(event.value)]
+            curve = [(float(event.step), event.value) for event in events]
             if len(curve) > 1:
                 curves[tag.removeprefix(PREFIX)] = _thinned(curve)
     return curves

@@ -17,6 +17,9 @@ SEVERAL = 3
 Gain = Mapping[str, Estimate]
 """Differences from the baseline, by target."""
 
+Groups = dict[tuple[str, str], list[Column]]
+"""Columns by the label of their evaluator and the metric; they differ in their targets."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -61,8 +64,11 @@ def gains(table: Table, alike: Sequence[tuple[Table, str]], looks: Looks) -> Gai
             if comparison:
                 comparisons.append(comparison)
         if comparisons:
-            evaluators.setdefault(label, []).append(MetricGains(heading, comparisons))
-    return Gains(baseline, list(evaluators.values())) if evaluators else None
+            of_label = evaluators.setdefault(label, [])
+            of_label.append(MetricGains(heading, comparisons))
+    if not evaluators:
+        return None
+    return Gains(baseline, list(evaluators.values()))
 
 
 def _baseline(table: Table) -> str | None:
@@ -76,17 +82,18 @@ def _baseline(table: Table) -> str | None:
     return None
 
 
-def _with_several_targets(table: Table) -> dict[tuple[str, str], list[Column]]:
-    """The columns of each evaluator's label and metric, one for each target."""
-    groups: dict[tuple[str, str], list[Column]] = {}
+def _with_several_targets(table: Table) -> Groups:
+    """The groups of several targets."""
+    groups: Groups = {}
     for column in table.columns:
         if column.target and column.better:
-            groups.setdefault((column.label, column.metric), []).append(column)
-    several = {}
+            key = column.label, column.metric
+            groups.setdefault(key, []).append(column)
+    several: Groups = {}
     for key, columns in groups.items():
         targets = {column.target for column in columns}
         if len(targets) >= SEVERAL:
-            several |= {key: columns}
+            several[key] = columns
     return several
 
 
@@ -110,8 +117,10 @@ def _comparison(
     plots = []
     for row, gain in methods:
         bars = {target: gain[target] for target in order if target in gain}
+        look = looks[row.label]
         description = f"{heading} of {row.label} minus {baseline}'s"
-        plots.append(BarPlot(bars, every, looks[row.label], description, caption=row.label))
+        plot = BarPlot(bars, every, look, description, caption=row.label)
+        plots.append(plot)
     better = "left" if columns[0].better == "lower" else "right"
     return Comparison(where, better, plots)
 
@@ -135,12 +144,14 @@ def _target(column: Column) -> str:
 
 def _order(gains: Sequence[Gain]) -> list[str]:
     """Targets by their mean gain over the methods, the largest first."""
-    means: dict[str, list[float]] = {}
+    of_target: dict[str, list[float]] = {}
     for gain in gains:
         for target, value in gain.items():
-            means.setdefault(target, []).append(value.mean)
+            values = of_target.setdefault(target, [])
+            values.append(value.mean)
 
     def mean(target: str) -> float:
-        return sum(means[target]) / len(means[target])
+        values = of_target[target]
+        return sum(values) / len(values)
 
-    return sorted(means, key=mean, reverse=True)
+    return sorted(of_target, key=mean, reverse=True)

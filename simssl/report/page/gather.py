@@ -16,6 +16,7 @@ from simssl.report.page.gains import Gains, gains
 from simssl.report.page.protocols import Evaluator, anchors_of, evaluators_of
 from simssl.report.page.repeat import Repeat, repeat
 from simssl.report.page.results import Results, results
+from simssl.report.runs import Run
 from simssl.report.table import Table
 
 
@@ -47,7 +48,7 @@ def gather(table: Table) -> Page:
     """Everything about these runs, from the table and from their folders."""
     evaluators = evaluators_of(table)
     anchors = anchors_of(evaluators)
-    runs = []
+    runs: list[Run] = []
     for row in table.rows:
         runs += row.members
     return Page(

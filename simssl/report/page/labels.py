@@ -6,10 +6,25 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simssl.report.page.svg import SIZE, width_of
+from simssl.report.page.svg import SIZE, Position, width_of
 
-DIRECTIONS = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
+DIRECTIONS = (
+    (1, 0),
+    (-1, 0),
+    (0, -1),
+    (0, 1),
+    (1, -1),
+    (1, 1),
+    (-1, -1),
+    (-1, 1),
+)
+"""The sides of a point where its name may go, the best first; y grows downwards."""
+
 DISTANCES = (9, 20, 34, 50)
+"""From the point, the best first."""
+
+REACH = 6
+"""Half the size of what a point covers."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +35,14 @@ class Rectangle:
     bottom: float
 
     def overlap(self, other: Rectangle) -> float:
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0.0, width) * max(0.0, height)
+        """The area that both cover."""
+        left = max(self.left, other.left)
+        right = min(self.right, other.right)
+        top = max(self.top, other.top)
+        bottom = min(self.bottom, other.bottom)
+        width = max(0.0, right - left)
+        height = max(0.0, bottom - top)
+        return width * height
 
     def outside(self, frame: Rectangle) -> float:
         """The area of it that lies outside the frame."""
@@ -37,26 +57,28 @@ class Rectangle:
 
 
 def lay_out(
-    points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Rectangle, drawn: Sequence[Rectangle]
+    points: Sequence[Position], texts: Sequence[str], frame: Rectangle, drawn: Sequence[Rectangle]
 ) -> list[Rectangle]:
     """A rectangle for each point's text: the nearest one that covers nothing (neither points nor what is drawn
     besides), or the one that covers least."""
     taken = []
     for x, y in points:
-        taken.append(Rectangle(x - 6, y - 6, x + 6, y + 6))
+        covered = Rectangle(x - REACH, y - REACH, x + REACH, y + REACH)
+        taken.append(covered)
     taken += drawn
     chosen = []
     for (x, y), text in zip(points, texts, strict=True):
         width = width_of(text)
         candidates = []
-        covered = []
+        costs = []
         for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS):
             candidate = _beside(x, y, width, dx, dy, distance)
             overlap = sum(map(candidate.overlap, taken))
             outside = candidate.outside(frame)
             candidates.append(candidate)
-            covered.append(overlap + 4 * outside)
-        best = candidates[covered.index(min(covered))]
+            costs.append(overlap + 4 * outside)
+        cheapest = costs.index(min(costs))
+        best = candidates[cheapest]
         taken.append(best)
         chosen.append(best)
     return chosen
@@ -73,4 +95,5 @@ def _beside(x: float, y: float, width: float, dx: int, dy: int, distance: float)
         distance += SIZE / 2
     middle = y + dy * distance
     half = SIZE * 0.6
-    return Rectangle(left, middle - half, left + width, middle + half)
+    right = left + width
+    return Rectangle(left, middle - half, right, middle + half)

@@ -9,7 +9,21 @@ from markupsafe import Markup
 from simssl.report.estimate import Estimate
 from simssl.report.page.figures import BarPlot, CurvePlot, Point, PointPlot
 from simssl.report.page.labels import Rectangle, lay_out
-from simssl.report.page.svg import SIZE, Scale, axis_x, axis_y, bar, line, mark, path, plot, shown, text, width_of
+from simssl.report.page.svg import (
+    SIZE,
+    Position,
+    Scale,
+    axis_x,
+    axis_y,
+    bar,
+    line,
+    mark,
+    path,
+    plot,
+    shown,
+    text,
+    width_of,
+)
 from simssl.report.words import short
 
 WIDTH = 400
@@ -35,8 +49,10 @@ FAR = 24
 def scatter(figure: PointPlot) -> Markup:
     """A point for each method, named, with a standard error each way."""
     points = figure.points
-    x = Scale.of(_all_ends(p.x for p in points), LEFT, RIGHT)
-    y = Scale.of(_all_ends(p.y for p in points), BOTTOM, TOP)
+    across = _all_ends(point.x for point in points)
+    up = _all_ends(point.y for point in points)
+    x = Scale.of(across, LEFT, RIGHT)
+    y = Scale.of(up, BOTTOM, TOP)
     drawn = []
     positions = []
     bars = []
@@ -72,22 +88,22 @@ def _all_ends(values: Iterable[Estimate]) -> list[float]:
     return ends
 
 
-def _names(
-    points: Sequence[Point], positions: Sequence[tuple[float, float]], drawn: Sequence[Rectangle]
-) -> list[Markup]:
+def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequence[Rectangle]) -> list[Markup]:
     """The points' labels, and a line to each that had to go further away."""
     frame = Rectangle(LEFT, TOP - 8, WIDTH, BOTTOM)
     names = _short_names(points)
     spots = lay_out(positions, names, frame, drawn)
     elements = []
     for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
+        class_ = f"name {point.look.colour}"
         baseline = spot.baseline
         near = min(max(x, spot.left), spot.right)
         distance = abs(near - x) + abs(baseline - y)
         if distance > FAR:
-            leader = line(x, y, near, baseline - SIZE / 3, "leader")
+            middle = baseline - SIZE / 3
+            leader = line(x, y, near, middle, "leader")
             elements.append(leader)
-        label = text(spot.left, baseline, name, f"name {point.look.colour}")
+        label = text(spot.left, baseline, name, class_)
         elements.append(label)
     return elements
 
@@ -120,8 +136,9 @@ def trend(figure: PointPlot) -> Markup:
     values = [point.x.mean for point in points]
     least = min(values)
     log = least > 0 and max(values) >= 8 * least
+    up = _all_ends(point.y for point in points)
     x = Scale.of(values, LEFT, RIGHT, log)
-    y = Scale.of(_all_ends(point.y for point in points), BOTTOM, TOP)
+    y = Scale.of(up, BOTTOM, TOP)
     positions = []
     drawn = []
     for point in points:
@@ -134,17 +151,22 @@ def trend(figure: PointPlot) -> Markup:
             line(at_x, low, at_x, high, f"error {look.colour}"),
             mark(look, at_x, at_y, point.title),
         ]
-    curve = path(positions, f"curve {points[0].look.colour}")
-    return _between_axes(figure, x, _apart(values, x), y, [curve, *drawn])
+    look = points[0].look
+    curve = path(positions, f"curve {look.colour}")
+    ticks = _apart(values, x)
+    return _between_axes(figure, x, ticks, y, [curve, *drawn])
 
 
 def _apart(values: Sequence[float], scale: Scale) -> list[float]:
     """Those whose ticks do not run into the one before."""
     kept: list[float] = []
     for value in sorted(set(values)):
-        room = width_of(shown(value)) + 4
-        if not kept or scale(value) - scale(kept[-1]) > room:
-            kept.append(value)
+        if kept:
+            room = width_of(shown(value)) + 4
+            distance = scale(value) - scale(kept[-1])
+            if distance <= room:
+                continue
+        kept.append(value)
     return kept
 
 
@@ -156,7 +178,8 @@ def bar_chart(figure: BarPlot) -> Markup:
     top = 4
     step = SIZE + 5
     bottom = top + step * len(bars)
-    x = Scale.of([0.0, *_all_ends(figure.scale_over)], left, RIGHT)
+    values = [0.0, *_all_ends(figure.scale_over)]
+    x = Scale.of(values, left, RIGHT)
     zero = x(0)
     drawn = axis_x(x, bottom, x.ticks(4), top)
     drawn.append(line(zero, top, zero, bottom, "axis"))
@@ -164,13 +187,15 @@ def bar_chart(figure: BarPlot) -> Markup:
         middle = top + step * (i + 0.5)
         start, end = sorted((zero, x(value.mean)))
         low, high = map(x, _ends(value))
+        width = end - start
         title = f"{name}: {shown(value.mean)}"
         drawn += [
             text(left - 6, middle + 4, name, "tick", "end"),
-            bar(start, middle - 5, end - start, 10, look, title),
+            bar(start, middle - 5, width, 10, look, title),
             line(low, middle, high, middle, "whisker"),
         ]
-    return plot(WIDTH, bottom + SIZE + 10, figure.description, drawn)
+    height = bottom + SIZE + 10
+    return plot(WIDTH, height, figure.description, drawn)
 
 
 def curves(figure: CurvePlot) -> Markup:
@@ -181,6 +206,7 @@ def curves(figure: CurvePlot) -> Markup:
     values = [value for step, value in points if step >= last / 10]
     x = Scale(0, last, CURVES_LEFT, CURVES_RIGHT)
     y = Scale.of(values, CURVES_BOTTOM, CURVES_TOP)
+    class_ = f"curve {figure.look.colour}"
     drawn = [
         *axis_y(y, CURVES_LEFT, CURVES_RIGHT, 3),
         line(CURVES_LEFT, CURVES_BOTTOM, CURVES_RIGHT, CURVES_BOTTOM, "axis"),
@@ -188,9 +214,11 @@ def curves(figure: CurvePlot) -> Markup:
     for curve in figure.curves:
         within = []
         for step, value in curve:
+            at_x = x(step)
             at_y = max(y(value), CURVES_TOP - 4)
-            within.append((x(step), min(at_y, CURVES_BOTTOM)))
-        drawn.append(path(within, f"curve {figure.look.colour}"))
+            at_y = min(at_y, CURVES_BOTTOM)
+            within.append((at_x, at_y))
+        drawn.append(path(within, class_))
     drawn += [
         text(CURVES_RIGHT, CURVES_HEIGHT - 4, f"{last:,.0f} steps", "tick", "end"),
         text(2, SIZE, figure.name, "title"),

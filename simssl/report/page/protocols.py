@@ -40,10 +40,9 @@ class Evaluator:
 
 def evaluators_of(table: Table) -> list[Evaluator]:
     """The evaluators that have measured something, with their protocols."""
-    came_out = []
+    came_out: list[Mapping[Column, CameOut]] = []
     for row in table.rows:
-        for run in row.members:
-            came_out.append(_came_out(run))
+        came_out += map(_came_out, row.members)
     groups: dict[str, list[Column]] = {}
     for column in table.columns:
         if column.made:
@@ -54,7 +53,8 @@ def evaluators_of(table: Table) -> list[Evaluator]:
         first = columns[0]
         facts = _facts(first) + _in_all_runs(columns, came_out)
         protocol = Protocol(columns, f"made-{i}", facts)
-        of_label.setdefault(first.label, []).append(protocol)
+        protocols = of_label.setdefault(first.label, [])
+        protocols.append(protocol)
     abouts = _abouts(table)
     evaluators = []
     for label, protocols in of_label.items():
@@ -86,10 +86,10 @@ def _evaluator(label: str, about: str, protocols: Sequence[Protocol]) -> Evaluat
     """Facts that all protocols share are told once, if there are several."""
     if len(protocols) == 1:
         return Evaluator(label, about, [], protocols)
-    shared = []
-    for fact in protocols[0].facts:
-        if all(fact in protocol.facts for protocol in protocols):
-            shared.append(fact)
+    first, *others = protocols
+    shared = first.facts
+    for protocol in others:
+        shared = [fact for fact in shared if fact in protocol.facts]
     own = []
     for protocol in protocols:
         facts = [fact for fact in protocol.facts if fact not in shared]
@@ -104,7 +104,8 @@ def _facts(column: Column) -> Facts:
     facts = []
     if isinstance(evaluator, Mapping) and "name" in evaluator:
         facts.append(("evaluator", words.plugin(evaluator)))
-    facts.append(("unit", f"{column.unit}; {words.DIRECTIONS[column.better]}"))
+    direction = words.DIRECTIONS[column.better]
+    facts.append(("unit", f"{column.unit}; {direction}"))
     if "data" in protocol:
         protocol["data fingerprint"] = protocol.pop("data")
     for key, value in flatten(protocol).items():
@@ -120,7 +121,8 @@ def _came_out(run: Run) -> dict[Column, CameOut]:
         if "value" in entry:
             protocol = entry["protocol"]
             told = {part: protocol[part] for part in CAME_OUT if part in protocol}
-            came_out[column_of(key, entry)] = flatten(told)
+            column = column_of(key, entry)
+            came_out[column] = flatten(told)
     return came_out
 
 
@@ -147,14 +149,17 @@ def _range(values: Sequence[Any]) -> str:
         if low == high:
             return low
         return f"{low} to {high}, by run"
-    told = list(dict.fromkeys(map(words.value, values)))
+    texts = map(words.value, values)
+    told = list(dict.fromkeys(texts))
     if len(told) > MOST:
         return f"{len(told)} different ones, by run"
     return ", ".join(told)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float))
 
 
 def _number(value: float) -> str:

@@ -30,8 +30,18 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(bar_chart=bar_chart, count=count, curves=curves, scatter=scatter, trend=trend)
-    environment.filters.update(base64=in_base64, breakable=breakable, paragraphs=paragraphs)
+    environment.globals.update(
+        bar_chart=bar_chart,
+        curves=curves,
+        scatter=scatter,
+        trend=trend,
+    )
+    environment.filters.update(
+        base64=in_base64,
+        breakable=breakable,
+        count=count,
+        paragraphs=paragraphs,
+    )
     style = resources.files(PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
     template = environment.get_template("page.html")
     return template.render(page=page, style=Markup(style), generator=GENERATOR, version=__version__)

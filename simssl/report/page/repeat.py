@@ -43,7 +43,8 @@ def repeat(records: Sequence[Record]) -> Repeat | None:
     later = [text for text in dict.fromkeys(measured) if text not in trained]
     groups: dict[str, list[Record]] = {}
     for record in records:
-        same = json.dumps([record.facts.get(key) for key in SAME])
+        facts = [record.facts.get(key) for key in SAME]
+        same = json.dumps(facts)
         groups.setdefault(same, []).append(record)
     machines = [_machine(group) for group in groups.values()]
     return Repeat(Counter(trained), later, _times(records), machines)
@@ -53,8 +54,10 @@ def _commands(records: Sequence[Record], part: str) -> list[str]:
     """The commands of this part that are recorded."""
     commands = []
     for record in records:
+        if record.part != part:
+            continue
         command = record.facts.get("command")
-        if record.part == part and command and isinstance(command, list):
+        if command and isinstance(command, list):
             text = _command(command)
             if text:
                 commands.append(text)
@@ -111,7 +114,8 @@ def _machine(records: Sequence[Record]) -> Machine:
     if commits:
         facts.append(("git commit", ", ".join(commits)))
     if plugins:
-        facts.append(("plugins", _versions(dict(sorted(plugins.items())))))
+        by_name = dict(sorted(plugins.items()))
+        facts.append(("plugins", _versions(by_name)))
     return Machine(_title(records), facts)
 
 
@@ -124,8 +128,5 @@ def _versions(what: Any) -> str:
 
 def _title(records: Sequence[Record]) -> str:
     parts = Counter(record.part for record in records)
-    counts = []
-    for part in PARTS:
-        if parts[part]:
-            counts.append(words.count(parts[part], part))
+    counts = [words.count(parts[part], part) for part in PARTS if part in parts]
     return f"Machine and versions of {words.several(counts)}"

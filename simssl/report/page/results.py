@@ -12,6 +12,9 @@ from simssl.report.formats import as_csv
 from simssl.report.numbers import at, caption, texts_of
 from simssl.report.table import Absent, Row, Table
 
+Element = Literal["strong", "span"]
+"""An element of HTML; what is best is strong."""
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -27,8 +30,8 @@ class Heading:
 class Entry:
     text: str
     small: Sequence[str] = ()
-    element: Literal["strong", "span"] | None = None
-    """The HTML element around the text; strong is the best."""
+    element: Element | None = None
+    """What stands around the text."""
     absent: bool = False
     reason: str = ""
     """Why there is no number, shown where the pointer rests."""
@@ -61,31 +64,36 @@ def results(table: Table, anchors: Mapping[Column, str]) -> Results:
     every = None
     if len(columns) > len(shown):
         every = _grid("every number", table.rows, columns, anchors)
-    return Results(summary, f"{caption(table)}.", every, len(columns), as_csv(table))
+    return Results(
+        summary,
+        f"{caption(table)}.",
+        every,
+        len(columns),
+        as_csv(table),
+    )
 
 
 def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], anchors: Mapping[Column, str]) -> Grid:
     """Methods by metrics; or metrics by methods, if those are fewer, so that the table fits paper."""
     runs_differ = any(row.runs != rows[0].runs for row in rows)
-    metrics = []
+    metrics = [_heading(column, anchors) for column in columns]
     if runs_differ:
-        metrics.append(Heading("runs"))
-    for column in columns:
-        metrics.append(_heading(column, anchors))
+        metrics.insert(0, Heading("runs"))
     methods = []
     lines = []
     for row in rows:
-        methods.append(Heading(row.label, row.family or None))
-        line = []
+        family = row.family or None
+        methods.append(Heading(row.label, family))
+        line = [_entry(row, column) for column in columns]
         if runs_differ:
-            line.append(Entry(str(row.runs)))
-        for column in columns:
-            line.append(_entry(row, column))
+            line.insert(0, Entry(str(row.runs)))
         lines.append(line)
     if len(columns) <= len(rows):
-        return Grid(title, [Heading("method"), *metrics], list(zip(methods, lines, strict=True)))
+        across = [Heading("method"), *metrics]
+        return Grid(title, across, list(zip(methods, lines, strict=True)))
+    across = [Heading("metric"), *methods]
     transposed = zip(*lines, strict=True)
-    return Grid(title, [Heading("metric"), *methods], list(zip(metrics, transposed, strict=True)))
+    return Grid(title, across, list(zip(metrics, transposed, strict=True)))
 
 
 def _heading(column: Column, anchors: Mapping[Column, str]) -> Heading:
@@ -101,7 +109,7 @@ def _heading(column: Column, anchors: Mapping[Column, str]) -> Heading:
 def _entry(row: Row, column: Column) -> Entry:
     number = at(row, column)
     first, *rest = texts_of(number, column.unit, row.runs)
-    element: Literal["strong", "span"] = "strong" if column in row.best else "span"
+    element: Element = "strong" if column in row.best else "span"
     if number is None:
         return Entry(first, rest, element, absent=True)
     if isinstance(number, Absent):

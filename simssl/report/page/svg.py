@@ -10,6 +10,9 @@ from markupsafe import Markup
 
 from simssl.report.page.figures import Look
 
+Position = tuple[float, float]
+"""x and y, which grows downwards."""
+
 SIZE = 12.5
 """Height of the letters in a plot."""
 
@@ -25,10 +28,24 @@ SVG = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>')
 RADIUS = 5
 """Half the size of a mark."""
 
-CORNERS: dict[str, Sequence[tuple[float, float]]] = {
-    "square": ((-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)),
-    "diamond": ((0, -1.2), (1.2, 0), (0, 1.2), (-1.2, 0)),
-    "triangle": ((0, -1.2), (1.1, 0.8), (-1.1, 0.8)),
+CORNERS: dict[str, Sequence[Position]] = {
+    "square": (
+        (-0.85, -0.85),
+        (0.85, -0.85),
+        (0.85, 0.85),
+        (-0.85, 0.85),
+    ),
+    "diamond": (
+        (0, -1.2),
+        (1.2, 0),
+        (0, 1.2),
+        (-1.2, 0),
+    ),
+    "triangle": (
+        (0, -1.2),
+        (1.1, 0.8),
+        (-1.1, 0.8),
+    ),
 }
 """Offsets from the middle of a mark, in radii."""
 
@@ -51,15 +68,17 @@ class Scale:
     @classmethod
     def of(cls, values: Iterable[float], start: float, end: float, log: bool = False) -> Scale:
         """Return a scale that shows all of these, with some room around them."""
-        known = [math.log(value) for value in values] if log else list(values)
+        known = list(map(math.log, values)) if log else list(values)
         low = min(known)
         high = max(known)
-        room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+        span = high - low
+        room = 0.08 * span or 0.1 * abs(high) or 1.0
         low -= room
         high += room
         if log:
-            return cls(math.exp(low), math.exp(high), start, end, log)
-        return cls(low, high, start, end)
+            low = math.exp(low)
+            high = math.exp(high)
+        return cls(low, high, start, end, log)
 
     def __call__(self, value: float) -> float:
         low = self.low
@@ -69,11 +88,13 @@ class Scale:
             low = math.log(low)
             high = math.log(high)
         share = (value - low) / (high - low)
-        return self.start + share * (self.end - self.start)
+        length = self.end - self.start
+        return self.start + share * length
 
     def ticks(self, most: int = 5) -> list[float]:
         """Round values, at most this many."""
-        least = (self.high - self.low) / most
+        span = self.high - self.low
+        least = span / most
         power = 10.0 ** math.floor(math.log10(least))
         for factor in (1, 2, 5, 10):
             step = factor * power
@@ -86,10 +107,7 @@ class Scale:
 
 def shown(value: float) -> str:
     """The text of a tick's value."""
-    if abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:.4g}"
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
@@ -101,13 +119,14 @@ def text(x: float, y: float, content: str, class_: str, anchor: str = "start") -
     return TEXT.format(x, y, anchor, class_, content)
 
 
-def path(points: Iterable[tuple[float, float]], class_: str) -> Markup:
-    steps = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return PATH.format(steps, class_)
+def path(points: Iterable[Position], class_: str) -> Markup:
+    steps = [f"{x:.1f} {y:.1f}" for x, y in points]
+    return PATH.format(" L".join(steps), class_)
 
 
 def bar(x: float, y: float, width: float, height: float, look: Look, title: str) -> Markup:
-    return RECT.format(x, y, width, height, f"bar {look.colour}", title)
+    class_ = f"bar {look.colour}"
+    return RECT.format(x, y, width, height, class_, title)
 
 
 def mark(look: Look, x: float, y: float, title: str) -> Markup:
@@ -125,25 +144,31 @@ def mark(look: Look, x: float, y: float, title: str) -> Markup:
 
 def plot(width: float, height: float, description: str, elements: Iterable[Markup]) -> Markup:
     """A picture that grows and shrinks with the page; the description is read aloud in its stead."""
-    return SVG.format(width, height, description, Markup().join(elements))
+    inside = Markup().join(elements)
+    return SVG.format(width, height, description, inside)
 
 
-def axis_x(scale: Scale, bottom: float, ticks: Sequence[float], top: float | None = None) -> list[Markup]:
-    """Ticks with their values below the bottom line; faint lines upwards if `top` is given."""
+def axis_x(scale: Scale, bottom: float, ticks: Iterable[float], top: float) -> list[Markup]:
+    """Ticks with their values below the bottom line, and faint lines upwards."""
+    below = bottom + SIZE + 4
     drawn = [line(scale.start, bottom, scale.end, bottom, "axis")]
     for tick in ticks:
         x = scale(tick)
-        if top is not None:
-            drawn.append(line(x, bottom, x, top, "grid"))
-        drawn.append(text(x, bottom + SIZE + 4, shown(tick), "tick", "middle"))
+        drawn += [
+            line(x, bottom, x, top, "grid"),
+            text(x, below, shown(tick), "tick", "middle"),
+        ]
     return drawn
 
 
 def axis_y(scale: Scale, left: float, right: float, most: int = 5) -> list[Markup]:
     """Ticks with their values left of the plot, and faint lines across."""
+    before = left - 5
     drawn = []
     for tick in scale.ticks(most):
         y = scale(tick)
-        drawn.append(line(left, y, right, y, "grid"))
-        drawn.append(text(left - 5, y + 4, shown(tick), "tick", "end"))
+        drawn += [
+            line(left, y, right, y, "grid"),
+            text(before, y + 4, shown(tick), "tick", "end"),
+        ]
     return drawn
