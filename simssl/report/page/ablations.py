@@ -85,7 +85,13 @@ def _plot(parameter: str, series: Series, column: Column, look: Look) -> PointPl
         number = estimate(ours, column.unit, row.runs)
         title = f"{row.label}: {number}"
         exact = Estimate(value, None, 1)
-        point = Point(exact, ours, row.label, look, title)
+        point = Point(
+            x=exact,
+            y=ours,
+            label=row.label,
+            look=look,
+            title=title,
+        )
         points.append(point)
         titles.append(title)
     told = "; ".join(titles)

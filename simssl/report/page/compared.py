@@ -112,8 +112,7 @@ def _seeds(rows: Sequence[Row]) -> str:
             runs += 1
             if run.status == "measured" and not run.lacking:
                 measured += 1
-    ordered = map(str, sorted(seeds))
-    every = ", ".join(ordered)
+    every = ", ".join(map(str, sorted(seeds)))
     if measured == runs:
         return f"{every}; all runs are measured"
     return f"{every}; {measured} of {runs} runs are measured"

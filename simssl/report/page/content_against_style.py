@@ -63,8 +63,12 @@ def content_against_style(table: Table, alike: Sequence[tuple[Table, str]], look
             sentence = _extremes(part, column, where)
             if sentence:
                 extremes.append(sentence)
-    shapes = key_to_shapes(table.rows)
-    return ContentAgainstStyle(extremes, plots, shapes, left_out)
+    return ContentAgainstStyle(
+        extremes=extremes,
+        plots=plots,
+        shapes=key_to_shapes(table.rows),
+        left_out=left_out,
+    )
 
 
 def _pairs(table: Table) -> list[Pair]:
@@ -131,11 +135,15 @@ def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Point
 
 
 def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
-    across = row.measured[x].ours
-    up = row.measured[y].ours
     content = f"{x.key} {_number(row, x)}"
     style = f"{y.key} {_number(row, y)}"
-    return Point(across, up, row.label, look, f"{row.label}: {content}, {style}")
+    return Point(
+        x=row.measured[x].ours,
+        y=row.measured[y].ours,
+        label=row.label,
+        look=look,
+        title=f"{row.label}: {content}, {style}",
+    )
 
 
 def _number(row: Row, column: Column) -> str:
@@ -165,12 +173,12 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
         runs = max(most.runs, least.runs)
         by = _by(gap, column, runs)
     return Extremes(
-        metric,
-        most.label,
-        _number(most, column),
-        least.label,
-        _number(least, column),
-        by,
+        metric=metric,
+        most=most.label,
+        most_number=_number(most, column),
+        least=least.label,
+        least_number=_number(least, column),
+        difference=by,
     )
 
 

@@ -121,7 +121,12 @@ def _read_picture(file: Path, caption: str) -> Picture | None:
     if not content.startswith(PNG) or len(content) < HEADER:
         return None
     width, height = struct.unpack(">II", content[HEADER - 8 : HEADER])
-    return Picture(content, width, height, caption)
+    return Picture(
+        content=content,
+        width=width,
+        height=height,
+        caption=caption,
+    )
 
 
 # --- the training curves in TensorBoard's event files
@@ -170,8 +175,13 @@ def _curve_plots(row: Row, look: Look) -> list[CurvePlot]:
                 terms.setdefault(name, []).append(curve)
     plots = []
     for name, curves in terms.items():
-        description = f"{name} of {row.label} over the steps, {len(curves)} runs"
-        plots.append(CurvePlot(name, curves, look, description))
+        plot = CurvePlot(
+            name=name,
+            curves=curves,
+            look=look,
+            description=f"{name} of {row.label} over the steps, {len(curves)} runs",
+        )
+        plots.append(plot)
     return plots
 
 
@@ -181,7 +191,13 @@ def _curves_of(run: Path) -> dict[str, Curve]:
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    accumulator = EventAccumulator(str(run), size_guidance={"scalars": 0, "images": 1, "tensors": 1, "histograms": 1})
+    kept = {
+        "scalars": 0,  # all of them
+        "images": 1,
+        "tensors": 1,
+        "histograms": 1,
+    }
+    accumulator = EventAccumulator(str(run), size_guidance=kept)
     logger = logging.getLogger("tensorboard")
     level = logger.level
     logger.setLevel(logging.ERROR)  # that a run was resumed is no news

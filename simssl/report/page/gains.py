@@ -117,9 +117,13 @@ def _comparison(
     plots = []
     for row, gain in methods:
         bars = {target: gain[target] for target in order if target in gain}
-        look = looks[row.label]
-        description = f"{heading} of {row.label} minus {baseline}'s"
-        plot = BarPlot(bars, every, look, description, caption=row.label)
+        plot = BarPlot(
+            bars=bars,
+            scale_over=every,
+            look=looks[row.label],
+            description=f"{heading} of {row.label} minus {baseline}'s",
+            caption=row.label,
+        )
         plots.append(plot)
     better = "left" if columns[0].better == "lower" else "right"
     return Comparison(where, better, plots)

@@ -52,12 +52,12 @@ def gather(table: Table) -> Page:
     for row in table.rows:
         runs += row.members
     return Page(
-        words.several(table.experiments),
-        lead(table.rows),
-        table.notes,
-        [_part(of_experiment, anchors) for of_experiment in table.parts],
-        evaluators,
-        repeat(records_of(runs)),
+        title=words.several(table.experiments),
+        lead=lead(table.rows),
+        notes=table.notes,
+        parts=[_part(of_experiment, anchors) for of_experiment in table.parts],
+        evaluators=evaluators,
+        repeat=repeat(records_of(runs)),
     )
 
 
@@ -65,12 +65,12 @@ def _part(table: Table, anchors: Mapping[Column, str]) -> Part:
     looks = looks_of(table.rows)
     alike = [(rivals, table.where(rivals)) for rivals in table.alike]
     return Part(
-        table.rows[0].experiment,
-        compared(table.rows),
-        results(table, anchors),
-        content_against_style(table, alike, looks),
-        ablations(table, looks),
-        gains(table, alike, looks),
-        pictures_of(table.rows),
-        training_of(table.rows, looks),
+        name=table.rows[0].experiment,
+        compared=compared(table.rows),
+        results=results(table, anchors),
+        content_against_style=content_against_style(table, alike, looks),
+        ablations=ablations(table, looks),
+        gains=gains(table, alike, looks),
+        pictures=pictures_of(table.rows),
+        training=training_of(table.rows, looks),
     )

@@ -140,9 +140,9 @@ def trend(figure: PointPlot) -> Markup:
     x = Scale.of(values, LEFT, RIGHT, log)
     y = Scale.of(up, BOTTOM, TOP)
     positions = []
+    look = points[0].look
     drawn = []
     for point in points:
-        look = point.look
         at_x = x(point.x.mean)
         at_y = y(point.y.mean)
         low, high = map(y, _ends(point.y))
@@ -151,7 +151,6 @@ def trend(figure: PointPlot) -> Markup:
             line(at_x, low, at_x, high, f"error {look.colour}"),
             mark(look, at_x, at_y, point.title),
         ]
-    look = points[0].look
     curve = path(positions, f"curve {look.colour}")
     ticks = _apart(values, x)
     return _between_axes(figure, x, ticks, y, [curve, *drawn])

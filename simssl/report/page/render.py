@@ -44,7 +44,12 @@ def render(page: Page) -> str:
     )
     style = resources.files(PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
     template = environment.get_template("page.html")
-    return template.render(page=page, style=Markup(style), generator=GENERATOR, version=__version__)
+    return template.render(
+        page=page,
+        style=Markup(style),
+        generator=GENERATOR,
+        version=__version__,
+    )
 
 
 def in_base64(content: bytes) -> str:
@@ -61,12 +66,15 @@ def paragraphs(docstring: str) -> Markup:
     html = Markup()
     for paragraph in re.split(r"\n\s*\n", docstring.strip()):
         if paragraph:
-            html += Markup('<p class="how">{}</p>').format(_with_code(paragraph.replace("\n", " ")))
+            line = paragraph.replace("\n", " ")
+            html += Markup('<p class="how">{}</p>').format(_with_code(line))
     return html
 
 
 def _with_code(text: str) -> Markup:
     html = Markup()
-    for i, piece in enumerate(re.split(r"`+([^`]+)`+", text)):
-        html += Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece)
+    pieces = re.split(r"`+([^`]+)`+", text)
+    for i, piece in enumerate(pieces):
+        inside = i % 2 == 1
+        html += Markup("<code>{}</code>").format(piece) if inside else escape(piece)
     return html

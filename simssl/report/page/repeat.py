@@ -47,7 +47,12 @@ def repeat(records: Sequence[Record]) -> Repeat | None:
         same = json.dumps(facts)
         groups.setdefault(same, []).append(record)
     machines = [_machine(group) for group in groups.values()]
-    return Repeat(Counter(trained), later, _times(records), machines)
+    return Repeat(
+        commands=Counter(trained),
+        later=later,
+        times=_times(records),
+        machines=machines,
+    )
 
 
 def _commands(records: Sequence[Record], part: str) -> list[str]:

@@ -65,11 +65,11 @@ def results(table: Table, anchors: Mapping[Column, str]) -> Results:
     if len(columns) > len(shown):
         every = _grid("every number", table.rows, columns, anchors)
     return Results(
-        summary,
-        f"{caption(table)}.",
-        every,
-        len(columns),
-        as_csv(table),
+        summary=summary,
+        caption=f"{caption(table)}.",
+        every=every,
+        metrics=len(columns),
+        csv=as_csv(table),
     )
 
 
@@ -102,16 +102,22 @@ def _heading(column: Column, anchors: Mapping[Column, str]) -> Heading:
     direction = words.DIRECTIONS[column.better] if column.better else None
     unit = words.UNITS.get(column.unit, column.unit)
     told = [column.role, unit, direction, column.remark.strip()]
-    small = " · ".join(filter(None, told))
-    return Heading(column.key, small, anchors[column], is_key=True)
+    return Heading(
+        text=column.key,
+        small=" · ".join(filter(None, told)),
+        anchor=anchors[column],
+        is_key=True,
+    )
 
 
 def _entry(row: Row, column: Column) -> Entry:
     number = at(row, column)
     first, *rest = texts_of(number, column.unit, row.runs)
     element: Element = "strong" if column in row.best else "span"
-    if number is None:
-        return Entry(first, rest, element, absent=True)
-    if isinstance(number, Absent):
-        return Entry(first, rest, element, absent=True, reason=number.reason)
-    return Entry(first, rest, element)
+    return Entry(
+        text=first,
+        small=rest,
+        element=element,
+        absent=number is None or isinstance(number, Absent),
+        reason=number.reason if isinstance(number, Absent) else "",
+    )
