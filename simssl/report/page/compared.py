@@ -25,13 +25,15 @@ class Compared:
 
 def lead(rows: Sequence[Row]) -> str:
     """One sentence."""
-    datasets: dict[str, None] = {}
+    datasets = []
     objectives = set()
     for row in rows:
-        datasets[row.settings["dataset"]["name"]] = None
+        name = row.settings["dataset"]["name"]
+        if name not in datasets:
+            datasets.append(name)
         objectives.add(row.objective)
     methods = words.count(len(objectives), "method")
-    data = words.several(list(datasets))
+    data = words.several(datasets)
     return f"{methods} on {data}: what of an image does each keep, and what does it throw away?"
 
 
@@ -53,7 +55,11 @@ def compared(rows: Sequence[Row]) -> Compared:
     for key, value in shared.items():
         if value is not None:
             of_all_methods.append((key, words.value(value)))
-    return Compared(facts, of_each_method, of_all_methods)
+    return Compared(
+        facts=facts,
+        of_each_method=of_each_method,
+        of_all_methods=of_all_methods,
+    )
 
 
 def _shared(rows: Sequence[Row], part: str, tell: Callable[[Any], str]) -> str:

@@ -78,7 +78,9 @@ def scatter(figure: PointPlot) -> Markup:
 
 def _ends(value: Estimate) -> tuple[float, float]:
     error = value.stderr or 0.0
-    return value.mean - error, value.mean + error
+    low = value.mean - error
+    high = value.mean + error
+    return low, high
 
 
 def _all_ends(values: Iterable[Estimate]) -> list[float]:
@@ -97,7 +99,8 @@ def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequen
     for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
         class_ = f"name {point.look.colour}"
         baseline = spot.baseline
-        near = min(max(x, spot.left), spot.right)
+        near = max(x, spot.left)
+        near = min(near, spot.right)
         distance = abs(near - x) + abs(baseline - y)
         if distance > FAR:
             middle = baseline - SIZE / 3

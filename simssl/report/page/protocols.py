@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simssl.report import words
@@ -51,8 +51,11 @@ def evaluators_of(table: Table) -> list[Evaluator]:
     of_label: dict[str, list[Protocol]] = {}
     for i, columns in enumerate(groups.values(), 1):
         first = columns[0]
-        facts = _facts(first) + _in_all_runs(columns, came_out)
-        protocol = Protocol(columns, f"made-{i}", facts)
+        protocol = Protocol(
+            columns=columns,
+            anchor=f"made-{i}",
+            facts=_facts(first) + _in_all_runs(columns, came_out),
+        )
         protocols = of_label.setdefault(first.label, [])
         protocols.append(protocol)
     abouts = _abouts(table)
@@ -84,25 +87,29 @@ def _abouts(table: Table) -> dict[str, str]:
 
 def _evaluator(label: str, about: str, protocols: Sequence[Protocol]) -> Evaluator:
     """Facts that all protocols share are told once, if there are several."""
-    if len(protocols) == 1:
-        return Evaluator(label, about, [], protocols)
     first, *others = protocols
-    shared = first.facts
+    shared = first.facts if others else []
     for protocol in others:
         shared = [fact for fact in shared if fact in protocol.facts]
     own = []
     for protocol in protocols:
         facts = [fact for fact in protocol.facts if fact not in shared]
-        own.append(Protocol(protocol.columns, protocol.anchor, facts))
-    return Evaluator(label, about, shared, own)
+        own.append(replace(protocol, facts=facts))
+    return Evaluator(
+        label=label,
+        about=about,
+        shared=shared,
+        protocols=own,
+    )
 
 
 def _facts(column: Column) -> Facts:
     """Unit and direction, and each part of the protocol, the evaluator with its parameters first."""
     protocol = dict(column.protocol)
     evaluator = protocol.pop("evaluator", {})
+    named = isinstance(evaluator, Mapping) and "name" in evaluator
     facts = []
-    if isinstance(evaluator, Mapping) and "name" in evaluator:
+    if named:
         facts.append(("evaluator", words.plugin(evaluator)))
     direction = words.DIRECTIONS[column.better]
     facts.append(("unit", f"{column.unit}; {direction}"))

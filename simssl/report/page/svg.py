@@ -52,7 +52,8 @@ CORNERS: dict[str, Sequence[Position]] = {
 
 def width_of(text: str) -> float:
     """The approximate width of a bold text."""
-    return 0.62 * SIZE * len(text)
+    letter = 0.62 * SIZE
+    return letter * len(text)
 
 
 @dataclass(frozen=True)
