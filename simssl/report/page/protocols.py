@@ -40,6 +40,16 @@ class Evaluator:
 
 def evaluators_of(table: Table) -> list[Evaluator]:
     """The evaluators that have measured something, with their protocols."""
+    abouts = _abouts(table)
+    evaluators = []
+    for label, protocols in _protocols(table).items():
+        about = abouts.get(label, "")
+        evaluators.append(_evaluator(label, about, protocols))
+    return evaluators
+
+
+def _protocols(table: Table) -> dict[str, list[Protocol]]:
+    """The protocols of each evaluator's label, with all that they say."""
     came_out: list[Mapping[Column, CameOut]] = []
     for row in table.rows:
         came_out += map(_came_out, row.members)
@@ -58,12 +68,7 @@ def evaluators_of(table: Table) -> list[Evaluator]:
         )
         protocols = of_label.setdefault(first.label, [])
         protocols.append(protocol)
-    abouts = _abouts(table)
-    evaluators = []
-    for label, protocols in of_label.items():
-        about = abouts.get(label, "")
-        evaluators.append(_evaluator(label, about, protocols))
-    return evaluators
+    return of_label
 
 
 def anchors_of(evaluators: Sequence[Evaluator]) -> dict[Column, str]:

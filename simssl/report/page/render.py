@@ -22,6 +22,18 @@ GENERATOR = "simssl"
 
 def render(page: Page) -> str:
     """The page as HTML. The same runs give the same page."""
+    style = resources.files(PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
+    template = _environment().get_template("page.html")
+    return template.render(
+        page=page,
+        style=Markup(style),
+        generator=GENERATOR,
+        version=__version__,
+    )
+
+
+def _environment() -> Environment:
+    """The templates, with what they may call; what they are given is escaped."""
     environment = Environment(
         loader=PackageLoader(PACKAGE),
         autoescape=True,
@@ -42,14 +54,7 @@ def render(page: Page) -> str:
         count=count,
         paragraphs=paragraphs,
     )
-    style = resources.files(PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
-    template = environment.get_template("page.html")
-    return template.render(
-        page=page,
-        style=Markup(style),
-        generator=GENERATOR,
-        version=__version__,
-    )
+    return environment
 
 
 def in_base64(content: bytes) -> str:
