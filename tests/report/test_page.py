@@ -20,7 +20,7 @@ from fake_runs import metric
 from PIL import Image
 
 from simssl.report.numbers import number
-from simssl.report.page.labels import Rectangle, place
+from simssl.report.page.labels import Rectangle, lay_out
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -440,10 +440,10 @@ def test_names_in_a_plot_do_not_cover_each_other(seed: int) -> None:
     points = [(250 + draw.gauss(0, 25), 120 + draw.gauss(0, 25)) for _ in range(8)]
     names = ["random", "simclr", "moco", "vicreg", "vae", "beta_vae", "cr_vae", "simvae J=10"]
     frame = Rectangle(46, 18, 400, 250)
-    places = place(points, names, frame, [])
-    overlaps = [a.overlap(b) for i, a in enumerate(places) for b in places[:i]]
+    spots = lay_out(points, names, frame, [])
+    overlaps = [a.overlap(b) for i, a in enumerate(spots) for b in spots[:i]]
     assert max(overlaps) == 0
-    assert all(spot.outside(frame) < 1 for spot in places)
+    assert all(spot.outside(frame) < 1 for spot in spots)
 
 
 def test_long_names_in_a_plot_differ(page: Callable[..., Page], run: Write) -> None:

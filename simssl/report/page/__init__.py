@@ -1,11 +1,16 @@
-"""A report as one HTML page that needs nothing but itself: no network, no other file, no script."""
+"""A report as one HTML page that needs nothing but itself: no network, no other file, no script.
+
+What the page shows is gathered first, from the table and the runs' folders: `gather` asks a module for each section.
+Then it is rendered: `render` reads no run, and derives nothing.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from simssl.errors import UserError
-from simssl.report.page.document import GENERATOR, document
+from simssl.report.page.gather import gather
+from simssl.report.page.render import GENERATOR, render
 from simssl.report.table import Table
 from simssl.store.files import write_whole
 
@@ -24,4 +29,4 @@ def check_target(path: Path) -> None:
 
 def write_page(path: Path, table: Table) -> None:
     """Write the page, whole or not at all; RunError says why it cannot be written."""
-    write_whole(path, document(table).encode())
+    write_whole(path, render(gather(table)).encode())

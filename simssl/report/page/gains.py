@@ -2,97 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate, difference
-from simssl.report.page.elements import Html, folded, joined, section, tag
-from simssl.report.page.look import Looks
-from simssl.report.page.plots import bar_chart
+from simssl.report.page.figures import BarPlot, Looks
 from simssl.report.relative import base_of
 from simssl.report.table import Row, Table
 
 SEVERAL = 3
 """Targets that an evaluator must have measured by one metric."""
 
-Gains = dict[str, Estimate]
-"""By target."""
+Gain = Mapping[str, Estimate]
+"""Differences from the baseline, by target."""
+
+Groups = dict[tuple[str, str], list[Column]]
+"""Columns by the label of their evaluator and the metric; they differ in their targets."""
 
 
-def gains(table: Table, looks: Looks, level: int) -> Html:
-    """A part for each evaluator and metric with several targets, folded but for an evaluator's first metric; in it a
-    plot for each method but the baseline, at the same data, views, networks and budget. Nothing without a baseline."""
-    method = _baseline(table)
-    if method is None:
-        return Html()
-    groups: dict[tuple[str, str], list[Column]] = {}
-    for column in table.columns:
-        if column.target and column.better:
-            groups.setdefault((column.label, column.metric), []).append(column)
-    parts: dict[str, list[Html]] = {}
-    for (label, metric), columns in groups.items():
-        if len({column.key for column in columns}) >= SEVERAL:
-            heading = f"{label}: {metric}"
-            found = [_plots(part, looks, method, heading, columns, table.where(part)) for part in table.alike]
-            if plots := joined(found):
-                further = label in parts
-                shown = folded(heading, plots) if further else section(level + 1, heading, plots)
-                parts.setdefault(label, []).append(shown)
-    return section(level, f"Gain per target, over {method}", *(joined(of_label) for of_label in parts.values()))
+@dataclass(frozen=True)
+class Comparison:
+    """A plot for each method but the baseline, at the same data, views, networks and budget."""
+
+    where: str
+    """What tells it from the other comparisons; empty if it is the only one."""
+    better: str
+    """The direction in which a bar is better: left or right."""
+    plots: Sequence[BarPlot]
+
+
+@dataclass(frozen=True)
+class MetricGains:
+    """The gains by one metric of an evaluator."""
+
+    heading: str
+    comparisons: Sequence[Comparison]
+
+
+@dataclass(frozen=True)
+class Gains:
+    baseline: str
+    evaluators: Sequence[Sequence[MetricGains]]
+    """The metrics of each evaluator that have plots; all but its first are folded."""
+
+
+def gains(table: Table, alike: Sequence[tuple[Table, str]], looks: Looks) -> Gains | None:
+    """The gains for each evaluator and metric with several targets; None without a baseline.
+
+    `alike` has a table for each data, views, networks and budget, with what tells it from the others.
+    """
+    baseline = _baseline(table)
+    if baseline is None:
+        return None
+    evaluators: dict[str, list[MetricGains]] = {}
+    for (label, metric), columns in _with_several_targets(table).items():
+        heading = f"{label}: {metric}"
+        comparisons = []
+        for part, where in alike:
+            comparison = _comparison(part, looks, baseline, heading, columns, where)
+            if comparison:
+                comparisons.append(comparison)
+        if comparisons:
+            of_label = evaluators.setdefault(label, [])
+            of_label.append(MetricGains(heading, comparisons))
+    if not evaluators:
+        return None
+    return Gains(baseline, list(evaluators.values()))
 
 
 def _baseline(table: Table) -> str | None:
     """The method that the report is relative to; else the first untrained one."""
-    if any(table.relative_to in row.names for row in table.rows):
-        return table.relative_to
-    return next((row.objective for row in table.rows if row.runs and row.family == "untrained"), None)
+    for row in table.rows:
+        if table.relative_to in row.names:
+            return table.relative_to
+    for row in table.rows:
+        if row.runs and row.family == "untrained":
+            return row.objective
+    return None
 
 
-def _plots(table: Table, looks: Looks, method: str, heading: str, columns: Sequence[Column], where: str) -> Html:
-    bases = [(row, base) for row in table.rows if (base := base_of(table.rows, row, method)) and base is not row]
-    found = [(row, own) for row, base in bases if (own := _gains(row, base, columns))]
-    if not found:
-        return Html()
-    order = _order([own for _, own in found])
-    every = [value for _, own in found for value in own.values()]
-    better = "to the left is better" if columns[0].better == "lower" else "to the right is better"
-    how = (
-        f"A bar is the difference from {method}, the mean over the seeds, with its standard error; {better}. "
-        f"All plots have one scale and one order{f': {where}' if where else ''}."
-    )
-    figures = [
-        tag(
-            "figure",
-            tag("figcaption", row.label),
-            bar_chart(
-                {t: own[t] for t in order if t in own},
-                every,
-                looks[row.label],
-                f"{heading} of {row.label} minus {method}'s",
-            ),
+def _with_several_targets(table: Table) -> Groups:
+    """The groups of several targets."""
+    groups: Groups = {}
+    for column in table.columns:
+        if column.target and column.better:
+            key = column.label, column.metric
+            groups.setdefault(key, []).append(column)
+    several: Groups = {}
+    for key, columns in groups.items():
+        targets = {column.target for column in columns}
+        if len(targets) >= SEVERAL:
+            several[key] = columns
+    return several
+
+
+def _comparison(
+    table: Table, looks: Looks, baseline: str, heading: str, columns: Sequence[Column], where: str
+) -> Comparison | None:
+    """The methods' plots, with one scale and one order; None if no method has a gain."""
+    methods: list[tuple[Row, Gain]] = []
+    for row in table.rows:
+        base = base_of(table.rows, row, baseline)
+        if base and base is not row:
+            gain = _gain(row, base, columns)
+            if gain:
+                methods.append((row, gain))
+    if not methods:
+        return None
+    order = _order([gain for _, gain in methods])
+    every: list[Estimate] = []
+    for _, gain in methods:
+        every += gain.values()
+    plots = []
+    for row, gain in methods:
+        bars = {target: gain[target] for target in order if target in gain}
+        plot = BarPlot(
+            bars=bars,
+            scale_over=every,
+            look=looks[row.label],
+            description=f"{heading} of {row.label} minus {baseline}'s",
+            caption=row.label,
         )
-        for row, own in found
-    ]
-    return joined([tag("p", how, class_="how"), tag("div", *figures, class_="plots")])
+        plots.append(plot)
+    better = "left" if columns[0].better == "lower" else "right"
+    return Comparison(where, better, plots)
 
 
-def _gains(row: Row, base: Row, columns: Sequence[Column]) -> Gains:
-    both = [c for c in columns if c in row.measured and c in base.measured]
-    found = {_target(c): difference(row.measured[c].by_seed, base.measured[c].by_seed) for c in both}
-    return {target: gain for target, gain in found.items() if gain}
+def _gain(row: Row, base: Row, columns: Sequence[Column]) -> Gain:
+    gain = {}
+    for column in columns:
+        if column in row.measured and column in base.measured:
+            ours = row.measured[column].by_seed
+            theirs = base.measured[column].by_seed
+            value = difference(ours, theirs)
+            if value:
+                gain[_target(column)] = value
+    return gain
 
 
 def _target(column: Column) -> str:
-    role = f" ({column.role})" if column.role == "content" else ""
+    role = " (content)" if column.role == "content" else ""
     return column.target + role + column.note
 
 
-def _order(found: Sequence[Gains]) -> list[str]:
+def _order(gains: Sequence[Gain]) -> list[str]:
     """Targets by their mean gain over the methods, the largest first."""
-    targets = dict.fromkeys(target for own in found for target in own)
+    of_target: dict[str, list[float]] = {}
+    for gain in gains:
+        for target, value in gain.items():
+            values = of_target.setdefault(target, [])
+            values.append(value.mean)
 
     def mean(target: str) -> float:
-        values = [own[target].mean for own in found if target in own]
+        values = of_target[target]
         return sum(values) / len(values)
 
-    return sorted(targets, key=mean, reverse=True)
+    return sorted(of_target, key=mean, reverse=True)

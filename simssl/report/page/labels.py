@@ -1,4 +1,4 @@
-"""Where the names of points in a plot go, so that they cover neither each other nor the points."""
+"""The layout of points' names in a plot: they cover neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simssl.report.page.svg import SIZE, width_of
+from simssl.report.page.svg import SIZE, Position, width_of
 
-DIRECTIONS = ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1))
+DIRECTIONS = (
+    (1, 0),
+    (-1, 0),
+    (0, -1),
+    (0, 1),
+    (1, -1),
+    (1, 1),
+    (-1, -1),
+    (-1, 1),
+)
+"""The sides of a point where its name may go, the best first; y grows downwards."""
+
 DISTANCES = (9, 20, 34, 50)
+"""From the point, the best first."""
+
+REACH = 6
+"""Half the size of what a point covers."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +35,20 @@ class Rectangle:
     bottom: float
 
     def overlap(self, other: Rectangle) -> float:
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(0.0, width) * max(0.0, height)
+        """The area that both cover."""
+        left = max(self.left, other.left)
+        right = min(self.right, other.right)
+        top = max(self.top, other.top)
+        bottom = min(self.bottom, other.bottom)
+        width = max(0.0, right - left)
+        height = max(0.0, bottom - top)
+        return width * height
 
     def outside(self, frame: Rectangle) -> float:
-        """How much of it lies outside the frame."""
-        area = (self.right - self.left) * (self.bottom - self.top)
+        """The area of it that lies outside the frame."""
+        width = self.right - self.left
+        height = self.bottom - self.top
+        area = width * height
         return area - self.overlap(frame)
 
     @property
@@ -34,26 +56,44 @@ class Rectangle:
         return self.bottom - 0.25 * SIZE
 
 
-def place(
-    points: Sequence[tuple[float, float]], texts: Sequence[str], frame: Rectangle, drawn: Sequence[Rectangle]
+def lay_out(
+    points: Sequence[Position], texts: Sequence[str], frame: Rectangle, drawn: Sequence[Rectangle]
 ) -> list[Rectangle]:
     """A rectangle for each point's text: the nearest one that covers nothing (neither points nor what is drawn
     besides), or the one that covers least."""
-    taken = [*(Rectangle(x - 6, y - 6, x + 6, y + 6) for x, y in points), *drawn]
-    places = []
+    taken = []
+    for x, y in points:
+        covered = Rectangle(x - REACH, y - REACH, x + REACH, y + REACH)
+        taken.append(covered)
+    taken += drawn
+    chosen = []
     for (x, y), text in zip(points, texts, strict=True):
-        candidates = [
-            _beside(x, y, width_of(text), dx, dy, distance)
-            for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS)
-        ]
-        covered = [sum(map(c.overlap, taken)) + 4 * c.outside(frame) for c in candidates]
-        best = candidates[covered.index(min(covered))]
+        width = width_of(text)
+        candidates = []
+        costs = []
+        for distance, (dx, dy) in itertools.product(DISTANCES, DIRECTIONS):
+            candidate = _beside(x, y, width, dx, dy, distance)
+            overlap = sum(map(candidate.overlap, taken))
+            outside = candidate.outside(frame)
+            candidates.append(candidate)
+            costs.append(overlap + 4 * outside)
+        cheapest = costs.index(min(costs))
+        best = candidates[cheapest]
         taken.append(best)
-        places.append(best)
-    return places
+        chosen.append(best)
+    return chosen
 
 
 def _beside(x: float, y: float, width: float, dx: int, dy: int, distance: float) -> Rectangle:
-    left = {1: x + distance, -1: x - distance - width, 0: x - width / 2}[dx]
-    middle = y + dy * (distance + SIZE / 2 if dx == 0 else distance)
-    return Rectangle(left, middle - SIZE * 0.6, left + width, middle + SIZE * 0.6)
+    """A rectangle in this direction from a point; what lies above or below it keeps half a letter more away."""
+    if dx > 0:
+        left = x + distance
+    elif dx < 0:
+        left = x - distance - width
+    else:
+        left = x - width / 2
+        distance += SIZE / 2
+    middle = y + dy * distance
+    half = SIZE * 0.6
+    right = left + width
+    return Rectangle(left, middle - half, right, middle + half)

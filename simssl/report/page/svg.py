@@ -1,25 +1,64 @@
-"""What every plot is made of: scales with round ticks, axes, lines and text, in the units of the plot's box."""
+"""What every plot is made of: scales with round ticks, axes, lines, marks and text, in the units of the plot's box."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from simssl.report.page.elements import Html, joined, tag
+from markupsafe import Markup
+
+from simssl.report.page.figures import Look
+
+Position = tuple[float, float]
+"""x and y, which grows downwards."""
 
 SIZE = 12.5
-"""Of the letters in a plot."""
+"""Height of the letters in a plot."""
+
+LINE = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"></line>')
+TEXT = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>')
+PATH = Markup('<path d="M{}" class="{}"></path>')
+RECT = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:g}" class="{}"><title>{}</title></rect>')
+CIRCLE = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:g}" class="{}"><title>{}</title></circle>')
+POLYGON = Markup('<polygon points="{}" class="{}"><title>{}</title></polygon>')
+SVG = Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>')
+"""Elements; what fills them is escaped."""
+
+RADIUS = 5
+"""Half the size of a mark."""
+
+CORNERS: dict[str, Sequence[Position]] = {
+    "square": (
+        (-0.85, -0.85),
+        (0.85, -0.85),
+        (0.85, 0.85),
+        (-0.85, 0.85),
+    ),
+    "diamond": (
+        (0, -1.2),
+        (1.2, 0),
+        (0, 1.2),
+        (-1.2, 0),
+    ),
+    "triangle": (
+        (0, -1.2),
+        (1.1, 0.8),
+        (-1.1, 0.8),
+    ),
+}
+"""Offsets from the middle of a mark, in radii."""
 
 
 def width_of(text: str) -> float:
-    """About how wide a bold text is."""
-    return 0.62 * SIZE * len(text)
+    """The approximate width of a bold text."""
+    letter = 0.62 * SIZE
+    return letter * len(text)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to places; logarithmic if it is told so."""
+    """A map from values to positions, linear or logarithmic."""
 
     low: float
     high: float
@@ -29,66 +68,108 @@ class Scale:
 
     @classmethod
     def of(cls, values: Iterable[float], start: float, end: float, log: bool = False) -> Scale:
-        """One that shows all of these, with some room around them."""
-        known = [math.log(value) if log else value for value in values]
-        low, high = min(known), max(known)
-        room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-        low, high = low - room, high + room
-        return cls(math.exp(low), math.exp(high), start, end, log) if log else cls(low, high, start, end)
+        """Return a scale that shows all of these, with some room around them."""
+        known = list(map(math.log, values)) if log else list(values)
+        low = min(known)
+        high = max(known)
+        span = high - low
+        room = 0.08 * span or 0.1 * abs(high) or 1.0
+        low -= room
+        high += room
+        if log:
+            low = math.exp(low)
+            high = math.exp(high)
+        return cls(low, high, start, end, log)
 
     def __call__(self, value: float) -> float:
-        of: Callable[[float], float] = math.log if self.log else float
-        share = (of(value) - of(self.low)) / (of(self.high) - of(self.low))
-        return self.start + share * (self.end - self.start)
+        low = self.low
+        high = self.high
+        if self.log:
+            value = math.log(value)
+            low = math.log(low)
+            high = math.log(high)
+        share = (value - low) / (high - low)
+        length = self.end - self.start
+        return self.start + share * length
 
     def ticks(self, most: int = 5) -> list[float]:
         """Round values, at most this many."""
-        raw = (self.high - self.low) / most
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        span = self.high - self.low
+        least = span / most
+        power = 10.0 ** math.floor(math.log10(least))
+        for factor in (1, 2, 5, 10):
+            step = factor * power
+            if step >= least * 0.999:
+                break
+        first = math.ceil(self.low / step)
+        last = math.floor(self.high / step)
         return [round(i * step, 12) for i in range(first, last + 1)]
 
 
 def shown(value: float) -> str:
-    """A tick's value."""
+    """The text of a tick's value."""
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
-    return tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_=class_)
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    return LINE.format(x1, y1, x2, y2, class_)
 
 
-def text(x: float, y: float, content: str, anchor: str = "start", class_: str | None = None) -> Html:
-    return tag("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, class_=class_)
+def text(x: float, y: float, content: str, class_: str, anchor: str = "start") -> Markup:
+    return TEXT.format(x, y, anchor, class_, content)
 
 
-def path(points: Sequence[tuple[float, float]], class_: str) -> Html:
-    steps = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return tag("path", d=f"M{steps}", class_=class_)
+def path(points: Iterable[Position], class_: str) -> Markup:
+    steps = [f"{x:.1f} {y:.1f}" for x, y in points]
+    return PATH.format(" L".join(steps), class_)
 
 
-def plot(width: float, height: float, description: str, *children: str) -> Html:
-    """A picture that grows and shrinks with its place; the description is read aloud in its stead."""
-    return tag("svg", *children, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=description)
+def bar(x: float, y: float, width: float, height: float, look: Look, title: str) -> Markup:
+    class_ = f"bar {look.colour}"
+    return RECT.format(x, y, width, height, class_, title)
 
 
-def axis_x(scale: Scale, bottom: float, ticks: Sequence[float], top: float | None = None) -> Html:
-    """Ticks with their values below the bottom line; faint lines upwards if `top` is given."""
+def mark(look: Look, x: float, y: float, title: str) -> Markup:
+    """A method's shape, with a title where the pointer rests."""
+    class_ = f"mark {look.colour}"
+    if look.shape == "circle":
+        return CIRCLE.format(x, y, RADIUS, class_, title)
+    corners = []
+    for dx, dy in CORNERS[look.shape]:
+        corner_x = x + RADIUS * dx
+        corner_y = y + RADIUS * dy
+        corners.append(f"{corner_x:.1f},{corner_y:.1f}")
+    return POLYGON.format(" ".join(corners), class_, title)
+
+
+def plot(width: float, height: float, description: str, elements: Iterable[Markup]) -> Markup:
+    """A picture that grows and shrinks with the page; the description is read aloud in its stead."""
+    inside = Markup().join(elements)
+    return SVG.format(width, height, description, inside)
+
+
+def axis_x(scale: Scale, bottom: float, ticks: Iterable[float], top: float) -> list[Markup]:
+    """Ticks with their values below the bottom line, and faint lines upwards."""
+    below = bottom + SIZE + 4
     drawn = [line(scale.start, bottom, scale.end, bottom, "axis")]
     for tick in ticks:
-        place = scale(tick)
-        if top is not None:
-            drawn.append(line(place, bottom, place, top, "grid"))
-        drawn.append(text(place, bottom + SIZE + 4, shown(tick), "middle", "tick"))
-    return joined(drawn)
+        x = scale(tick)
+        drawn += [
+            line(x, bottom, x, top, "grid"),
+            text(x, below, shown(tick), "tick", "middle"),
+        ]
+    return drawn
 
 
-def axis_y(scale: Scale, left: float, right: float, most: int = 5) -> Html:
+def axis_y(scale: Scale, left: float, right: float, most: int = 5) -> list[Markup]:
     """Ticks with their values left of the plot, and faint lines across."""
+    before = left - 5
     drawn = []
     for tick in scale.ticks(most):
-        place = scale(tick)
-        drawn += [line(left, place, right, place, "grid"), text(left - 5, place + 4, shown(tick), "end", "tick")]
-    return joined(drawn)
+        y = scale(tick)
+        drawn += [
+            line(left, y, right, y, "grid"),
+            text(before, y + 4, shown(tick), "tick", "end"),
+        ]
+    return drawn
