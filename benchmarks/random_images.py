@@ -13,7 +13,7 @@ from simssl.experiment.config import load_experiments
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, build_run
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]")

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from simssl.training.build import BuiltRun, choose_device
 from simssl.training.precision import step_in
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 ROUNDS, SIDE, BYTES = 5, 4096, 40
 CASES = [

@@ -14,7 +14,7 @@ from simssl.testing.outcomes import DoesNotApply
 from simssl.training.build import BuiltRun
 from simssl.training.capture.launcher import Graphs
 from simssl.training.trackers import Trackers
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 
 class _Log(Trackers):

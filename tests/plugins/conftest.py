@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from torch import Tensor
 
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 
 @pytest.fixture

@@ -772,7 +772,7 @@ def test_a_batch_of_mapped_images_reads_only_its_own(tmp_path: Path) -> None:
     from simssl.store.folder import RunFolder
     from simssl.testing.fixtures import StubRegistry, tiny_experiment
     from simssl.training.build import build_run
-    from simssl.training.train import Trainer
+    from simssl.training.trainer import Trainer
 
     photos(tmp_path / "photos", a=40, b=40)
     data = load(PHOTOS, tmp_path, path="photos", size=8)

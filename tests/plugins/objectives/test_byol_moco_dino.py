@@ -23,7 +23,7 @@ from simssl.params import Params
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import SHAPE, StubRegistry, TinyBackbone, TinyDataset, tiny_experiment
 from simssl.training.build import build_run
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("float64")
 METHODS = ("moco", "byol", "dino")
