@@ -28,7 +28,8 @@ from simssl.training.build import BuiltRun, build_run
 from simssl.training.precision import computed_in
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
-from simssl.training.train import Trainer, train
+from simssl.training.train import train
+from simssl.training.trainer import Trainer
 
 
 @dataclass

@@ -19,7 +19,8 @@ from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.training.host_memory import HostMemory
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
-from simssl.training.train import Trainer, train
+from simssl.training.train import train
+from simssl.training.trainer import Trainer
 
 PAGES = 40 * 2**20 // resource.getpagesize()
 """Of a tensor larger than glibc keeps by itself."""

@@ -14,7 +14,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient, learning_rate_factor
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 ALL: list[Optimizer] = [
     Adam(lr=0.01, weight_decay=0.1),

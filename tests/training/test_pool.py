@@ -13,7 +13,7 @@ from simssl.testing.fixtures import tiny_run
 from simssl.testing.recording import Recorder
 from simssl.training.capture.launcher import LONGEST
 from simssl.training.pool import CopyStream, Pool, Resident, Streamed, pool_of, put
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 
 class Late:

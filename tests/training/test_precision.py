@@ -19,7 +19,7 @@ from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 
 def flags() -> tuple[bool, bool]:

@@ -16,7 +16,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.training.optimize import learning_rate_factor
 from simssl.training.trackers import Trackers
-from simssl.training.train import Trainer
+from simssl.training.trainer import Trainer
 
 
 def new_trainer(folder: Path, objective: type[Objective] = TinyObjective, **training: object) -> Trainer:
@@ -99,7 +99,7 @@ class Mean(Objective):
 
 def test_what_is_not_trained_is_fitted_once_and_saved(tmp_path: Path) -> None:
     from simssl.training.stop import Stop
-    from simssl.training.train import Trainer, train
+    from simssl.training.train import train
 
     for done in (False, True):
         built = tiny_run(Mean)

@@ -235,7 +235,7 @@ def test_a_run_begun_elsewhere_does_not_go_on_on_another_device(
     simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from simssl.store import checkpoint
-    from simssl.training.train import Trainer
+    from simssl.training.trainer import Trainer
 
     state = Trainer._state
     monkeypatch.setattr(Trainer, "_state", lambda trainer: {**state(trainer), "device": "cuda", "done": False})

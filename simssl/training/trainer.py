@@ -1,0 +1,259 @@
+"""A run in training: its steps, its records and its state, exact to resume at any step."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from simssl.blocks.statistics import moments
+from simssl.errors import RunError
+from simssl.store import checkpoint
+from simssl.store.checkpoint import State
+from simssl.store.folder import RunFolder
+from simssl.training.build import BuiltRun
+from simssl.training.capture.cuda_graph import CudaGraphs
+from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
+from simssl.training.capture.snapshot import held, same
+from simssl.training.contract import check_weights, frozen
+from simssl.training.host_memory import HostMemory
+from simssl.training.optimize import forget
+from simssl.training.pool import pool_of
+from simssl.training.step import Step
+from simssl.training.terms import TermWindow
+from simssl.training.trackers import Trackers
+
+
+class Trainer:
+    """A run in training: it takes steps, logs terms, saves its state and restores it.
+
+    `graphs` captures steps and replays them. On CUDA the trainer has its own.
+    """
+
+    def __init__(self, built: BuiltRun, folder: RunFolder, graphs: Graphs | None = None) -> None:
+        self.built = built
+        self.folder = folder
+        self.settings = built.experiment.training
+        self.objective = built.objective
+        self.generator = built.generator
+        self.device = built.device
+        self._batch = built.images_per_step
+        self.pool = pool_of(built.data.train.images, self.device, most=LONGEST * self._batch)
+        self.images_NCHW = self.pool.images_NCHW
+        self.unit = Step(built, self.pool) if built.steps else None
+        """The step; None for an objective that is not trained."""
+        self.graphs = graphs
+        if self.device.type == "cuda":
+            self.graphs = CudaGraphs(self.device, self.generator)
+        self._launch: Launcher | None = None
+        self._memory = HostMemory(self.device)
+        self.window = self.unit.window if self.unit else TermWindow()
+        self.step = 0
+        """The number of steps that are done."""
+        self.epoch = 0
+        """The number of epochs that were begun."""
+        self.position = len(self.images_NCHW)
+        """The position in the epoch's order at which the next batch begins."""
+        self.done = False
+        self.seconds = 0.0
+        """The time that the training took, up to the last save."""
+        self._clock = time.perf_counter()
+        self._saved_at = self._clock
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        assert self.unit is not None
+        return self.unit.optimizer
+
+    # --- steps ----------------------------------------------------------------------------------------
+
+    def train_step(self) -> None:
+        """Launch one step, or several where they are captured, and count them."""
+        assert self.unit is not None
+        num_images = len(self.images_NCHW)
+        if self.position + self._batch > num_images:
+            self._begin_epoch()
+        if self._launch is None:
+            self._launch = self._launcher(self.unit)
+        steps = next_launch(
+            step=self.step,
+            steps=self.built.steps,
+            log_every=self.settings.log_every,
+            left_in_epoch=(num_images - self.position) // self._batch,
+            longest=self._launch.longest,
+        )
+        end = self.position + steps * self._batch
+        self.pool.ready(end)
+        self._launch(steps)
+        self.pool.launched(end)
+        self.position = end
+        self.step += steps
+        self.window.count += steps
+        self._memory.keep()
+
+    def _launcher(self, unit: Step) -> Launcher:
+        """Return what launches the steps: captured ones if that can be. Trying it takes the next batch."""
+        self._memory.begin()
+        self.pool.ready(self.position + self._batch)
+        self.objective.train()
+        steps_per_epoch = len(self.images_NCHW) // self._batch
+        return launcher(
+            unit,
+            self.graphs,
+            name=self.built.experiment.objective.name,
+            taken=self.step,
+            position=self.position,
+            longest=min(self.settings.log_every, steps_per_epoch),
+        )
+
+    def _begin_epoch(self) -> None:
+        """Draw the order of the images anew. What was left of the last order is dropped."""
+        assert self.unit is not None
+        num_images = len(self.images_NCHW)
+        self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
+        before = held(self.objective) if isinstance(self._launch, Captured) else None
+
+        weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
+        check_weights(self.objective, weights_N, num_images)
+        forget(self.optimizer, self.objective.restarted_parameters())
+        self.objective.train()
+
+        if before is not None and not same(before, held(self.objective)):
+            self._launch = None  # captured steps would go on with what was there before
+
+        if weights_N is None:
+            order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
+        else:
+            order_N = torch.multinomial(weights_N, num_images, replacement=True, generator=self.generator)
+        self.unit.order_N.copy_(order_N)
+        self.epoch += 1
+        self._stand_at(0)
+
+    def _stand_at(self, position: int) -> None:
+        """Go on with the image at this position of the order."""
+        assert self.unit is not None
+        self.position = position
+        self.unit.set_counters(self.step, position)
+        self.pool.begin(self.unit.order_N, position)
+
+    def _encode_all(self) -> Tensor:
+        """Return the representations (N, D) of the training images, without random views."""
+        batches = self.built.views.plain_batches(self.images_NCHW, self.device)
+        with frozen(self.objective):
+            return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        """Return the mean (D,) and the covariance (D, D) of the training images' representations.
+
+        A decoder's samples are drawn about them.
+        """
+        mean_D, covariance_DD = moments(self._encode_all())
+        return mean_D.cpu(), covariance_DD.cpu()
+
+    def release(self) -> None:
+        """Give back the memory that is kept for steps."""
+        self._launch = self.graphs = None
+        self._memory.give_back()
+
+    # --- records and checkpoints ----------------------------------------------------------------------
+
+    def log_and_save(self, trackers: Trackers) -> None:
+        """Read the terms, tell the trackers, and save if it is time: every `log_every` steps and after the last."""
+        last = self.step == self.built.steps
+        if self.step % self.settings.log_every and not last:
+            return
+        terms = self.window.read(self._where())
+        trackers.logged(self.step, terms)
+        since_saved = time.perf_counter() - self._saved_at
+        if since_saved >= self.settings.checkpoint_seconds and not last:
+            self.save()
+
+    def _where(self) -> str:
+        """The run's folder, and its last good checkpoint if there is one, for the sentences of errors."""
+        if not self.folder.checkpoint.exists():
+            return str(self.folder.path)
+        return f"{self.folder.path}, whose last good checkpoint is {self.folder.checkpoint}"
+
+    def save(self) -> None:
+        """Write the state. Weights that are not finite never replace good ones: RunError says at which step."""
+        self.window.refuse_not_finite(self._where())
+        for tensor in self.objective.state_dict().values():
+            if not bool(tensor.isfinite().all()):
+                raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
+        now = time.perf_counter()
+        self.seconds += now - self._clock
+        self._clock = now
+        self._saved_at = now
+        checkpoint.save_state(self.folder.checkpoint, self._state())
+
+    def _state(self) -> State:
+        state: State = {
+            "digest": self.built.experiment.digest,
+            "data": self.built.data.fingerprint,
+            "device": self.device.type,
+            "threads": torch.get_num_threads(),
+            "done": self.done,
+            "seconds": self.seconds,
+            "step": self.step,
+            "objective": self.objective.state_dict(),
+            "num_images": len(self.images_NCHW),
+            "image_shape": list(self.images_NCHW.shape[1:]),
+        }
+        if self.done:
+            if self.objective.decodes:
+                state["representations"] = self._moments()
+            return state
+        if self.unit is not None:
+            state |= {
+                "precision": self.unit.precision,
+                "epoch": self.epoch,
+                "position": self.position,
+                "order": self.unit.order_N,
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "random": checkpoint.random_states(self.device),
+                "window": self.window.state(),
+            }
+        return state
+
+    def restore(self) -> None:
+        """Take up the saved state if there is one, and the number of threads that it was made with."""
+        state = checkpoint.load_state(self.folder.checkpoint, self.built.experiment.digest)
+        if state is None:
+            return
+        restore_weights(self.built, self.folder, state)
+        self.step = state["step"]
+        self.done = state["done"]
+        self.seconds = state["seconds"]
+        if self.done:
+            return
+        checkpoint.require_device(state, self.folder.path, self.device)
+        with checkpoint.fitting(self.folder.checkpoint):
+            self._restore_training(state)
+
+    def _restore_training(self, state: State) -> None:
+        """Take up what an unfinished run has besides. The random states come last, when nothing draws any more."""
+        if self.unit is None:
+            return
+        checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
+        self.epoch = state["epoch"]
+        self.unit.order_N.copy_(state["order"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.unit.rates.attach()
+        self.window.restore(state["window"], self.device)
+        self._stand_at(state["position"])
+        self.generator.set_state(state["generator"])
+        checkpoint.restore_random_states(state["random"], self.device)
+
+
+def restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
+    """Restore the weights and the number of threads. RunError if they are of other data or of other networks."""
+    if state["data"] != built.data.fingerprint:
+        raise RunError(
+            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
+            "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
+        )
+    torch.set_num_threads(state["threads"])
+    with checkpoint.fitting(folder.checkpoint):
+        built.objective.load_state_dict(state["objective"])
