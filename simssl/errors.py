@@ -91,7 +91,8 @@ def location_of(error: BaseException, near: Sequence[str], otherwise: str = "") 
 
 
 def _is_within(file: str, paths: Sequence[str]) -> bool:
-    return any(file == path or file.startswith(f"{path}/") for path in paths)
+    folders = tuple(f"{path}/" for path in paths)
+    return file in paths or file.startswith(folders)
 
 
 def line_of(thing: Any) -> str:

@@ -74,7 +74,8 @@ def _is_around_another(keys: Keys, all_keys: Iterable[Keys]) -> bool:
     depth = len(keys)
     if depth == 0:
         return False
-    return any(len(other) > depth and other[:depth] == keys for other in all_keys)
+    below = [other for other in all_keys if len(other) > depth]
+    return any(other[:depth] == keys for other in below)
 
 
 def _keys(details: Any, tree: Any) -> Keys:

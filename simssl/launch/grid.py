@@ -24,9 +24,11 @@ def run_all(
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
     device = choose_device(workspace.device)
+    count = len(experiments)
     runs: list[PlannedRun] = []
     for number, experiment in enumerate(experiments, start=1):
-        label = f"[{number}/{len(experiments)}] {experiment.objective.name}, seed {experiment.seed}"
+        method = experiment.objective.name
+        label = f"[{number}/{count}] {method}, seed {experiment.seed}"
         folder = workspace.folder(experiment)
         done = not fresh and is_done(experiment, folder)
         runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))

@@ -98,7 +98,10 @@ def as_text(listed: list[Row]) -> str:
     for row in listed:
         texts = [str(row.get(column, "")) for column in COLUMNS]
         table.append(texts)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = []
+    for column in zip(*table, strict=True):
+        lengths = map(len, column)
+        widths.append(max(lengths))
     head, *body = table
     lines = [_aligned(head, widths)]
     for row, texts in zip(listed, body, strict=True):

@@ -211,4 +211,5 @@ def _git_commit() -> str | None:
 
 def _git(*arguments: str) -> str:
     command = ["git", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return finished.stdout.strip()

@@ -61,7 +61,9 @@ class RunFolder:
                 raise RunHeld(f"{self.path} was moved away by another process just now; try again")
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+            process = os.getpid()
+            machine = socket.gethostname()
+            file.write(f"process {process} on {machine} since {since}")
             file.flush()
             yield
 

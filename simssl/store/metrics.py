@@ -48,9 +48,13 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if document is None:
         return None
     entries = document.get("metrics")
-    if isinstance(entries, dict) and all(_is_entry(key, entry) for key, entry in entries.items()):
-        return entries
-    raise RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
+    damaged = RunError(f"{folder.metrics} is damaged; move it away and give the same command again")
+    if not isinstance(entries, dict):
+        raise damaged
+    for key, entry in entries.items():
+        if not _is_entry(key, entry):
+            raise damaged
+    return entries
 
 
 def read_facts(folder: RunFolder) -> Facts:

@@ -36,7 +36,8 @@ class TermWindow:
     def add(self, step: Tensor, terms: Terms) -> None:
         """Add the terms of a step (from 1; a 0-d integer on the device)."""
         values = [*terms.loss.values(), *terms.monitor.values()]
-        value_T = torch.stack([value.detach().float() for value in values])
+        detached = [value.detach().float() for value in values]
+        value_T = torch.stack(detached)
         if self.sums is None or self.bad_step is None:
             self.names = [*terms.loss, *terms.monitor]
             self.losses = len(terms.loss)

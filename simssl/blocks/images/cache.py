@@ -42,7 +42,8 @@ def cache_file(root: Path, source: ImageSource) -> Path:
     folder = source.folder.resolve()
     content = digest_of(str(folder), source.crop)[:8]
     order = source.order[:8]
-    return cache_folder(root) / f"{folder.name}-{source.size}-{content}-{order}"
+    name = f"{folder.name}-{source.size}-{content}-{order}"
+    return cache_folder(root) / name
 
 
 def cached_pixels(cache: Path, source: ImageSource, progress: Progress) -> tuple[Tensor, str]:

@@ -38,7 +38,8 @@ class ImageSource:
 
     def decode(self, name: str) -> np.ndarray:
         """The image (3, size, size), uint8; ValueError names the file if it cannot be read."""
-        image = read_image(self.folder / name, at_least=math.ceil(self.size / self.crop))
+        needed = math.ceil(self.size / self.crop)
+        image = read_image(self.folder / name, at_least=needed)
         square = centred_square(image, self.size, self.crop)
         return np.asarray(square).transpose(2, 0, 1)
 
@@ -138,8 +139,10 @@ def fitted_image(image: Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
 def _centred(image: Image.Image, width: int, height: int, crop: float = 1.0) -> Image.Image:
     """The largest centred box of these proportions, or `crop` of its sides, resized to this width and height."""
     image_width, image_height = image.size
-    box_width = max(1, round(crop * min(image_width, image_height * width / height)))
-    box_height = max(1, round(crop * min(image_height, image_width * height / width)))
+    largest_width = min(image_width, image_height * width / height)
+    largest_height = min(image_height, image_width * height / width)
+    box_width = max(1, round(crop * largest_width))
+    box_height = max(1, round(crop * largest_height))
     left = round((image_width - box_width) / 2)
     top = round((image_height - box_height) / 2)
     box = image.crop((left, top, left + box_width, top + box_height))
@@ -164,7 +167,8 @@ def decoded_images(
                     faults[name] = image
                 else:
                     yield image
-            progress(f"decoding {folder}", min(start + BLOCK, len(names)), len(names))
+            done = min(start + BLOCK, len(names))
+            progress(f"decoding {folder}", done, len(names))
     _refuse(folder, faults)
 
 

@@ -33,7 +33,8 @@ def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozense
     suffixes = _readable_suffixes()
     images = []
     others = []
-    for name in _files(folder, below, passed | {os.path.realpath(folder / below)}):
+    start = os.path.realpath(folder / below)
+    for name in _files(folder, below, passed | {start}):
         if PurePosixPath(name).suffix.lower() in suffixes:
             images.append(name)
         else:
@@ -42,7 +43,8 @@ def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozense
         names = listed(sorted(others))
         logging.getLogger("simssl").info(f"{folder}: left out, no image by its name: {names}")
     if not images:
-        raise ValueError(f"{folder / below} has no images; read are names that end in {', '.join(sorted(suffixes))}")
+        known = ", ".join(sorted(suffixes))
+        raise ValueError(f"{folder / below} has no images; read are names that end in {known}")
     return sorted(images)
 
 
@@ -53,11 +55,11 @@ def folder_entries(folder: Path, passed: frozenset[str]) -> dict[str, str | None
     """
     try:
         with os.scandir(folder) as scanned:
-            visible = sorted((entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith("."))
+            visible = [(entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith(".")]
     except OSError as error:
         raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
     entries: dict[str, str | None] = {}
-    for name, is_folder in visible:
+    for name, is_folder in sorted(visible):
         path = os.path.realpath(folder / name) if is_folder else None
         if path not in passed:
             entries[name] = path

@@ -31,8 +31,10 @@ def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
             split = dataset(str(root), train=train, download=True)
     except Exception as error:
         raise _explained(error, folder, train) from error
-    if len(split.data) != len(split.targets):
-        raise ValueError(f"{folder} has {len(split.data)} images and {len(split.targets)} labels")
+    images = len(split.data)
+    labels = len(split.targets)
+    if images != labels:
+        raise ValueError(f"{folder} has {images} images and {labels} labels")
     return split.data[:, None], split.targets.long()
 
 
@@ -47,7 +49,8 @@ def _explained(error: Exception, folder: Path, train: bool) -> Exception:
         )
     if isinstance(error, OSError):
         return ValueError(f"{folder} cannot be read ({reason(error)})")
-    return ValueError(f"{' or '.join(FILES[train])} in {folder} is damaged ({reason(error)}); get them again")
+    either = " or ".join(FILES[train])
+    return ValueError(f"{either} in {folder} is damaged ({reason(error)}); get them again")
 
 
 def write_idx_example(dataset: Any, root: Path, images: int = 40) -> None:

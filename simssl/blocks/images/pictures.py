@@ -51,12 +51,14 @@ def bar_charts(charts: Mapping[str, Tensor], width: int = 640, height: int = 160
     for n, (title, values_D) in enumerate(charts.items()):
         values = values_D.double().nan_to_num(0).clamp(min=0).tolist()
         highest = max(values)
-        draw.text((gap, n * height + gap // 2), f"{title}; the highest bar is {highest:.3g}", fill=0)
+        heading = f"{title}; the highest bar is {highest:.3g}"
+        draw.text((gap, n * height + gap // 2), heading, fill=0)
         foot = (n + 1) * height - gap
         step = (width - 2 * gap) / len(values)
         for d, value in enumerate(values):
             left = gap + d * step
             top = foot - room * value / (highest or 1)
-            draw.rectangle((round(left), round(top), round(left + 0.8 * step), foot), fill=96)
+            right = left + 0.8 * step
+            draw.rectangle((round(left), round(top), round(right), foot), fill=96)
         draw.line((gap, foot, width - gap, foot), fill=0)
     return torch.from_numpy(np.array(picture))[None]

@@ -41,7 +41,10 @@ class GaussianAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: Callable[[int], nn.Module], decoder: Callable[[int], nn.Module], latent_dim: int
+        self,
+        encoder: Callable[[int], nn.Module],
+        decoder: Callable[[int], nn.Module],
+        latent_dim: int,
     ) -> None:
         super().__init__()
         self.encoder = encoder(2 * latent_dim)

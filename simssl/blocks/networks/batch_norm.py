@@ -55,8 +55,10 @@ class SplitBatchNorm(BatchNorm):
         parts = x_NC.reshape(len(x_NC) // S, S * C, *x_NC.shape[2:])
         y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
         with torch.no_grad():
-            self.running_mean.add_((mean_SC.view(S, C) - self.running_mean).mean(0))
-            self.running_var.add_((variance_SC.view(S, C) - self.running_var).mean(0))
+            mean_change_SC = mean_SC.view(S, C) - self.running_mean
+            variance_change_SC = variance_SC.view(S, C) - self.running_var
+            self.running_mean.add_(mean_change_SC.mean(0))
+            self.running_var.add_(variance_change_SC.mean(0))
             self.num_batches_tracked.add_(1)
         return y.reshape(x_NC.shape)
 

@@ -39,7 +39,9 @@ class Teacher(nn.Module):
         moving: list[Tensor] = []
         targets: list[Tensor] = []
         copied: list[tuple[Tensor, Tensor]] = []
-        for teacher, student in zip(_state(self.network), _state(self._student[0]), strict=True):
+        teachers = _state(self.network)
+        students = _state(self._student[0])
+        for teacher, student in zip(teachers, students, strict=True):
             if teacher.is_floating_point():
                 moving.append(teacher)
                 targets.append(student)

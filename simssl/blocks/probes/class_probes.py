@@ -159,7 +159,8 @@ def _after(epochs_M: Tensor, after_each_epoch: Iterable[ParallelClassifiers], im
     for epoch, network in enumerate(after_each_epoch, 1):
         chosen_M = epochs_M == epoch
         if chosen_M.any():
-            logits_MNC = torch.where(chosen_M[:, None, None], network(images.x_ND), logits_MNC)
+            now_MNC = network(images.x_ND)
+            logits_MNC = torch.where(chosen_M[:, None, None], now_MNC, logits_MNC)
     return logits_MNC
 
 

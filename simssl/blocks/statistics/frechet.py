@@ -98,7 +98,10 @@ def _metric(name: str, shape: tuple[int, int, int]) -> Any:
 
     if name == "inception":
         return _inception(FrechetInceptionDistance)
-    network = PixelFeatures() if name == "pixels" else _timm(name.removeprefix("timm:"))
+    network: nn.Module = PixelFeatures()
+    if name != "pixels":
+        model = name.removeprefix("timm:")
+        network = _timm(model)
     return FrechetInceptionDistance(network, normalize=True, input_img_size=shape)
 
 
@@ -110,8 +113,10 @@ def _inception(metric: Any) -> Any:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
 
     name = url.rsplit("/", 1)[-1]
-    there = Path(torch.hub.get_dir(), "checkpoints", name).exists()
-    wrong = "are damaged" if there else "are missing and could not be downloaded"
+    weights = Path(torch.hub.get_dir(), "checkpoints", name)
+    wrong = "are missing and could not be downloaded"
+    if weights.exists():
+        wrong = "are damaged"
     try:
         return metric(2048, normalize=True)
     except Exception as error:

@@ -108,7 +108,9 @@ class Scale:
 
 def shown(value: float) -> str:
     """The text of a tick's value."""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    text = f"{value:.4g}"
+    if abs(value) >= 1000:
+        text = f"{value:,.0f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

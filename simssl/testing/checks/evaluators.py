@@ -89,9 +89,11 @@ def oracle_reaches_its_values_and_noise_falls_to_chance(evaluator: type[Evaluato
         result = _evaluate(evaluator, built, folder / whose, **oracle.params)
         metrics = result.metrics
         for name, (least, most) in values.items():
-            assert name in metrics, f"of {whose} there is no metric '{name}' but {', '.join(metrics)}"
+            names = ", ".join(metrics)
+            assert name in metrics, f"of {whose} there is no metric '{name}' but {names}"
             value = metrics[name].value
-            assert least <= value <= most, f"'{name}' of {whose} is {value:g}, not from {least:g} to {most:g}"
+            bounds = f"from {least:g} to {most:g}"
+            assert least <= value <= most, f"'{name}' of {whose} is {value:g}, not {bounds}"
 
 
 def _applicable(evaluator: type[Evaluator]) -> BuiltRun:

@@ -82,7 +82,8 @@ def small_step_along_the_negative_gradient_lowers_the_loss(objective: type[Objec
         step = relative * float(length / slope)
         foretold = step * slope.square()
         with torch.no_grad():
-            torch._foreach_add_(parameters, gradient, alpha=-step)
+            for parameter, of_parameter in zip(parameters, gradient, strict=True):
+                parameter.sub_(of_parameter, alpha=step)
             fall = before.detach() - loss()
             falls[relative] = float(fall / foretold)
     assert max(falls.values()) > 0.1, f"steps of {tuple(falls)} times the weights' length change it by {falls}"

@@ -184,7 +184,9 @@ def _compare(step: Step, expected_T: Tensor) -> None:
     """Raise NotCapturable if replayed steps have summed up other terms than eager ones; T counts the terms."""
     replayed_T = step.window.tensors()[0]
     scale = expected_T.abs().max()
-    if torch.allclose(replayed_T / scale, expected_T / scale, rtol=0, atol=TOLERANCE, equal_nan=True):
+    scaled_replayed_T = replayed_T / scale
+    scaled_expected_T = expected_T / scale
+    if torch.allclose(scaled_replayed_T, scaled_expected_T, rtol=0, atol=TOLERANCE, equal_nan=True):
         return
     difference_T = (replayed_T - expected_T).abs()
     worst = int(difference_T.nan_to_num(torch.inf).argmax())

@@ -108,7 +108,13 @@ class Snapshot:
 def _own(attributes: Attributes) -> Attributes:
     """The attributes that are a module's own: tensors, numbers, strings, None, and lists, tuples and dicts."""
     kinds = Held | list | tuple | dict
-    return {name: value for name, value in attributes.items() if name not in OF_TORCH and isinstance(value, kinds)}
+    own: Attributes = {}
+    for name, value in attributes.items():
+        if name in OF_TORCH:
+            continue
+        if isinstance(value, kinds):
+            own[name] = value
+    return own
 
 
 def held(objective: nn.Module) -> HeldValues:
@@ -116,7 +122,8 @@ def held(objective: nn.Module) -> HeldValues:
 
     They hold them under names of their own, as parameters, buffers or other attributes, or in lists, tuples and dicts.
     """
-    return {path: value for path, value in _everything(objective).items() if isinstance(value, Held)}
+    values = _everything(objective)
+    return {path: value for path, value in values.items() if isinstance(value, Held)}
 
 
 def _everything(objective: nn.Module) -> dict[str, Any]:
