@@ -21,6 +21,10 @@ class GaussianLikelihood:
 
     sigma2_x: float
 
+    def __str__(self) -> str:
+        """The name of it in protocols."""
+        return f"Gaussian(sigma2_x={self.sigma2_x!r})"
+
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
         log_prob_BCHW = log_normal(x_BCHW, self.mean(logits_BCHW), self.sigma2_x)
@@ -34,6 +38,10 @@ class GaussianLikelihood:
 @dataclass(frozen=True)
 class BernoulliLikelihood:
     """Each pixel is 1 with probability sigmoid(logit); for images of 0 and 1 alone."""
+
+    def __str__(self) -> str:
+        """The name of it in protocols."""
+        return "Bernoulli()"
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""

@@ -35,3 +35,9 @@ def test_bernoulli_refuses_a_variance_and_grey_images() -> None:
     with pytest.raises(ValueError, match=r"views\.finish\.threshold"):
         likelihood("bernoulli", None, binary=False)
     assert likelihood("gaussian", None, binary=False) == GaussianLikelihood(0.01)
+
+
+def test_protocols_name_a_likelihood_as_they_always_have() -> None:
+    """Numbers whose protocols differ stand in different columns of a report, so the words must not change."""
+    assert str(likelihood("gaussian", None, binary=False)) == "Gaussian(sigma2_x=0.01)"
+    assert str(likelihood("bernoulli", None, binary=True)) == "Bernoulli()"
