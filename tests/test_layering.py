@@ -4,6 +4,9 @@ plugin, api, {params, errors}."""
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +94,45 @@ def test_every_folder_stands_in_a_layer() -> None:
         module_of(file) for file in (ROOT / "simssl").iterdir() if file.is_dir() and (file / "__init__.py").exists()
     }
     assert folders == {name for names in (*LAYERS, BLOCKS) for name in names} & folders
+
+
+PAGE = sorted((ROOT / "simssl" / "report" / "page").glob("*.py"))
+READ_AND_WRITE = {"simssl.report.page", "simssl.report.page.files", "simssl.report.page.gather"}
+"""The modules of a report's page that gather it, and that write it."""
+
+
+@pytest.mark.parametrize("file", [file for file in PAGE if module_of(file) not in READ_AND_WRITE], ids=module_of)
+def test_what_renders_a_page_reads_no_disk(file: Path) -> None:
+    """A template and a style sheet of its own come through importlib.resources."""
+    disk = {"os", "io", "pathlib", "simssl.store", "tensorboard", "simssl.report.page.files"}
+    assert not [name for name in imports(file) if within(name, disk)]
+
+
+FACES = ("images", "losses", "networks", "probes", "statistics")
+
+
+@pytest.mark.parametrize("folder", FACES)
+def test_the_face_of_a_folder_lists_what_is_in_it(folder: str) -> None:
+    """Every public function and class of its modules, each once, under names that no module has."""
+    face = importlib.import_module(f"simssl.blocks.{folder}")
+    listed = list(face.__all__)
+    assert len(set(listed)) == len(listed)
+    modules = [file for file in (ROOT / "simssl" / "blocks" / folder).glob("*.py") if file.stem != "__init__"]
+    assert not {file.stem for file in modules} & set(listed)
+    defined = {
+        node.name
+        for file in modules
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
+    assert defined - set(listed) <= {"digest_of"}, "a helper of the folder's own is the one exception"
+    assert all(hasattr(face, name) for name in listed)
+
+
+def test_the_faces_load_nothing_heavy() -> None:
+    code = f"import sys, {', '.join(f'simssl.blocks.{folder}' for folder in FACES)}\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torchvision", "timm", "torchmetrics", "sklearn", "scipy"} & set(loaded)
 
 
 @pytest.mark.parametrize("file", PLUGINS, ids=module_of)

@@ -50,7 +50,7 @@ class HostMemory:
         self._set(mmap=LEAST, trim=2 * USUAL, apart=0)
 
     def keep(self) -> None:
-        """From the end of the first step on, keep all that is freed."""
+        """Keep all that is freed from the end of the first step on."""
         if self._keeps:
             return
         self._set(mmap=MOST, trim=MOST, apart=0)

@@ -338,9 +338,9 @@ def test_missing_cells_are_marked_as_what_they_are(page: Callable[..., Page], ru
     run("a", {KNN: metric(0.5), "reconstruction": {"skipped": "a reason", "evaluator": {}}}, objective={"name": "b"})
     run("c", {"reconstruction/mse": metric(0.25)})
     run("d", None, objective={"name": "d"})
-    cells = re.findall(r"<td class=\"absent\"(?: title=\"([^\"]*)\")?><span>([^<]*)", page().source)
+    entries = re.findall(r"<td class=\"absent\"(?: title=\"([^\"]*)\")?><span>([^<]*)", page().source)
     dash = "\N{EN DASH}"
-    assert sorted(cells) == [("", "unfinished"), ("", dash), ("", dash), ("a reason", "skipped")]
+    assert sorted(entries) == [("", "unfinished"), ("", dash), ("", dash), ("a reason", "skipped")]
 
 
 def test_a_strangers_evaluator_is_shown_without_being_known(

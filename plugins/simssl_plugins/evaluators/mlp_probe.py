@@ -14,7 +14,7 @@ class MlpProbe(Evaluator):
     """
 
     class Params(ProbeParams, simssl.Params):
-        """How the probes are trained, and nothing else."""
+        """The settings of the probes' training, and nothing else."""
 
     needs = frozenset({"labels", "test"})
 

@@ -1,4 +1,4 @@
-"""What was compared: data, views, networks, budget, methods, seeds, and every setting."""
+"""The section on what was compared: data, views, networks, budget, methods, seeds, and every setting."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _seeds(rows: Sequence[Row]) -> str:
 
 
 def _shared_settings(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What all of these say alike, but for the objective's."""
+    """The settings that all of these share, but for the objective's."""
     first = settings[0]
     shared = {}
     for own in settings:

@@ -1,4 +1,4 @@
-"""What the plots show, before they are drawn: the methods' looks, points, bars and curves."""
+"""The content of the plots, before they are drawn: the methods' looks, points, bars and curves."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Look:
 
 
 Looks = Mapping[str, Look]
-"""By the row's label."""
+"""The look of each method, by its row's label."""
 
 
 def looks_of(rows: Sequence[Row]) -> Looks:

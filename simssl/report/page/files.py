@@ -1,4 +1,4 @@
-"""What the page takes from the runs' folders: records, pictures and training curves. Nothing else reads the disk."""
+"""The files that the page reads in the runs' folders: records, pictures, training curves. Nothing else reads the disk."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class PictureGroup:
 
     name: str
     about: str
-    """What the evaluator that drew it says of itself."""
+    """The text in which the evaluator that drew it describes itself."""
     pictures: Sequence[Picture]
 
 

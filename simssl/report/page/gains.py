@@ -26,7 +26,7 @@ class Comparison:
     """A plot for each method but the baseline, at the same data, views, networks and budget."""
 
     where: str
-    """What tells it from the other comparisons; empty if it is the only one."""
+    """The data, views, networks or budget that tell it from the other comparisons; empty if it is the only one."""
     better: str
     """The direction in which a bar is better: left or right."""
     plots: Sequence[BarPlot]

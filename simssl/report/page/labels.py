@@ -21,7 +21,7 @@ DIRECTIONS = (
 """The sides of a point where its name may go, the best first; y grows downwards."""
 
 DISTANCES = (9, 20, 34, 50)
-"""From the point, the best first."""
+"""Directions from the point, the best first."""
 
 REACH = 6
 """Half the size of what a point covers."""

@@ -1,4 +1,4 @@
-"""How each number was made: the protocols, in words."""
+"""The section on how each number was made: the protocols, in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST = 4
 """Most words that are told of what came out; numbers are told by their range."""
 
 CameOut = Mapping[str, Any]
-"""What was selected or found in a run, by its name."""
+"""The things that were selected or found in a run, by their names."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Protocol:
     columns: Sequence[Column]
     anchor: str
     facts: Facts
-    """What it says, but for what all protocols of its evaluator share."""
+    """The facts that not all protocols of its evaluator share."""
 
 
 @dataclass(frozen=True)
 class Evaluator:
     label: str
     about: str
-    """What it says of itself."""
+    """The text in which the evaluator describes itself."""
     shared: Facts
     protocols: Sequence[Protocol]
 
@@ -127,7 +127,7 @@ def _facts(column: Column) -> Facts:
 
 
 def _came_out(run: Run) -> dict[Column, CameOut]:
-    """What was selected or found in the run, by the column of the number."""
+    """The things that were selected or found in the run, by the column of the number."""
     came_out: dict[Column, CameOut] = {}
     for key, entry in run.metrics.items():
         if "value" in entry:
@@ -139,7 +139,7 @@ def _came_out(run: Run) -> dict[Column, CameOut]:
 
 
 def _in_all_runs(columns: Sequence[Column], came_out: Sequence[Mapping[Column, CameOut]]) -> Facts:
-    """What came out for these columns, by its name, over the runs."""
+    """The things that came out for these columns over the runs, by their names."""
     values: dict[str, list[Any]] = {}
     for of_run in came_out:
         for column in columns:

@@ -17,7 +17,7 @@ from simssl.report.words import count
 PACKAGE = "simssl.report.page"
 
 GENERATOR = "simssl"
-"""What a page says near its beginning that it was made by."""
+"""The program that a page names near its beginning as its maker."""
 
 
 def render(page: Page) -> str:

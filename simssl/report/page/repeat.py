@@ -1,4 +1,4 @@
-"""What repeats the runs, and what they were made with: commands, versions, device, threads and times."""
+"""The section on repeating the runs: commands, versions, device, threads and times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from simssl.report.page.compared import Facts
 from simssl.report.page.files import PARTS, Record
 
 SAME = ("device", "cuda", "threads", "precision", "simssl", "python", "platform", "libraries")
-"""What tells machines apart."""
+"""The parts of a record that tell machines apart."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _times(records: Sequence[Record]) -> str:
 
 
 def _machine(records: Sequence[Record]) -> Machine:
-    """What they share, and the commits and plugins of all of them."""
+    """The facts that they share, and the commits and plugins of all of them."""
     first = records[0].facts
     facts = []
     for key in SAME:

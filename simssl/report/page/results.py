@@ -31,7 +31,7 @@ class Entry:
     text: str
     small: Sequence[str] = ()
     element: Element | None = None
-    """What stands around the text."""
+    """The marks that stand around the text."""
     absent: bool = False
     reason: str = ""
     """Why there is no number, shown where the pointer rests."""

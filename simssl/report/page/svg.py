@@ -1,4 +1,4 @@
-"""What every plot is made of: scales with round ticks, axes, lines, marks and text, in the units of the plot's box."""
+"""The parts of every plot: scales with round ticks, axes, lines, marks and text, in the units of the plot's box."""
 
 from __future__ import annotations
 
