@@ -1,4 +1,4 @@
-"""The files that the page reads in the runs' folders: records, pictures, training curves. Nothing else reads the disk."""
+"""The files that the page reads in the runs' folders: records, pictures and curves. Nothing else reads the disk."""
 
 from __future__ import annotations
 
