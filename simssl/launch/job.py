@@ -28,7 +28,7 @@ class Job:
     """A worker process, as the process above it sees it."""
 
     def __init__(self, setup: Setup, say: Say) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
         self._channel, channel = context.Pipe()
         self._output, output = context.Pipe(duplex=False)
         os.set_blocking(self._output.fileno(), False)

@@ -71,7 +71,7 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
     """
     _print_to(output)
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-    if setup.threads == 1:  # a run that began with more threads: they would spin on the cores of others
+    if setup.threads == 1:  # a run keeps the threads that it began with: more must not spin
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     try:

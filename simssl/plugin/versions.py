@@ -26,8 +26,8 @@ class Change:
 CHANGES: tuple[Change, ...] = (
     Change(
         "0.1.0",
-        "simssl.blocks has a folder for each idea: import from simssl.blocks.networks, .losses, .images, .probes and "
-        ".statistics.",
+        "simssl.blocks has a folder for each idea, and names that say more: import from simssl.blocks.networks, "
+        ".losses, .images, .probes and .statistics, as docs/blocks.md lists them.",
     ),
     Change("0.1.0", "simssl.training.distributed is simssl.blocks.distributed."),
     Change(

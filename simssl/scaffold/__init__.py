@@ -1,7 +1,7 @@
 """`simssl new`: a package of the user's own around one plugin, which installs, runs and passes its tests as it is.
 
 The package is made from `templates/`, where `$words` are filled in. They hold for each kind an experiment and a worked
-example: `<kind>.py`, the one in the hook's docstring and in the documentation.
+example, `<kind>.py`, which the documentation shows, too.
 """
 
 from __future__ import annotations
