@@ -6,13 +6,9 @@ torch), and for plugins `Params` (with pydantic) and `hookimpl` (with pluggy).
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from simssl.version import __version__
 
-API_VERSION = 4
-"""The version of `simssl.api`, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it, and
-nothing else does. `simssl.plugin.versions` lists the changes."""
-
-__all__ = ["API_VERSION", "Params", "__version__", "hookimpl", "load"]
+__all__ = ["Params", "__version__", "hookimpl", "load"]
 
 if TYPE_CHECKING:
     from simssl.evaluation.trained import load_trained as load

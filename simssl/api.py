@@ -16,11 +16,11 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from simssl import API_VERSION
 from simssl.blocks.losses import likelihood
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import ContractError
 from simssl.params import Params as BaseParams
+from simssl.version import API_VERSION
 
 VERSION = API_VERSION
 """The version of this module, of the hooks and of `simssl.blocks`. Each change that breaks plugins raises it."""

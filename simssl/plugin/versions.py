@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import simssl
-from simssl import API_VERSION
+from simssl.version import API_VERSION, __version__
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ CHANGES: tuple[Change, ...] = (
         "views_for(params) in place of a property.",
     ),
 )
-"""All changes so far, in order. `simssl.API_VERSION` is 1 and one for each of them."""
+"""All changes so far, in order. `simssl.version.API_VERSION` is 1 and one for each of them."""
 
 
 def requirement(requires: Sequence[str]) -> str:
@@ -69,7 +68,7 @@ def shortcoming(specifier: str, version: str | None = None) -> str | None:
     from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
-    here = Version(version or simssl.__version__)
+    here = Version(version or __version__)
     wanted = SpecifierSet(specifier, prereleases=True)
     if here in wanted:
         return None
@@ -89,7 +88,7 @@ def shortcoming(specifier: str, version: str | None = None) -> str | None:
 def versions() -> str:
     """Return the versions of simssl, of `simssl.api`, of Python, of torch, and of the CUDA that torch is for."""
     python = platform.python_version()
-    ours = f"simssl {simssl.__version__} (simssl.api {API_VERSION}), Python {python}"
+    ours = f"simssl {__version__} (simssl.api {API_VERSION}), Python {python}"
     try:
         torch = importlib.metadata.distribution("torch")
     except importlib.metadata.PackageNotFoundError:

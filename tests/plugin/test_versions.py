@@ -14,7 +14,7 @@ from packaging.version import Version
 
 import simssl as package_of_ours
 from simssl import api
-from simssl.plugin import versions as compatibility
+from simssl.plugin import versions
 from simssl.plugin.versions import CHANGES, Change, requirement, shortcoming
 from simssl.scaffold import _template
 
@@ -86,7 +86,7 @@ def test_a_version_fits_as_pip_says(specifier: str, version: str, fits: bool) ->
 
 def test_what_broke_a_plugin_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     changes = (Change("0.2", "Terms is a list."), Change("0.4", "Data has no test."), Change("0.6", "Split is gone."))
-    monkeypatch.setattr(compatibility, "CHANGES", changes)
+    monkeypatch.setattr(versions, "CHANGES", changes)
     for specifier in (">=0.1,<0.2", "==0.1.*", "~=0.1.0", "<0.2"):
         told = shortcoming(specifier, "0.5")
         assert told is not None

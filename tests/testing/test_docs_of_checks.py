@@ -16,7 +16,7 @@ from hooks import example
 from simssl.api import Context, Evaluator, Objective
 from simssl.plugin.registry import KINDS, Registry
 from simssl.testing import CHECKS
-from simssl.testing.checks import parameters
+from simssl.testing.checks import COMMON
 
 pytest_plugins = ["simssl.testing.pytest_plugin"]
 
@@ -45,7 +45,7 @@ HEADINGS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_check_is_listed_as_its_docstring_says(kind: str) -> None:
-    general = {check.__name__ for check in parameters.CHECKS}
+    general = {check.__name__ for check in COMMON}
     own = {name: said(check) for name, check in CHECKS[kind].items() if name not in general}
     assert all(own.values())
     assert table(HEADINGS[kind]) == own
@@ -53,7 +53,7 @@ def test_every_check_is_listed_as_its_docstring_says(kind: str) -> None:
 
 
 def test_the_checks_of_every_kind_are_listed() -> None:
-    assert table("Every kind") == {check.__name__: said(check) for check in parameters.CHECKS}
+    assert table("Every kind") == {check.__name__: said(check) for check in COMMON}
 
 
 def test_every_fixture_is_listed() -> None:

@@ -1,1 +1,1 @@
-"""Published tables: CSV files with the columns dataset, objective, key, value, stderr, source."""
+"""Published tables: CSV files with the columns dataset, objective, key, value, stderr, source and selected_on."""

@@ -91,7 +91,7 @@ class TensorBoardTracker(Tracker):
         """
         settings = {"experiment": self.run.experiment, **dict(_flat("", self.run.settings))}
         _, start, end = hparams(settings, {})
-        writer = self.writer._get_file_writer()
+        writer: Any = self.writer.file_writer
         writer.add_summary(start)
         writer.add_summary(end)
 

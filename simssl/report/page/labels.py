@@ -21,7 +21,7 @@ DIRECTIONS = (
 """The sides of a point where its name may go, the best first; y grows downwards."""
 
 DISTANCES = (9, 20, 34, 50)
-"""Directions from the point, the best first."""
+"""The distances of a name from its point, the nearest first."""
 
 REACH = 6
 """Half the size of what a point covers."""

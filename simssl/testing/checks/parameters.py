@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simssl import api
-from simssl.plugin.plugin import KINDS
 from simssl.testing.fixtures import default_params
 from simssl.testing.outcomes import Check
 
@@ -45,24 +43,6 @@ def defaults_are_valid(plugin: Any, folder: Path) -> None:
     assert again == params, f"written as JSON and read again, {params!r} becomes {again!r}"
 
 
-def expected_failures_are_declared(plugin: Any, folder: Path) -> None:
-    """Every name in `expected_failures` is that of a check of its kind, and has a reason."""
-    from simssl.testing.checks import CHECKS
-
-    kind = _kind_of(plugin)
-    for name, reason in plugin.expected_failures.items():
-        assert name in CHECKS[kind], f"{plugin.__name__}.expected_failures has '{name}', which is no check of its kind"
-        given = isinstance(reason, str) and reason.strip()
-        assert given, f"{plugin.__name__}.expected_failures gives no reason for '{name}'"
-
-
-def _kind_of(plugin: Any) -> str:
-    for kind, base in KINDS.items():
-        if issubclass(plugin, getattr(api, base)):
-            return kind
-    raise AssertionError("every plugin is of a kind")
-
-
 def _fields(plugin: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names and schemas of the fields of its `Params`, and of the models within."""
     schema = plugin.Params.model_json_schema()
@@ -89,5 +69,4 @@ CHECKS: tuple[Check, ...] = (
     parameters_are_documented,
     parameters_are_bounded,
     defaults_are_valid,
-    expected_failures_are_declared,
 )
