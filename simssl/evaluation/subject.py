@@ -115,7 +115,8 @@ class FrozenSubject:
         return x_BJCHW, style
 
     def new_decoder(self) -> nn.Module:
-        seed = int(torch.randint(2**62, (), generator=self.generator, device=self.device))
+        drawn = torch.randint(2**62, (), generator=self.generator, device=self.device)
+        seed = int(drawn)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return self._built.new_decoder()

@@ -39,7 +39,8 @@ class Trainer:
         self.generator = built.generator
         self.device = built.device
         self._batch = built.images_per_step
-        self.pool = pool_of(built.data.train.images, self.device, most=LONGEST * self._batch)
+        longest_launch = LONGEST * self._batch
+        self.pool = pool_of(built.data.train.images, self.device, most=longest_launch)
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
         """The step; None for an objective that is not trained."""

@@ -50,9 +50,13 @@ class SplitBatchNorm(BatchNorm):
         C = self.num_features
         mean_SC = self.running_mean.repeat(S)
         variance_SC = self.running_var.repeat(S)
-        weight_SC = self.weight.repeat(S) if self.affine else None
-        bias_SC = self.bias.repeat(S) if self.affine else None
-        parts = x_NC.reshape(len(x_NC) // S, S * C, *x_NC.shape[2:])
+        weight_SC = None
+        bias_SC = None
+        if self.affine:
+            weight_SC = self.weight.repeat(S)
+            bias_SC = self.bias.repeat(S)
+        rows = len(x_NC) // S
+        parts = x_NC.reshape(rows, S * C, *x_NC.shape[2:])
         y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
         with torch.no_grad():
             mean_change_SC = mean_SC.view(S, C) - self.running_mean

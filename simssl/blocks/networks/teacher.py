@@ -61,4 +61,5 @@ def cosine_momentum(base: float, progress: Tensor) -> Tensor:
 
     1 - (1 - base) (cos(pi progress) + 1) / 2, with `progress` a 0-d tensor in [0, 1].
     """
-    return 1 - (1 - base) * ((math.pi * progress).cos() + 1) / 2
+    cosine = (math.pi * progress).cos()
+    return 1 - (1 - base) * (cosine + 1) / 2

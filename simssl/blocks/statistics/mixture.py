@@ -4,8 +4,8 @@ The log density of a Gaussian is linear in the statistics 1, x and x x^T of a ro
 components of all starts, is two matrix products and the softmax between them, on blocks of rows.
 
 `benchmarks/evaluation.py` compares it with scikit-learn's `GaussianMixture`. On two cores it was 13 times as fast at the
-paper's size, 60,000 rows in 10 columns with 20 starts, and 2.5 times in 64 columns with four starts. The ratio depends
-on the data; with few starts in many columns scikit-learn can be the faster one.
+paper's size (60,000 rows in 10 columns, 20 starts), and 2.5 times in 64 columns with four starts. The ratio depends on
+the data. With few starts in many columns scikit-learn can be the faster one.
 
 S counts starts and K the components of each, R = S K both together. Q counts the statistics of a row: 1, its D columns,
 and the P products of a column with itself or one after it. G counts the starts that have not converged.

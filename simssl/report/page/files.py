@@ -86,10 +86,10 @@ def pictures_of(rows: Sequence[Row]) -> list[PictureGroup]:
     groups = []
     for name, of_name in sorted(drawn.items()):
         label, _ = name.split("/")
-        abouts = [run.about[label] for _, run, _ in of_name if label in run.about]
-        about = abouts[0] if abouts else ""
+        about = ""
         pictures = []
         for row, run, file in of_name:
+            about = about or run.about.get(label, "")
             seed = run.settings["seed"]
             picture = _read_picture(file, f"{row.label}, seed {seed}")
             if picture:

@@ -123,8 +123,10 @@ def text(x: float, y: float, content: str, class_: str, anchor: str = "start") -
 
 
 def path(points: Iterable[Position], class_: str) -> Markup:
-    steps = [f"{x:.1f} {y:.1f}" for x, y in points]
-    return PATH.format(" L".join(steps), class_)
+    corners = [f"{x:.1f} {y:.1f}" for x, y in points]
+    line_to = " L"
+    drawn = line_to.join(corners)
+    return PATH.format(drawn, class_)
 
 
 def bar(x: float, y: float, width: float, height: float, look: Look, title: str) -> Markup:
