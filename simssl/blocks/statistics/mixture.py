@@ -3,7 +3,7 @@
 The log density of a Gaussian is linear in the statistics 1, x and x x^T of a row. So an iteration of EM, for all
 components of all starts, is two matrix products and the softmax between them, on blocks of rows.
 
-`benchmarks/evaluation.py` compares it with scikit-learn's `GaussianMixture`. On two cores it was 13 times as fast at the
+`benchmarks/evaluation.py` compares it to scikit-learn's `GaussianMixture`. On two cores it was 13 times as fast in the
 paper's size (60,000 rows in 10 columns, 20 starts), and 2.5 times in 64 columns with four starts. The ratio depends on
 the data. With few starts in many columns scikit-learn can be the faster one.
 
