@@ -79,8 +79,9 @@ class Record:
         try:
             parts = read_json(folder.environment) or {}
             for name, content in parts.items():
-                self._parts[name] = dict(content)
-                self._times[name] = dict(content["times"])
+                part = dict(content)
+                self._parts[name] = part
+                self._times[name] = dict(part["times"])
         except (RunError, KeyError, TypeError, ValueError):
             warn(f"{folder.environment} is damaged and is written anew")
             self._parts.clear()
@@ -155,8 +156,10 @@ def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
                 recorded.update(plugins.items())
         by_plugin: dict[tuple[str, str], Source] = {}
         for label, source in recorded.items():
-            kind, name = label.split(" ", 1)
-            by_plugin[kind, name] = Source(**source)
+            code = Source(**source)
+            kind, space, name = label.partition(" ")
+            if space:  # a label without a kind is no plugin's
+                by_plugin[kind, name] = code
     except (RunError, AttributeError, KeyError, TypeError):
         return {}
     return by_plugin

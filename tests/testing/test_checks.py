@@ -127,6 +127,16 @@ class CountsFromOne(TinyDataset):
         return Data.of(Split(train.images, {"corner": Target(corner.values + 1, corner.classes)}))
 
 
+class EmptyTest(TinyDataset):
+    """Its test split has no image."""
+
+    def load(self, root: Path, progress: Progress) -> Data:
+        train = super().load(root, progress).train
+        corner = train.targets["corner"]
+        none = Split(train.images[:0], {"corner": Target(corner.values[:0], corner.classes)})
+        return Data.of(train, none)
+
+
 class Noisy(TinyDataset):
     """Its images are others each time, under one fingerprint."""
 
@@ -698,6 +708,13 @@ def test_what_is_right_passes(kind: str, plugin: type[Any]) -> None:
     results = outcomes(kind, plugin)
     assert [outcome for outcome in results if outcome.status not in ("ok", "skipped")] == []
     assert [outcome.check for outcome in results] == list(CHECKS[kind])
+
+
+def test_a_split_without_images_is_told_once(tmp_path: Path) -> None:
+    """By the check that is about the split, and not by the one that looks at its labels, too."""
+    with pytest.raises(AssertionError, match="there is no test image: leave out the test split"):
+        run_check("dataset", "loads_what_it_writes", EmptyTest, tmp_path)
+    run_check("dataset", "labels_name_their_classes", EmptyTest, tmp_path)
 
 
 def test_what_is_declared_to_wait_may_wait(tmp_path: Path) -> None:
