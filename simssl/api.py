@@ -7,6 +7,7 @@ H height, W width, D latent dimensions.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -566,8 +567,7 @@ def undefined(plugin: type[Any]) -> list[str]:
         return missing
     if plugin.forward is Objective.forward:
         missing.append("forward")
-    if plugin.views == ():
-        views_for = plugin.views_for.__func__  # type: ignore[attr-defined]
-        if views_for is Objective.views_for.__func__:  # type: ignore[attr-defined]
-            missing.append("views")
+    inherited = inspect.getattr_static(Objective, "views_for")
+    if plugin.views == () and inspect.getattr_static(plugin, "views_for") is inherited:
+        missing.append("views")
     return missing

@@ -26,7 +26,7 @@ from simssl.api import (
     Terms,
     views_of,
 )
-from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.losses import Gaussian
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
@@ -83,7 +83,7 @@ class TinyObjective(Objective):
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Likelihood = GaussianLikelihood(0.1)
+        self.likelihood: Likelihood = Gaussian(0.1)
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Context, Objective, Oracle, Posterior
-from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.losses import Gaussian
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.testing.fixtures import tiny_data, tiny_run
 from simssl.training.build import BuiltRun
@@ -19,7 +19,7 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
 
     class Known(Objective):
         trained = False
-        likelihood = GaussianLikelihood(0.01)
+        likelihood = Gaussian(0.01)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
             z_BD = oracle.representation(x_BCHW)

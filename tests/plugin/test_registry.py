@@ -74,6 +74,12 @@ BROKEN = {
         "@simssl.hookimpl\ndef simssl_objective():\n    return A",
         "A does not define posterior and forward and views",
     ),
+    "missing_views": (
+        "import simssl\nfrom simssl.api import Objective\nclass A(Objective):\n"
+        "    def posterior(self, x_BCHW): pass\n    def forward(self, *_): pass\n"
+        "@simssl.hookimpl\ndef simssl_objective():\n    return A",
+        "A does not define views",
+    ),
     "wrong_params": (
         "import simssl\nfrom simssl.api import Tracker\nclass A(Tracker):\n    Params = dict\n"
         "@simssl.hookimpl\ndef simssl_tracker():\n    return A",
@@ -180,6 +186,7 @@ def test_damaged_metadata_is_named_and_disturbs_no_other(
             "()\n        views_for = classmethod(lambda cls, params: ('random',) * params.J)",
             "cannot tell its views from its parameters",
         ),
+        ("()\n        def views_for(self, params): return ('random',)", "cannot tell its views from its parameters"),
     ],
 )
 def test_wrong_views_are_told_by_check(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
-from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.losses import Gaussian
 from simssl.blocks.probes import Standardizer, train_epochs
 from simssl.blocks.statistics import mean_image, reconstruction_errors, reconstruction_picture
 
@@ -62,7 +62,7 @@ class Decoder(Evaluator):
         train_images = partial(subject.images, "train")
         test_images = partial(subject.images, "test")
         train_ND = subject.features("train")
-        likelihood = GaussianLikelihood(self.params.sigma2_x)
+        likelihood = Gaussian(self.params.sigma2_x)
         mean_CHW = mean_image(train_images, len(train_ND))
         epochs = self._best_epoch(subject, train_ND, fit_N, held_out_N)
         if epochs == self.params.epochs > 1:

@@ -17,8 +17,8 @@ from simssl.blocks.losses.gaussian import (
     reparameterize,
 )
 from simssl.blocks.losses.likelihoods import (
-    BernoulliLikelihood,
-    GaussianLikelihood,
+    Bernoulli,
+    Gaussian,
     LikelihoodName,
     LikelihoodParams,
     likelihood,
@@ -44,8 +44,8 @@ __all__ = [  # noqa: RUF022 - in groups
     "likelihood",
     "LikelihoodParams",
     "LikelihoodName",
-    "GaussianLikelihood",
-    "BernoulliLikelihood",
+    "Gaussian",
+    "Bernoulli",
     # penalties on second moments
     "variance_hinge",
     "covariance_penalty",

@@ -16,14 +16,10 @@ LikelihoodName = Literal["gaussian", "bernoulli"]
 
 
 @dataclass(frozen=True)
-class GaussianLikelihood:
+class Gaussian:
     """N(x; sigmoid(logits), sigma2_x I): -SSE/(2 sigma2_x) - (pixels/2) log(2 pi sigma2_x)."""
 
     sigma2_x: float
-
-    def __str__(self) -> str:
-        """The name of it in protocols."""
-        return f"Gaussian(sigma2_x={self.sigma2_x!r})"
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
@@ -36,12 +32,8 @@ class GaussianLikelihood:
 
 
 @dataclass(frozen=True)
-class BernoulliLikelihood:
+class Bernoulli:
     """Each pixel is 1 with probability sigmoid(logit); for images of 0 and 1 alone."""
-
-    def __str__(self) -> str:
-        """The name of it in protocols."""
-        return "Bernoulli()"
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
@@ -70,14 +62,14 @@ class LikelihoodParams(BaseModel):
         return sigma2_x
 
 
-def likelihood(name: LikelihoodName, sigma2_x: float | None, binary: bool) -> GaussianLikelihood | BernoulliLikelihood:
+def likelihood(name: LikelihoodName, sigma2_x: float | None, binary: bool) -> Gaussian | Bernoulli:
     """The likelihood of this name; ValueError if it does not fit its variance or the images."""
     _refuse_a_variance(name, sigma2_x)
     if name == "gaussian":
-        return GaussianLikelihood(0.01 if sigma2_x is None else sigma2_x)
+        return Gaussian(0.01 if sigma2_x is None else sigma2_x)
     if not binary:
         raise ValueError("a Bernoulli likelihood needs images of 0 and 1: set views.finish.threshold")
-    return BernoulliLikelihood()
+    return Bernoulli()
 
 
 def _refuse_a_variance(name: LikelihoodName, sigma2_x: float | None) -> None:

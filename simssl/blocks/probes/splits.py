@@ -36,7 +36,7 @@ def held_out_split(labels_N: Tensor, fraction: float = 0.1, chosen_V: Tensor | N
     order_N = stratified_permutation(labels_N)
     if chosen_V is not None:
         is_chosen_N = torch.zeros(len(order_N), dtype=torch.bool)
-        is_chosen_N[chosen_V] = True
+        is_chosen_N.index_fill_(0, chosen_V, True)
         chosen_N = is_chosen_N[order_N]
         return order_N[~chosen_N], order_N[chosen_N]
     selected = max(1, round(fraction * len(order_N)))

@@ -56,7 +56,7 @@ class Snapshot:
         self._attributes = []
         for module in objective.modules():
             buffers = own_buffers(module)
-            self._buffers.append((buffers, buffers.copy()))
+            self._buffers.append((buffers, dict(buffers.items())))  # a scripted module's is no dict
             attributes = vars(module)
             self._attributes.append((attributes, _own(attributes)))
 
@@ -84,7 +84,8 @@ class Snapshot:
     def restore(self) -> None:
         """Put everything back into the objects that hold it, and the values into the tensors."""
         for buffers, before in self._buffers:
-            buffers.update(before)
+            for name, buffer in before.items():
+                buffers[name] = buffer
         for attributes, own in self._attributes:
             for name in _own(attributes).keys() - own.keys():
                 del attributes[name]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from simssl.blocks.losses.gaussian import kl_between, kl_standard, log_normal
-from simssl.blocks.losses.likelihoods import GaussianLikelihood
+from simssl.blocks.losses.likelihoods import Gaussian
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder
 
 
@@ -50,11 +50,11 @@ def test_a_sample_is_inferred_drawn_and_decoded() -> None:
         3,
     )
     x = torch.rand(6, 1, 2, 2)
-    sample = model.sample(x, GaussianLikelihood(0.1).log_prob, torch.Generator().manual_seed(1))
+    sample = model.sample(x, Gaussian(0.1).log_prob, torch.Generator().manual_seed(1))
     mean, log_variance = model.infer(x)
     noise = torch.empty(6, 3).normal_(generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(sample.z_BD, mean + noise * (log_variance / 2).exp())
-    log_likelihood = GaussianLikelihood(0.1).log_prob(x, model.decode(sample.z_BD))
+    log_likelihood = Gaussian(0.1).log_prob(x, model.decode(sample.z_BD))
     torch.testing.assert_close(sample.reconstruction, -log_likelihood.sum() / 6)
     torch.testing.assert_close(sample.kl, kl_standard(mean, log_variance).sum() / 6)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from simssl.blocks.probes.splits import held_out_split, stratified_permutation
@@ -41,3 +42,11 @@ def test_a_chosen_validation_split_is_held_out_in_the_permutations_order() -> No
     order = stratified_permutation(LABELS).tolist()
     assert fit.tolist() == [i for i in order if i not in set(chosen.tolist())]
     assert not held.equal(chosen)
+
+
+def test_chosen_images_are_told_by_their_indices_alone() -> None:
+    chosen_V = torch.tensor([3, 5])
+    _, selected = held_out_split(LABELS, chosen_V=chosen_V)
+    assert sorted(selected.tolist()) == [3, 5]
+    with pytest.raises((IndexError, RuntimeError), match="int64"):
+        held_out_split(LABELS, chosen_V=torch.zeros(len(LABELS), dtype=torch.bool))

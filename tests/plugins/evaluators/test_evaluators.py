@@ -14,7 +14,7 @@ from subjects import CLASSES, REGISTRY, Known, evaluator, labelled, noise, oracl
 from torch import Tensor
 
 from simssl.api import Data, Result, Split
-from simssl.blocks.losses import GaussianLikelihood
+from simssl.blocks.losses import Gaussian
 from simssl.blocks.statistics import nearest_rows
 from simssl.experiment.settings import Crop, ViewSettings
 from simssl.training.views import Views
@@ -175,7 +175,7 @@ class Seeing(Known):
         self.data = Data.of(*splits)
         self.views = Views(ViewSettings(crop=Crop(scale=(0.4, 1.0)), horizontal_flip=0.5), (1, 8, 8))
         self.represent = represent
-        self.likelihood = GaussianLikelihood(0.1)
+        self.likelihood = Gaussian(0.1)
 
     def draw_views(self, images: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         x, draws = self.views.random_views(images, J, self.generator)
