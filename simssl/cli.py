@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from simssl.errors import Interrupted, SimsslError, one_line
+from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
@@ -34,6 +34,9 @@ class _Commands(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise
+            lack = lack_of_memory(error)
+            if lack:
+                _end(ctx, error, f"{lack}; end what else takes memory, or give another --device", 1)
             _end(ctx, error, f"unexpected {one_line(error)}; simssl --debug shows the traceback", 1)
 
 

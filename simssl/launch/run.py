@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 
 from simssl.api import Tracker
-from simssl.errors import RunHeld, SimsslError, code_of, line_of, one_line
+from simssl.errors import RunHeld, SimsslError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
@@ -25,6 +25,7 @@ from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run
+from simssl.training.device_memory import give_back
 from simssl.training.precision import computed_in
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
@@ -92,10 +93,26 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     except SimsslError as error:
         outcome = Outcome(folder.path, "failed", str(error), trace(error))
     except Exception as error:  # a plugin's, or ours
-        message = _plugins_fault(error, experiment, workspace.registry)
+        message = _without_memory(error, experiment, device)
+        message = message or _plugins_fault(error, experiment, workspace.registry)
         outcome = Outcome(folder.path, "failed", message, trace(error))
+    finally:
+        give_back()  # for the next run of this process
     workspace.warn(f"{outcome.status}: {outcome.message}")
     return outcome
+
+
+def _without_memory(error: Exception, experiment: Experiment, device: torch.device) -> str | None:
+    """A sentence for a training that memory did not suffice for, with what to change; None for all other errors."""
+    lack = lack_of_memory(error)
+    if lack is None:
+        return None
+    training = experiment.training
+    remedies = [f"make training.batch_views smaller (it is {training.batch_views})"]
+    has_bfloat16 = device.type == "cuda" and computed_in("bfloat16", device) == "bfloat16"
+    if has_bfloat16 and training.precision != "bfloat16":
+        remedies.append("set training.precision to bfloat16")
+    return f"{lack}; {', '.join(remedies)}, or let fewer runs train at a time (--jobs)"
 
 
 def _plugins_fault(error: Exception, experiment: Experiment, registry: Registry) -> str:
@@ -149,6 +166,8 @@ def _train_and_measure(
             train(trainer, trackers, stop)
             seconds = round(trainer.seconds, 3)
             record.add("training", precision, ended=now(), seconds=seconds)
+        del trainer  # with the images and the optimiser's state: evaluators have their room
+        give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
 
 

@@ -17,6 +17,7 @@ from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights, frozen
+from simssl.training.device_memory import give_back
 from simssl.training.host_memory import HostMemory
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
@@ -153,9 +154,11 @@ class Trainer:
         return mean_D.cpu(), covariance_DD.cpu()
 
     def release(self) -> None:
-        """Give back the memory that is kept for steps."""
+        """Give back the memory that is kept for steps. The gradients of captured steps lie in their graph's memory."""
         self._launch = self.graphs = None
+        self.objective.zero_grad(set_to_none=True)
         self._memory.give_back()
+        give_back()
 
     # --- records and checkpoints ----------------------------------------------------------------------
 

@@ -20,7 +20,14 @@ from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.testing.recording import Recorder
-from simssl.training.capture.launcher import LONGEST, Eager, next_launch
+from simssl.training.capture.launcher import (
+    LONGEST,
+    TOLERANCES,
+    Eager,
+    NotCapturable,
+    _compare,
+    next_launch,
+)
 from simssl.training.trackers import Trackers
 from simssl.training.trainer import Trainer
 
@@ -239,6 +246,99 @@ def test_what_cannot_be_captured_is_said_once_and_trained_eagerly(
         assert_same(trainer, go_on(eager, 20))
 
 
+class Whispering(TinyObjective):
+    """Hides a count, of which only a term a hundred thousand times smaller than the largest depends."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.hidden = SimpleNamespace(steps=0)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.hidden.steps += 1
+        loss = super().forward(x_BJCHW, index_B, generator).loss
+        largest = torch.stack(list(loss.values())).detach().abs().max()
+        return Terms({**loss, "whisper": 1e-5 * largest * (1 + self.hidden.steps % 2)})
+
+
+def test_each_term_is_compared_by_its_own_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "simssl")
+    go_on(new_trainer(tmp_path, Whispering, Recorder()), 20)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "replayed steps differ from eager ones (the term 'whisper' is " in message
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def compared(eager: list[float], replayed: list[float], precision: str = "float32") -> bool:
+    """True if terms of these sums are taken for equal."""
+    window = SimpleNamespace(names=[f"term{n}" for n in range(len(eager))], tensors=lambda: [torch.tensor(replayed)])
+    step: Any = SimpleNamespace(window=window, precision=precision)
+    try:
+        _compare(step, torch.tensor(eager))
+    except NotCapturable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("eager", "replayed", "equal"),
+    [
+        ([1.0], [1.0], True),
+        ([1.0], [1.0009], True),
+        ([1.0], [1.002], False),
+        ([300.0, 1e-2], [300.0, 1.5e-2], False),
+        ([300.0, 1e-5], [300.0, 1.5e-5], True),  # a rounding of what it may be a difference of
+        ([300.0, 0.0], [300.0, 1e-4], True),
+        ([300.0, 0.0], [300.0, 1e-2], False),
+        ([0.0, 0.0], [0.0, 0.0], True),
+        ([0.0], [1e-30], False),
+        ([NAN, 1.0], [NAN, 1.0], True),
+        ([NAN], [1.0], False),
+        ([1.0], [NAN], False),
+        ([INF, 1.0], [INF, 1.0], True),
+        ([INF, 1.0], [INF, 1.5], False),
+        ([1.0], [INF], False),
+    ],
+)
+def test_terms_are_equal_within_the_rounding_of_the_precision(
+    eager: list[float], replayed: list[float], equal: bool
+) -> None:
+    assert compared(eager, replayed) == equal
+
+
+def test_a_coarser_precision_may_differ_by_more(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "simssl")
+    assert [compared([1.0], [1.002], precision) for precision in TOLERANCES] == [False, True, True]
+    assert [compared([1.0], [1.008], precision) for precision in TOLERANCES] == [False, False, True]
+    assert not compared([1.0], [1.02], "bfloat16")
+    assert "differ from those of eager ones by 8.0e-03 of themselves at most; in bfloat16 1e-02" in caplog.text
+
+
+class Full(Recorder):
+    """A device whose memory does not suffice for a graph."""
+
+    def capture(self, call: Callable[[], None]) -> Callable[[], None]:
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.15 GiB of which 12.50 "
+            "MiB is free. Including non-PyTorch memory, this process has 79.12 GiB memory in use."
+        )
+
+
+def test_a_graph_that_memory_does_not_suffice_for_is_told_as_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The steps may fit all the same."""
+    caplog.set_level(logging.INFO, "simssl")
+    trainer = go_on(new_trainer(tmp_path / "a", graphs=Full()), 20)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == (
+        "a CUDA graph of the objective 'tiny' takes too much memory (out of memory: 20.00 MiB were asked for, and "
+        "12.50 MiB were free); trying without one"
+    )
+    assert_same(trainer, go_on(new_trainer(tmp_path / "b"), 20))
+
+
 class Drifting(TinyObjective):
     """Each epoch has another target, which is no buffer."""
 
@@ -359,7 +459,6 @@ def test_on_cuda_a_failed_capture_leaves_generators_that_draw(tmp_path: Path) ->
 
     with pytest.raises(RuntimeError):
         graphs.capture(fail)
-    graphs.give_up()
     torch.randn(4, device="cuda", generator=trainer.generator)
     torch.randn(4, device="cuda")
     nn.Linear(2, 2).cuda()(torch.zeros(1, 2, device="cuda")).sum().backward()
