@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from simssl.blocks.internals import end_allocation, register_generator
 
-MemoryPool = tuple[int, int]
+MemoryPool = Any
 """The handle of a pool of memory, from `torch.cuda.graph_pool_handle`."""
 
 ABANDONED: list[torch.cuda.CUDAGraph] = []

@@ -108,20 +108,21 @@ def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) 
         graph.register_generator_state(generator)
 
 
-def end_allocation(pool: tuple[int, int], device: torch.device) -> bool:
+def end_allocation(pool: Any, device: torch.device) -> bool:
     """Stop allocating from the pool of a capture that has failed, and give up the failed graph's share in it.
 
     False if torch has done so itself. Before version 2.13 it does not where the capture is invalid: for the allocator
     the capture goes on then, and `torch.cuda.empty_cache` frees nothing.
     """
     index = torch.cuda.current_device() if device.index is None else device.index
-    is_new = hasattr(torch._C, "_cuda_endAllocateToPool")
-    end = torch._C._cuda_endAllocateToPool if is_new else torch._C._cuda_endAllocateCurrentStreamToPool
+    functions: Any = torch._C
+    is_new = hasattr(functions, "_cuda_endAllocateToPool")
+    end = functions._cuda_endAllocateToPool if is_new else functions._cuda_endAllocateCurrentStreamToPool
     try:
         end(index, pool)
     except RuntimeError:
         return False
-    torch._C._cuda_releasePool(index, pool)
+    functions._cuda_releasePool(index, pool)
     return True
 
 

@@ -24,6 +24,7 @@ from simssl.training.pool import pool_of
 from simssl.training.step import Step
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
+from simssl.training.weights import restore_weights
 
 
 class Trainer:
@@ -249,15 +250,3 @@ class Trainer:
         self._stand_at(state["position"])
         self.generator.set_state(state["generator"])
         checkpoint.restore_random_states(state["random"], self.device)
-
-
-def restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
-    """Restore the weights and the number of threads. RunError if they are of other data or of other networks."""
-    if state["data"] != built.data.fingerprint:
-        raise RunError(
-            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
-            "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
-        )
-    torch.set_num_threads(state["threads"])
-    with checkpoint.fitting(folder.checkpoint):
-        built.objective.load_state_dict(state["objective"])

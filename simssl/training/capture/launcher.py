@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -11,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from simssl.errors import code_of, lack_of_memory, one_line
+from simssl.training.capture.compare import NotCapturable, compare
 from simssl.training.capture.snapshot import HeldValues, Snapshot, held
 from simssl.training.step import Step
 
@@ -24,18 +24,6 @@ LAUNCH_SECONDS = 2e-3
 
 TRIALS = 3
 """The number of eager steps that warm up. As many replayed ones are compared with them."""
-
-TOLERANCES = {"float32": 1e-3, "tf32": 3e-3, "bfloat16": 1e-2}
-"""The largest difference of a replayed term from the eager one, relative to the eager one, by the step's precision.
-
-It is more than kernels differ that add in any order, and less than noise. Ours.
-"""
-
-ROUNDING = 1e-6
-"""The difference that any term may have, relative to the largest term: a term can be a difference of large numbers.
-
-It is some roundings of float32, in which the losses are computed. Ours.
-"""
 
 
 def next_launch(
@@ -97,10 +85,6 @@ class Eager:
             self._step()
 
 
-class NotCapturable(Exception):
-    """A step does something that a replay would not repeat. The message is the reason."""
-
-
 class Captured:
     """A launcher that replays captured steps.
 
@@ -137,7 +121,7 @@ class Captured:
                 seconds.append(graphs.seconds(self._one))
 
             self._try(replay, before)
-            _compare(step, expected_T)
+            compare(step.window, expected_T, TRIALS, step.precision)
             worthwhile = int(LAUNCH_SECONDS / max(min(seconds), 1e-9))
             self.longest = max(1, min(longest, LONGEST, worthwhile))
             before.restore()
@@ -183,42 +167,6 @@ def _warm_up(step: Step, graphs: Graphs, seen: list[HeldValues]) -> None:
             if seen[-1].get(name) != value:
                 raise NotCapturable(f"a step changes '{name}', a number on the host; keep it in a buffer")
     seen.append(numbers)
-
-
-def _compare(step: Step, expected_T: Tensor) -> None:
-    """Raise NotCapturable if replayed steps have summed up other terms than eager ones; T counts the terms.
-
-    The log tells the largest difference.
-    """
-    tolerance = TOLERANCES[step.precision]
-    expected = expected_T.tolist()
-    replayed = step.window.tensors()[0].tolist()
-    sizes = [abs(value) for value in expected if math.isfinite(value)]
-    rounding = ROUNDING * max(sizes, default=0.0)
-    largest = 0.0
-    for name, eager_sum, replayed_sum in zip(step.window.names, expected, replayed, strict=True):
-        difference = _difference(eager_sum, replayed_sum, rounding)
-        if not difference <= tolerance:
-            raise NotCapturable(
-                f"replayed steps differ from eager ones (the term '{name}' is {eager_sum / TRIALS:.6g} and "
-                f"{replayed_sum / TRIALS:.6g}), so that something in a step is not done on the device, or not by the "
-                "generator that is handed in"
-            )
-        largest = max(largest, difference)
-    logger.debug(
-        f"the terms of replayed steps differ from those of eager ones by {largest:.1e} of themselves at most; in "
-        f"{step.precision} {tolerance:.0e} is allowed"
-    )
-
-
-def _difference(eager: float, replayed: float, rounding: float) -> float:
-    """The difference relative to the eager value; 0 if it is within rounding, or neither value is a number."""
-    difference = abs(replayed - eager)
-    both_nan = math.isnan(eager) and math.isnan(replayed)
-    if eager == replayed or both_nan or difference <= rounding:
-        return 0.0
-    size = max(abs(eager), rounding)
-    return difference / size if size else math.inf
 
 
 def launcher(
