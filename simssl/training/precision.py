@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from simssl.blocks.internals import float32_settings, multiplies_bfloat16
 from simssl.experiment.model import Experiment
@@ -106,3 +107,20 @@ def networks_in(precision: str, device: torch.device) -> AbstractContextManager[
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )
     return autocast
+
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def slow_convolutions(precision: str, network: nn.Module, device: torch.device) -> str | None:
+    """A sentence if a GPU computes convolutions in float32 and has faster products; None otherwise."""
+    if device.type != "cuda" or precision != "float32":
+        return None
+    has_faster = computed_in("bfloat16", device) == "bfloat16"
+    has_convolutions = any(isinstance(module, CONVOLUTIONS) for module in network.modules())
+    if not (has_faster and has_convolutions):
+        return None
+    return (
+        "training.precision is float32, in which convolutions do not use this GPU's tensor cores; tf32, or bfloat16 "
+        "with training.channels_last, is several times as fast"
+    )

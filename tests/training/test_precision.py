@@ -18,7 +18,7 @@ from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, ti
 from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.build import BuiltRun, build_run
-from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall
+from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall, slow_convolutions
 from simssl.training.trainer import Trainer
 
 
@@ -287,3 +287,27 @@ def test_cuda_rounds_in_tf32_and_not_in_float32() -> None:
         with step_in(precision):
             errors[precision] = ((a @ a) / exact - 1).abs().max().item()
     assert errors["float32"] < 1e-5 < errors["tf32"] < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "capability", "network", "told"),
+    [
+        ("float32", "cuda", (9, 0), nn.Sequential(nn.Conv2d(1, 2, 3)), True),
+        ("float32", "cuda", (9, 0), nn.ConvTranspose2d(1, 2, 3), True),
+        ("float32", "cuda", (9, 0), nn.Linear(2, 2), False),
+        ("bfloat16", "cuda", (9, 0), nn.Conv2d(1, 2, 3), False),
+        ("float32", "cuda", (7, 5), nn.Conv2d(1, 2, 3), False),
+        ("float32", "cpu", (9, 0), nn.Conv2d(1, 2, 3), False),
+    ],
+)
+def test_convolutions_in_float32_are_told_of_where_a_gpu_has_faster_products(
+    precision: str,
+    device: str,
+    capability: tuple[int, int],
+    network: nn.Module,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    sentence = slow_convolutions(precision, network, torch.device(device))
+    assert bool(sentence) == told
