@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,8 @@ from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
-from simssl.training.build import BuiltRun, build_run
-from simssl.training.precision import computed_in
+from simssl.training.build import BuiltRun, build_run, computing_on
+from simssl.training.precision import computed_in, shortfall
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train
@@ -84,7 +85,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
-        with folder.locked():
+        with folder.locked(), computing_on(device):
             _train_and_measure(experiment, workspace, folder, device, stop)
         return Outcome(folder.path, "done")
     except RunHeld as error:
@@ -133,6 +134,9 @@ def _train_and_measure(
 ) -> None:
     """Train the run from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(workspace.threads)
+    lacking = shortfall(experiment, device)
+    if lacking:
+        logging.getLogger("simssl").warning(lacking)
     data = workspace.load_data(experiment.dataset)
     built = build_run(experiment, workspace.registry, data, device)
     trainer = Trainer(built, folder)

@@ -106,7 +106,7 @@ def test_a_cpu_takes_the_images_from_where_they_are() -> None:
     assert pool_of(images_NCHW, torch.device("cpu"), 2).images_NCHW is images_NCHW
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
