@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
-from simssl.training.build import BuiltRun, build_run
+from simssl.training.build import BuiltRun, build_run, computing_on
 from simssl.training.device_memory import give_back
-from simssl.training.precision import computed_in
+from simssl.training.precision import computed_in, shortfall, slow_convolutions
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train
@@ -85,7 +86,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
-        with folder.locked():
+        with folder.locked(), computing_on(device):
             _train_and_measure(experiment, workspace, folder, device, stop)
         return Outcome(folder.path, "done")
     except RunHeld as error:
@@ -155,6 +156,8 @@ def _train_and_measure(
     trainer = Trainer(built, folder)
     trainer.restore()
     _tell_of_threads(workspace)
+    if not trainer.done:
+        _tell_of_precision(built)
     write_whole(folder.experiment, dump(experiment.resolved).encode())
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     record = Record(folder, made_with, workspace.warn)
@@ -169,6 +172,16 @@ def _train_and_measure(
         del trainer  # with the images and the optimiser's state: evaluators have their room
         give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
+
+
+def _tell_of_precision(built: BuiltRun) -> None:
+    """Say so where the device has not the precision that is asked for, or has a faster one than float32."""
+    experiment, device = built.experiment, built.device
+    lacking = shortfall(experiment, device)
+    slow = slow_convolutions(experiment.training.precision, built.objective, device) if built.steps else None
+    for sentence in (lacking, slow):
+        if sentence:
+            logging.getLogger("simssl").warning(sentence)
 
 
 def _tell_of_threads(workspace: Workspace) -> None:

@@ -109,7 +109,7 @@ print("all is given back")
 """
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_a_failed_capture_gives_its_memory_back() -> None:
     """In a process of its own: where it fails, the process is of no use for other tests."""
     program = textwrap.dedent(ON_CUDA)

@@ -115,7 +115,7 @@ def test_what_torch_keeps_of_freed_tensors_counts_as_free(monkeypatch: pytest.Mo
     assert available(torch.device("cuda")) == 8_100
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_images_stay_resident_beside_a_full_cache() -> None:
     device = torch.device("cuda")
     free = available(device)
@@ -129,7 +129,7 @@ def test_on_cuda_images_stay_resident_beside_a_full_cache() -> None:
     torch.cuda.empty_cache()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -189,7 +189,7 @@ def test_a_probe_that_cannot_be_captured_is_trained_all_the_same(
     assert cuda.underway == []
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_on_cuda_a_captured_probe_is_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, labels_MN, classes = problems()
     device = torch.device("cuda", 0)

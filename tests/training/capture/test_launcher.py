@@ -341,7 +341,7 @@ def test_what_an_epoch_replaces_is_captured_anew(objective: type[TinyObjective],
 TRAINED = sorted(
     plugin.name for plugin in REGISTRY.plugins("objective") if REGISTRY.load("objective", plugin.name).trained
 )
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+cuda = pytest.mark.cuda
 
 
 def on_cuda(folder: Path, name: str, capturable: bool) -> Trainer:
