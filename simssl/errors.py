@@ -47,7 +47,7 @@ def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = ""
 
 
 def summary(error: BaseException) -> str:
-    """Return the type of an unexpected error, and the first line of its message; or which memory did not suffice."""
+    """Return the type of an unexpected error, and the first line of its message. Where memory ran out, say that."""
     lack = lack_of_memory(error)
     if lack:
         return lack

@@ -1,7 +1,7 @@
 """CUDA graphs (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs), and what remains of a failed capture.
 
 A capture fails where memory runs out, or where an operation makes the host wait. Training goes on then, without the
-graph, so that nothing of it may stay behind.
+graph, so nothing of it may stay behind.
 """
 
 from __future__ import annotations
@@ -13,24 +13,30 @@ from typing import Any
 
 import torch
 
-from simssl.blocks.internals import end_allocation, register_generator
+from simssl.blocks.internals import end_allocation, keeps_its_pool, register_generator, release_pool
 
 MemoryPool = Any
 """The handle of a pool of memory, from `torch.cuda.graph_pool_handle`."""
 
 ABANDONED: list[torch.cuda.CUDAGraph] = []
-"""The graphs of failed captures. The allocator of pinned memory asks them, as long as the process lives, which streams
-they were captured on; torch gives no way to end that, and does not keep them itself."""
+"""The graphs of failed captures. torch's allocator of pinned memory asks each of them, as long as the process lives,
+whether the current stream is the one that it captures. torch does not keep them for that, and cannot be told to stop.
+"""
 
 
 @contextlib.contextmanager
 def beside(stream: torch.cuda.Stream) -> Iterator[None]:
-    """Launch on this stream, after what was launched before on the current one, and before what is launched after."""
+    """What is launched inside goes to this stream.
+
+    It waits for what the current stream has, and the current stream then waits for it, also after an error.
+    """
     current = torch.cuda.current_stream(stream.device)
     stream.wait_stream(current)
-    with torch.cuda.stream(stream):
-        yield
-    current.wait_stream(stream)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        current.wait_stream(stream)
 
 
 def captured(
@@ -54,25 +60,31 @@ def captured(
     torch.cuda.synchronize(device)
     gc.collect()
     torch.cuda.empty_cache()
+    begun = False
     try:
         graph.capture_begin(pool=pool)
+        begun = True
         call()
         graph.capture_end()
     except BaseException:
-        _abandon(graph, pool, device)
         index = torch.cuda.current_device() if device.index is None else device.index
-        for generator in (*generators, torch.cuda.default_generators[index]):
-            _renew(generator)
+        with contextlib.suppress(RuntimeError):  # the first error is the one to be told
+            _abandon(graph, pool, index, begun)
+            for generator in (*generators, torch.cuda.default_generators[index]):
+                _renew(generator)
         raise
     return graph
 
 
-def _abandon(graph: torch.cuda.CUDAGraph, pool: MemoryPool, device: torch.device) -> None:
-    """End a capture that has failed, also where torch does not end all of it."""
-    with contextlib.suppress(RuntimeError):  # the capture is invalid, which is what is being told
+def _abandon(graph: torch.cuda.CUDAGraph, pool: MemoryPool, index: int, begun: bool) -> None:
+    """End a capture that has failed, and undo what torch leaves of it on the device with this number."""
+    with contextlib.suppress(RuntimeError):  # the capture is invalid
         graph.capture_end()
-    if end_allocation(pool, device):
+    if end_allocation(pool, index):
         ABANDONED.append(graph)
+        release_pool(pool, index)
+    elif begun and keeps_its_pool(graph):
+        release_pool(pool, index)
 
 
 def _renew(generator: torch.Generator) -> None:

@@ -108,13 +108,12 @@ def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) 
         graph.register_generator_state(generator)
 
 
-def end_allocation(pool: Any, device: torch.device) -> bool:
-    """Stop allocating from the pool of a capture that has failed, and give up the failed graph's share in it.
+def end_allocation(pool: Any, index: int) -> bool:
+    """Stop allocating from the pool of a capture that has failed, on the device with this number.
 
-    False if torch has done so itself. Before version 2.13 it does not where the capture is invalid: for the allocator
-    the capture goes on then, and `torch.cuda.empty_cache` frees nothing.
+    False if torch has done so itself. Before version 2.13 it does not if the capture is invalid: its allocator then
+    takes the capture for unfinished, and `torch.cuda.empty_cache` frees nothing.
     """
-    index = torch.cuda.current_device() if device.index is None else device.index
     functions: Any = torch._C
     is_new = hasattr(functions, "_cuda_endAllocateToPool")
     end = functions._cuda_endAllocateToPool if is_new else functions._cuda_endAllocateCurrentStreamToPool
@@ -122,8 +121,34 @@ def end_allocation(pool: Any, device: torch.device) -> bool:
         end(index, pool)
     except RuntimeError:
         return False
-    functions._cuda_releasePool(index, pool)
     return True
+
+
+def keeps_its_pool(graph: torch.cuda.CUDAGraph) -> bool:
+    """Return whether a graph whose capture has failed will keep its share in its pool.
+
+    Before version 2.14 a graph gives its share back only if its capture was ended, which its `pool` tells.
+    """
+    if Version(torch.__version__) >= Version("2.14"):
+        return False
+    try:
+        graph.pool()
+    except RuntimeError:
+        return True
+    return False
+
+
+def release_pool(pool: Any, index: int) -> None:
+    """Give up a graph's share in a pool, on the device with this number. Without shares its memory can be freed."""
+    torch._C._cuda_releasePool(index, pool)
+
+
+def clear_workspaces() -> None:
+    """Free the memory that cuBLAS works in. It may lie in a graph's pool, which it would keep: no graph may be left.
+
+    Newer versions of torch do so by themselves where a graph is destroyed.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
 
 
 # --- memory of the host ----------------------------------------------------------------------------------

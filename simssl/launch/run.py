@@ -110,8 +110,7 @@ def _without_memory(error: Exception, experiment: Experiment, device: torch.devi
         return None
     training = experiment.training
     remedies = [f"make training.batch_views smaller (it is {training.batch_views})"]
-    has_bfloat16 = device.type == "cuda" and computed_in("bfloat16", device) == "bfloat16"
-    if has_bfloat16 and training.precision != "bfloat16":
+    if device.type == "cuda" and training.precision != "bfloat16":
         remedies.append("set training.precision to bfloat16")
     return f"{lack}; {', '.join(remedies)}, or let fewer runs train at a time (--jobs)"
 
@@ -169,7 +168,7 @@ def _train_and_measure(
             train(trainer, trackers, stop)
             seconds = round(trainer.seconds, 3)
             record.add("training", precision, ended=now(), seconds=seconds)
-        del trainer  # with the images and the optimiser's state: evaluators have their room
+        del trainer  # with the images and the optimiser's state, so that evaluators have that memory
         give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
 

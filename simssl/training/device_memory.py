@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 
 import torch
+
+from simssl.blocks.internals import clear_workspaces
 
 
 def available(device: torch.device) -> int:
@@ -15,7 +18,10 @@ def available(device: torch.device) -> int:
 
 
 def give_back() -> None:
-    """Give back what no tensor takes any more, captured graphs' memory included. Nothing happens without CUDA."""
-    if torch.cuda.is_initialized():
-        gc.collect()
+    """Give back what no tensor takes any more. No captured graph may be left. Nothing happens without CUDA."""
+    if not torch.cuda.is_initialized():
+        return
+    gc.collect()
+    with contextlib.suppress(RuntimeError):  # a device that has failed repeats its error at every call
+        clear_workspaces()
         torch.cuda.empty_cache()

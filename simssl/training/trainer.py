@@ -155,7 +155,7 @@ class Trainer:
         return mean_D.cpu(), covariance_DD.cpu()
 
     def release(self) -> None:
-        """Give back the memory that is kept for steps. The gradients of captured steps lie in their graph's memory."""
+        """Give back the memory that is kept for steps. Gradients go as well: they would keep their graph's memory."""
         self._launch = self.graphs = None
         self.objective.zero_grad(set_to_none=True)
         self._memory.give_back()

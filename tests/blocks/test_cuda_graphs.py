@@ -11,7 +11,7 @@ import torch
 from fake_cuda import CUDA, FakeCuda, FakeGenerator, installed
 
 from simssl.blocks import cuda_graphs
-from simssl.blocks.cuda_graphs import captured
+from simssl.blocks.cuda_graphs import beside, captured
 
 INVALID = RuntimeError("CUDA error: operation failed due to a previous error during capture")
 
@@ -35,10 +35,13 @@ def test_a_capture_does_nothing_and_is_replayed(cuda: FakeCuda) -> None:
     assert cuda_graphs.ABANDONED == []
 
 
-@pytest.mark.parametrize("ends_itself", [False, True])
-def test_an_invalid_capture_is_ended_and_its_memory_released_once(cuda: FakeCuda, ends_itself: bool) -> None:
-    """By us, or by torch itself. The graph of the first kind is kept: the allocator of pinned memory still asks it."""
-    cuda.invalid, cuda.ends_itself = INVALID, ends_itself
+@pytest.mark.parametrize(("version", "ends_itself"), [("2.11.0", False), ("2.13.0", True), ("2.14.1+cu130", True)])
+def test_an_invalid_capture_is_ended_and_its_memory_released_once(
+    cuda: FakeCuda, version: str, ends_itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By us, by torch itself, or in two parts. The allocator of pinned memory asks graphs of the first kind."""
+    monkeypatch.setattr(torch, "__version__", version)
+    cuda.invalid, cuda.ends_itself, cuda.gives_up_its_share = INVALID, ends_itself, version > "2.14"
     generator = FakeGenerator()
     with pytest.raises(torch.OutOfMemoryError):
         captured(fail, CUDA, generators=[generator])  # type: ignore[list-item]
@@ -69,6 +72,24 @@ def test_a_capture_that_cannot_begin_or_end_is_told(cuda: FakeCuda, where: str) 
     assert list(cuda.shares.values()) == [0]
 
 
+def test_errors_of_the_cleaning_up_do_not_hide_the_first_one(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a device that has failed, where every call repeats its error."""
+
+    def repeat(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    cuda.invalid = INVALID
+    monkeypatch.setattr(cuda.default, "get_state", repeat)
+    with pytest.raises(torch.OutOfMemoryError):
+        captured(fail, CUDA)
+
+
+def test_what_follows_waits_also_if_a_call_beside_has_failed(cuda: FakeCuda) -> None:
+    with pytest.raises(torch.OutOfMemoryError), beside(torch.cuda.Stream(CUDA)):
+        fail()
+    assert cuda.waits == ["side", "current"]
+
+
 def test_a_shared_pool_stays_with_the_graphs_that_were_captured(cuda: FakeCuda) -> None:
     pool = cuda.handle()
     captured(lambda: None, CUDA, pool)
@@ -82,6 +103,7 @@ ON_CUDA = """
 import gc
 import torch
 from simssl.blocks.cuda_graphs import beside, captured
+from simssl.errors import lack_of_memory
 
 device = torch.device("cuda", 0)
 x = torch.ones(2**24, device=device)
@@ -91,12 +113,18 @@ def wait():
     kept = [x + number for number in range(8)]
     kept[0].sum().item()
 
-for _ in range(3):
+def exhaust():
+    torch.empty(2**50, dtype=torch.uint8, device=device)
+
+for fail in (wait, exhaust, wait):
     try:
         with beside(torch.cuda.Stream(device)):
-            captured(wait, device)
+            captured(fail, device)
     except RuntimeError as error:
         print(str(error).splitlines()[0])
+        assert (fail is exhaust) == bool(lack_of_memory(error)), error
+    else:
+        raise AssertionError("it was captured")
     gc.collect()
     torch.cuda.empty_cache()
 assert torch.cuda.memory_reserved() <= before + 2**21, (torch.cuda.memory_reserved(), before)

@@ -91,8 +91,11 @@ def test_the_allocator_takes_what_it_is_set_to() -> None:
     allocator.trim()
 
 
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this torch is built without CUDA")
 def test_an_allocation_to_a_pool_can_be_ended() -> None:
     """What it does shows on CUDA alone (tests/blocks/test_cuda_graphs.py)."""
     names = ("_cuda_endAllocateToPool", "_cuda_endAllocateCurrentStreamToPool")
     assert any(hasattr(torch._C, name) for name in names)
     assert hasattr(torch._C, "_cuda_releasePool")
+    assert hasattr(torch._C, "_cuda_clearCublasWorkspaces")
+    assert hasattr(torch.cuda.CUDAGraph, "pool")

@@ -159,3 +159,21 @@ def test_on_cuda_workers_compute_on_the_devices(name: str, simssl: Command, smal
     assert len(environments) == 2
     names = {torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())}
     assert {environment["training"]["device"] for environment in environments} <= names
+
+
+@pytest.mark.cuda
+def test_on_cuda_the_process_above_the_workers_opens_no_device(small: Write) -> None:
+    """In a process of its own: this one has opened it."""
+    file = small(grid={"seed": [0, 1]})
+    code = (
+        "import sys, torch\n"
+        "from simssl.cli import cli\n"
+        "if __name__ == '__main__':\n"
+        "    cli(sys.argv[1:], standalone_mode=False)\n"
+        "    print('opened', torch.cuda.is_initialized())\n"
+    )
+    program = file.parent / "above.py"
+    program.write_text(code)
+    words = [sys.executable, str(program), "run", str(file), "--jobs", "2", "--runs", str(file.parent / "runs")]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines()[-1] == "opened False", result.stderr

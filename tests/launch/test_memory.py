@@ -135,13 +135,87 @@ def test_evaluators_have_the_memory_of_the_training(
     package("looking-dist", "looking", LOOKING, evaluator="looking")
     emptied: list[str] = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: emptied.append("workspaces"), raising=False)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append("cache"))
     file = small(evaluators=[{"name": "looking"}], grid={"seed": [0, 1]})
     result = simssl("run", file)
     assert result.exit_code == 0, result.stderr
     for metrics in Path("runs").rglob("metrics.json"):
         assert '"value": 0.0' in metrics.read_text()
-    assert len(emptied) >= 4
+    assert emptied.count("cache") == emptied.count("workspaces") >= 4
+
+
+def test_a_device_that_has_failed_does_not_hide_why(
+    simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call repeats its error, the giving back of memory, too. The sentence is the first one's."""
+
+    def repeat(*_: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", repeat)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", repeat, raising=False)
+    monkeypatch.setattr("simssl.training.trainer.Trainer.train_step", fail)
+    result = simssl("run", small(grid={"seed": [0, 1]}))
+    assert result.exit_code == 1
+    assert result.stderr.count("  failed: RuntimeError: CUDA error: an illegal memory access was encountered") == 2
+
+
+def test_what_float32_costs_is_told_once(simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simssl.launch.run.slow_convolutions", lambda *_: "convolutions are slow")
+    result = simssl("run", small(grid={"seed": [0, 1]}))
+    assert result.stderr.count("convolutions are slow") == 1
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_run_gives_its_memory_back(simssl: Command, small: Write) -> None:
+    """Two runs, one after the other, leave no more than one."""
+    left = []
+    for seed in (0, 1, 2):
+        result = simssl("run", small(evaluators=[{"name": "knn"}, {"name": "mlp_probe", "epochs": 3}]), "--seed", seed)
+        assert result.exit_code == 0, result.stderr
+        left.append(torch.cuda.memory_reserved())
+    assert left[1] <= left[0]
+    assert left[2] <= left[0]
+    assert left[0] <= 64 * 2**20
+
+
+@pytest.mark.cuda
+def test_on_cuda_memory_that_does_not_suffice_is_told(
+    simssl: Command, small: Write, package: Callable[..., Path]
+) -> None:
+    on_device = "torch.empty(10**15, device=arguments[0].device)"
+    code = GREEDY.format(where="forward").replace("torch.empty(10**15)", on_device)
+    package("greedy-dist", "greedy", code, objective="greedy")
+    result = simssl("run", small(objective={"name": "greedy"}), "--device", "cuda")
+    assert result.exit_code == 1
+    assert "without a CUDA graph: it takes too much memory (out of memory: " in result.stderr
+    assert "trained step by step" not in result.stderr
+    sentence = (
+        r"failed: out of memory: [\d.]+ GiB were asked for, and [\d.]+ [MG]iB were free; make training.batch_views"
+    )
+    assert re.search(sentence, result.stderr)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+@pytest.mark.parametrize("name", ["simclr", "simvae"])
+def test_on_cuda_convolutions_are_captured_in_every_precision(
+    precision: str, name: str, simssl: Command, small: Write
+) -> None:
+    """No precision falls back because its kernels add in another order."""
+    file = small(
+        backbone={"name": "convnet", "widths": [8, 16]},
+        objective={"name": name},
+        training={"views": 3600, "batch_views": 60, "precision": precision, "channels_last": precision == "bfloat16"},
+    )
+    result = simssl("run", file, "--device", "cuda")
+    assert result.exit_code == 0, result.stderr
+    assert "without a CUDA graph" not in result.stderr
 
 
 def test_encoding_without_memory_is_told(simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch) -> None:

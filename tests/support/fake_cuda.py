@@ -17,13 +17,15 @@ class FakeCuda:
     """The device's allocator and generators. `fails` is what a capture raises, and `invalid` what its end raises.
 
     `shares` counts, for each pool, the graphs that have a share in its memory. `ends_itself`: torch ends an invalid
-    capture by itself, as newer versions do.
+    capture by itself, as newer versions do, of which those from 2.14 on let it give up its share, too.
     """
 
     def __init__(self) -> None:
         self.fails: BaseException | None = None
         self.invalid: BaseException | None = None
         self.ends_itself = False
+        self.gives_up_its_share = False
+        self.waits: list[str] = []
         self.underway: list[tuple[int, int]] = []
         self.shares: dict[tuple[int, int], int] = {}
         self.emptied = 0
@@ -65,6 +67,7 @@ def fake_graph(cuda: FakeCuda) -> type[Any]:
         def __init__(self) -> None:
             self.generators: list[FakeGenerator] = [cuda.default]
             self.replays = 0
+            self._ended = False
 
         def register_generator_state(self, generator: FakeGenerator) -> None:
             self.generators.append(generator)
@@ -82,11 +85,18 @@ def fake_graph(cuda: FakeCuda) -> type[Any]:
             if cuda.invalid:
                 if cuda.ends_itself and self._pool in cuda.underway:
                     cuda.end(0, self._pool)
-                    cuda.release(0, self._pool)
+                    if cuda.gives_up_its_share:
+                        cuda.release(0, self._pool)
                 raise cuda.invalid
             cuda.end(0, self._pool)
+            self._ended = True
             for generator in self.generators:
                 generator.refuses = False
+
+        def pool(self) -> tuple[int, int]:
+            if not self._ended:
+                raise RuntimeError("Called CUDAGraph::pool() without a preceding successful capture.")
+            return self._pool
 
         def replay(self) -> None:
             self.replays += 1
@@ -102,11 +112,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     def nothing(*_: object) -> Iterator[None]:
         yield
 
-    stream = SimpleNamespace(device=CUDA, wait_stream=lambda other: None)
+    stream = SimpleNamespace(device=CUDA, wait_stream=lambda other: cuda.waits.append("side"))
+    current = SimpleNamespace(device=CUDA, wait_stream=lambda other: cuda.waits.append("current"))
     fakes = {
         "CUDAGraph": fake_graph(cuda),
         "Stream": lambda device: stream,
-        "current_stream": lambda device: stream,
+        "current_stream": lambda device: current,
         "stream": nothing,
         "device": nothing,
         "synchronize": lambda device: None,
@@ -118,5 +129,5 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     for name, fake in fakes.items():
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", cuda.end, raising=False)
-    monkeypatch.setattr(torch._C, "_cuda_releasePool", cuda.release)
+    monkeypatch.setattr(torch._C, "_cuda_releasePool", cuda.release, raising=False)
     return cuda

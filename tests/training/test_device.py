@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -203,5 +204,6 @@ def test_on_cuda_determinism_can_be_asked_for_after_products() -> None:
         "torch.use_deterministic_algorithms(True)\n"
         "print((x @ x).sum().item())\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    own = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=own)
     assert result.stdout.strip() == "512.0", result.stderr

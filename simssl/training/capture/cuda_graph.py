@@ -14,7 +14,8 @@ class CudaGraphs:
     """The graphs of a run, captured on one stream. No two of them are replayed at once.
 
     Graphs that follow the same warm-up share a pool of memory. No graph reads what another has left there: all that
-    lasts lies outside of the pool. `generator` is the run's; a replay continues its draws.
+    lasts lies outside of the pool. They are given up together, as newer versions of torch free what cuBLAS needs on a
+    stream with the first of its graphs. `generator` is the run's; a replay continues its draws.
     """
 
     def __init__(self, device: torch.device, generator: torch.Generator) -> None:

@@ -193,7 +193,10 @@ def launcher(
     except Exception as error:  # torch raises what it likes
         lack = lack_of_memory(error)
         if lack:
-            logger.info(f"a CUDA graph of the objective '{name}' takes too much memory ({lack}); trying without one")
+            logger.info(
+                f"the steps of the objective '{name}' are launched one by one, without a CUDA graph: it takes too much "
+                f"memory ({lack})"
+            )
             return Eager(step)
         reason = one_line(error, code_of(type(step.objective)))
     logger.info(f"the objective '{name}' is trained step by step, without a CUDA graph: {reason}")

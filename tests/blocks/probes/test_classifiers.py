@@ -190,6 +190,35 @@ def test_a_probe_that_cannot_be_captured_is_trained_all_the_same(
 
 
 @pytest.mark.cuda
+def test_on_cuda_a_probe_that_makes_the_host_wait_is_trained_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "simssl")
+    x_ND, labels_MN, classes = problems()
+    device = torch.device("cuda", 0)
+    plain = classifiers._Epoch.__call__
+    trained = []
+
+    def wait(epoch: classifiers._Epoch) -> None:
+        plain(epoch)
+        epoch._step_S.sum().item()
+
+    for waits in (False, True):
+        if waits:
+            monkeypatch.setattr(classifiers._Epoch, "__call__", wait)
+        net = ParallelClassifiers(4, (5,), classes, torch.Generator(device).manual_seed(1)).to(device)
+        generator = torch.Generator(device).manual_seed(2)
+        on_device = (x_ND.to(device), labels_MN.to(device))
+        for _ in train_classifiers(net, *on_device, epochs=4, batch=8, lr=0.01, generator=generator):
+            pass
+        trained.append(net.flat.detach())
+    torch.testing.assert_close(*trained)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("a probe is trained without a CUDA graph: ")
+    assert torch.randn(4, device=device).isfinite().all()
+
+
+@pytest.mark.cuda
 def test_on_cuda_a_captured_probe_is_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
     x_ND, labels_MN, classes = problems()
     device = torch.device("cuda", 0)
