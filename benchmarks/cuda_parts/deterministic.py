@@ -1,7 +1,7 @@
 """`training.deterministic`: captured steps are the eager ones bit for bit, and so is a run that was killed.
 
-The runs that are killed are commands, `simssl run`, three side by side: one that nothing happens to, one that gets
-SIGKILL and one that gets SIGTERM, both after their first checkpoint; they are started again, and compared.
+Two runs are commands, `simssl run`, in processes of their own: one gets SIGKILL and one gets SIGTERM, both after their
+first checkpoint. Then they are brought to their ends, and compared with a run that nothing has happened to.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from random_images import EXPERIMENTS
 from rows import Settings, begin, guarded, row
-from runs import CIFAR10, MNIST, build, captured, eager, is_captured, told, train_until
+from runs import CIFAR10, MNIST, build, captured, command_line, eager, is_captured, run_here, told, train_until
 
 from simssl.store.checkpoint import load_state
 
@@ -37,17 +34,28 @@ CASES = (
     ),
 )
 LOG_EVERY = 20
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
 def main() -> None:
     settings = begin()
-    with ThreadPoolExecutor(1) as beside:  # the commands are processes of their own
-        interrupted = beside.submit(resumption, settings)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(SIGNALS)) as beside:
+        place = Path(folder)
+        codes: dict[int, Future[int]] = {}
+        for signum in SIGNALS:
+            words = command(settings, place, signum.name)
+            codes[signum] = beside.submit(interrupted, words, place / signum.name, signum)
         for what, *case in CASES[:2] if settings.tiny else CASES:
             with guarded(what):
                 same_bits(what, *case, settings)
-        with guarded("resumption"):
-            interrupted.result()
+        with guarded("a run that nothing happens to"):
+            run_here(command(settings, place, "whole"))
+        for signum in SIGNALS:
+            what = f"resumed after {signum.name}"
+            with guarded(what):
+                code = codes[signum].result()
+                run_here(command(settings, place, signum.name))
+                compare(what, place / "whole", place / signum.name, code)
 
 
 def same_bits(what: str, file: str, objective: str, views: int, changes: tuple[str, ...], settings: Settings) -> None:
@@ -71,53 +79,28 @@ def same_bits(what: str, file: str, objective: str, views: int, changes: tuple[s
     )
 
 
-def resumption(settings: Settings) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        begin_and_end: dict[str, Callable[[], int]] = {
-            "whole": partial(run, settings, Path(place, "whole")),
-            "SIGKILL": partial(interrupt, settings, Path(place, "SIGKILL"), signal.SIGKILL),
-            "SIGTERM": partial(interrupt, settings, Path(place, "SIGTERM"), signal.SIGTERM),
-        }
-        with ThreadPoolExecutor(3) as pool:
-            codes = dict(zip(begin_and_end, pool.map(lambda call: call(), begin_and_end.values()), strict=True))
-        for name in ("SIGKILL", "SIGTERM"):
-            what = f"resumed after {name}"
-            with guarded(what):
-                compare(what, Path(place, "whole"), Path(place, name), codes[name])
-
-
-def command(settings: Settings, runs: Path) -> list[str]:
-    steps = 300 if settings.tiny else 3000
+def command(settings: Settings, place: Path, runs: str) -> list[str]:
+    """The words of `simssl run` for a run that lasts for some seconds and saves its state all the time."""
+    steps = 400 if settings.tiny else 3000
+    small = ("backbone={name: mlp, hidden: [64]}",) if settings.tiny else ()
     changes = (
+        *small,
         "grid={}",
         f"training.views={120 * steps}",
         f"training.log_every={LOG_EVERY}",
         "training.checkpoint_seconds=0",
         "training.deterministic=true",
-        "evaluators=[{name: knn}]",
-        "trackers=[]",
     )
-    words = [sys.executable, "-m", "simssl", "run", str(EXPERIMENTS / "quickstart.yaml")]
-    words += ["--device", settings.device.type, "--runs", str(runs)]
-    for change in changes:
-        words += ["-s", change]
-    return words
+    return command_line(settings, place, place / runs, *changes)
 
 
-def run(settings: Settings, runs: Path) -> int:
-    subprocess.run(command(settings, runs), check=True)
-    return 0
-
-
-def interrupt(settings: Settings, runs: Path, signum: int) -> int:
-    """Start the run, send it the signal after its first checkpoint, and run it to its end. How the first one ended."""
-    process = subprocess.Popen(command(settings, runs))
+def interrupted(words: list[str], runs: Path, signum: int) -> int:
+    """Start the run in a process of its own, and send it the signal after its first checkpoint. How it ended."""
+    process = subprocess.Popen([sys.executable, "-m", "simssl", *words])
     while process.poll() is None and not list(runs.rglob("checkpoint.pt")):
         time.sleep(0.01)
     process.send_signal(signum)
-    code = process.wait()
-    run(settings, runs)
-    return code
+    return process.wait()
 
 
 def compare(what: str, whole: Path, resumed: Path, code: int) -> None:

@@ -23,7 +23,7 @@ UNKNOWN = "Unknown marker(s)"
 
 def main() -> None:
     settings = begin()
-    process = subprocess.Popen(command(settings), cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace")
+    process = subprocess.Popen(command(settings), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout
     counted: Counter[str] = Counter()
     unknown = False

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from pathlib import Path
 
 import torch
-from click.testing import CliRunner
-from random_images import EXPERIMENTS, steps_by
+from random_images import steps_by
 from rows import Settings, begin, guarded, row, seconds_a_step, wait
-from runs import CIFAR10, MNIST, build, captured, graphs_of, is_captured
+from runs import CIFAR10, MNIST, build, captured, command_line, graphs_of, is_captured, run_here
 from torch import Tensor
 
-from simssl.cli import cli
 from simssl.training.capture.launcher import LONGEST, launcher
 from simssl.training.pool import CopyStream, Streamed, put
 from simssl.training.trainer import Trainer
@@ -111,27 +110,17 @@ def stream(trainer: Trainer) -> None:
 
 
 def side_by_side(jobs: int, settings: Settings) -> None:
-    """A grid of four runs of the digits, the start of the workers included; that of this process is not."""
+    """A grid of four runs of small images, the start of the workers included; that of this process is not."""
     runs = 2 if settings.tiny else RUNS
     views = 1200 if settings.tiny else 600_000
-    changes = (
-        f"grid={{seed: {list(range(runs))}}}",
-        f"training.views={views}",
-        "evaluators=[{name: knn}]",
-        "trackers=[]",
-    )
+    changes = (f"grid={{seed: {list(range(runs))}}}", f"training.views={views}")
     with tempfile.TemporaryDirectory() as place:
-        words = ["run", str(EXPERIMENTS / "quickstart.yaml"), "--runs", place, "--device", settings.device.type]
+        words = command_line(settings, Path(place), Path(place, "runs"), *changes)
         words += ["--jobs", str(jobs)]
-        for change in changes:
-            words += ["-s", change]
         start = time.perf_counter()
-        result = CliRunner().invoke(cli, words, prog_name="simssl")
+        run_here(words)
         seconds = time.perf_counter() - start
-    if result.exit_code:
-        row(f"{runs} runs, --jobs {jobs}", error=str(result.exception or result.output)[-300:])
-    else:
-        row(f"{runs} runs of {views:,} views, --jobs {jobs}", seconds, "s")
+    row(f"{runs} runs of {views:,} views, --jobs {jobs}", seconds, "s")
 
 
 if __name__ == "__main__":

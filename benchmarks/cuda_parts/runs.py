@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
-from random_images import run_of, trainer_of
+from click.testing import CliRunner
+from random_images import EXPERIMENTS, run_of, trainer_of
 from rows import Settings
+from torchvision.datasets import MNIST as MnistFiles
 
+from simssl.blocks.images import write_idx_example
+from simssl.cli import cli
 from simssl.testing.recording import Recorder
 from simssl.training.build import BuiltRun
 from simssl.training.capture.cuda_graph import CudaGraphs
@@ -34,6 +39,28 @@ def build(settings: Settings, file: str, objective: str, views: int, *changes: s
         views = min(views, TINY_VIEWS)
     of_step = (f"objective={objective}", f"training.batch_views={views}", "training.schedule={name: constant}")
     return run_of(file, shape, (*of_step, *changes), settings.device)
+
+
+def command_line(settings: Settings, place: Path, runs: Path, *changes: str) -> list[str]:
+    """The words of `simssl run` for the quickstart's networks, on a few images in MNIST's format in `place`.
+
+    They need no download, and no library for the sake of data.
+    """
+    data = place / "data"
+    if not data.exists():
+        write_idx_example(MnistFiles, data, images=1200)
+    words = ["run", str(EXPERIMENTS / "quickstart.yaml"), "--device", settings.device.type]
+    words += ["--data", str(data), "--runs", str(runs)]
+    for change in ("dataset={name: mnist}", "evaluators=[{name: knn}]", "trackers=[]", *changes):
+        words += ["-s", change]
+    return words
+
+
+def run_here(words: list[str]) -> None:
+    """Run `simssl ...` in this process. RuntimeError with the end of what it said if it fails."""
+    result = CliRunner().invoke(cli, words, prog_name="simssl")
+    if result.exit_code:
+        raise RuntimeError((str(result.exception or "") + result.output)[-250:].replace("\n", " "))
 
 
 def captured(built: BuiltRun) -> Trainer:
