@@ -4,11 +4,15 @@ Importing this package loads nothing heavy. These names are loaded on first use:
 torch), and for plugins `Params` (with pydantic) and `hookimpl` (with pluggy).
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from simssl.version import __version__
 
 __all__ = ["Params", "__version__", "hookimpl", "load"]
+
+# torch reads it once in a process, at the first product on CUDA, and refuses deterministic products without it.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 if TYPE_CHECKING:
     from simssl.evaluation.trained import load_trained as load

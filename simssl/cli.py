@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from simssl.errors import Interrupted, SimsslError, one_line
+from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
+from simssl.training import device_name
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
@@ -34,6 +35,9 @@ class _Commands(click.Group):
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise
+            lack = lack_of_memory(error)
+            if lack:
+                _end(ctx, error, f"{lack}; end what else takes memory, or give another --device", 1)
             _end(ctx, error, f"unexpected {one_line(error)}; simssl --debug shows the traceback", 1)
 
 
@@ -85,13 +89,23 @@ def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
     ctx.obj = Registry(builtins_only=no_plugins)
 
 
+class _Device(click.Choice[str]):
+    """The name of a device. The command finds out whether there is such a device, as that takes torch."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if device_name.parsed(value) is None:
+            message = self.get_invalid_choice_message(value, ctx)
+            self.fail(message, param, ctx)
+        return value
+
+
 _experiment = click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
 _settings = click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value; repeatable."
 )
 _seed = click.option("--seed", type=click.IntRange(min=0), help="Run this seed alone.")
 _device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+    "--device", type=_Device(device_name.NAMES), default="auto", show_default=True, help="Where to compute."
 )
 _data = click.option(
     "--data",
@@ -138,7 +152,8 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
     default=1,
     show_default=True,
     metavar="N",
-    help="Work on N runs at a time, each in a process of its own; on a CPU they share its cores.",
+    help="Work on N runs at a time, each in a process of its own; they share the cores, and take the CUDA devices in "
+    "turns.",
 )
 @_files
 @click.pass_context

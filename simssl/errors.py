@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -46,13 +47,64 @@ def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = ""
 
 
 def summary(error: BaseException) -> str:
-    """Return the type of an unexpected error, and the first line of its message."""
+    """Return the type of an unexpected error, and the first line of its message; or which memory did not suffice."""
+    lack = lack_of_memory(error)
+    if lack:
+        return lack
     message = "no message"
     for line in str(error).splitlines():
         if line.strip():
             message = line.strip()
             break
     return f"{type(error).__name__}: {message}"
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """Return the words for memory that ran out, of a device or of the host: how much was asked for, and was free.
+
+    None for all other errors.
+    """
+    message = " ".join(str(error).split())
+    if isinstance(error, MemoryError):  # Python's and NumPy's
+        asked = re.search(r"Unable to allocate ([\d.]+ \w+)", message)
+        return _asked_and_free(asked and asked[1], _free_on_host())
+    if not isinstance(error, RuntimeError):  # torch's
+        return None
+    on_host = re.search(r"DefaultCPUAllocator: .*tried to allocate (\d+) bytes", message)
+    if on_host:
+        return _asked_and_free(_size(int(on_host[1])), _free_on_host())
+    if "out of memory" not in message and "ALLOC_FAILED" not in message:
+        return None
+    asked = re.search(r"Tried to allocate ([\d.]+ \w+)", message)
+    free = re.search(r"of which ([\d.]+ \w+) is free", message)
+    return _asked_and_free(asked and asked[1], free and free[1])
+
+
+def _asked_and_free(asked: str | None, free: str | None) -> str:
+    if asked and free:
+        return f"out of memory: {asked} were asked for, and {free} were free"
+    if asked:
+        return f"out of memory: {asked} were asked for"
+    return "out of memory"
+
+
+def _free_on_host() -> str | None:
+    """The memory that the system says it could give; None where it does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            available = re.search(r"^MemAvailable:\s*(\d+) kB", file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return _size(1024 * int(available[1])) if available else None
+
+
+def _size(count: float) -> str:
+    """A number of bytes, in the unit that fits it."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"
 
 
 def shown(value: object, most: int) -> str:

@@ -1,10 +1,16 @@
-"""What the tests share: the command line in this process, experiment files, and plugin packages of others."""
+"""What the tests share: the command line in this process, experiment files, and plugin packages of others.
+
+Tests that are marked `cuda` have the CUDA device for themselves. From all others it is hidden, so that they test the
+CPU on every machine.
+"""
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +18,53 @@ from click.testing import CliRunner, Result
 from small_run import SMALL
 
 from simssl.experiment.yaml12 import dump
+
+CHECKS_OF_CUDA = ("step_is_captured_on_cuda",)
+"""The checks of the conformance suite that need a device."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the checks of plugins that need a device."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if item.name.startswith("test_conformance[") and parameters.get("check") in CHECKS_OF_CUDA:
+        item.add_marker("cuda")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Hide the device for as long as a test and its fixtures last, unless the test is marked."""
+    if item.get_closest_marker("cuda") or not _has_device():
+        return (yield)
+    with _hidden_device():
+        return (yield)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda") and not _has_device():
+        pytest.skip("there is no CUDA device")
+
+
+@cache
+def _has_device() -> bool:
+    """True if there is a CUDA device. CUDA is begun then: only then does it read which devices it may see."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return False
+    torch.cuda.init()
+    return True
+
+
+@contextmanager
+def _hidden_device() -> Iterator[None]:
+    """Hide the device from this process and from those that it starts."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setattr(torch.cuda, "device_count", lambda: 0)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield
 
 
 @pytest.fixture

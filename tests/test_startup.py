@@ -70,6 +70,17 @@ def test_a_wrong_file_is_told_without_torch(tmp_path: object) -> None:
     assert result.stdout.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, ":4096:8"), (":16:8", ":16:8"), (":0:0", ":0:0")])
+def test_the_package_sets_the_workspace_of_cublas_before_torch_is_loaded(before: str | None, after: str) -> None:
+    """torch reads it once, at the first product on CUDA. A value of the user's own stays."""
+    environment = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+    if before is not None:
+        environment["CUBLAS_WORKSPACE_CONFIG"] = before
+    code = "import os, sys, simssl; print(os.environ['CUBLAS_WORKSPACE_CONFIG'], 'torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.split() == [after, "False"]
+
+
 def test_numerics_without_determinism_do_not_import_torchs_compiler() -> None:
     """The compiler takes as long to import as torch itself."""
     code = (

@@ -108,6 +108,24 @@ def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) 
         graph.register_generator_state(generator)
 
 
+def end_allocation(pool: Any, device: torch.device) -> bool:
+    """Stop allocating from the pool of a capture that has failed, and give up the failed graph's share in it.
+
+    False if torch has done so itself. Before version 2.13 it does not where the capture is invalid: for the allocator
+    the capture goes on then, and `torch.cuda.empty_cache` frees nothing.
+    """
+    index = torch.cuda.current_device() if device.index is None else device.index
+    functions: Any = torch._C
+    is_new = hasattr(functions, "_cuda_endAllocateToPool")
+    end = functions._cuda_endAllocateToPool if is_new else functions._cuda_endAllocateCurrentStreamToPool
+    try:
+        end(index, pool)
+    except RuntimeError:
+        return False
+    functions._cuda_releasePool(index, pool)
+    return True
+
+
 # --- memory of the host ----------------------------------------------------------------------------------
 
 LARGEST_APART = 1

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.blocks.probes import has_classes
-from simssl.errors import RunError, SimsslError, UserError, code_of, line_of, one_line
+from simssl.errors import RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
@@ -124,10 +124,19 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: Bu
         raise
     except Exception as error:
         near = code_of(type(evaluator), type(built.objective))
-        reason = one_line(error, near, line_of(type(evaluator)))
+        reason = _without_memory(error, built) or one_line(error, near, line_of(type(evaluator)))
         raise RunError(f"evaluator '{choice.label}' failed: {reason}") from error
     check_result(evaluator, result)
     return replace(result, evaluator=choice.label)
+
+
+def _without_memory(error: Exception, built: BuiltRun) -> str | None:
+    """The words for memory that did not suffice, with what to change; None for all other errors."""
+    lack = lack_of_memory(error)
+    if lack is None:
+        return None
+    elsewhere = "" if built.device.type == "cpu" else ", or measure it on the CPU (`simssl evaluate ... --device cpu`)"
+    return f"{lack}; let fewer runs work at a time (--jobs){elsewhere}"
 
 
 def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:

@@ -23,7 +23,7 @@ from simssl.store import checkpoint
 from simssl.store.checkpoint import State
 from simssl.store.environment import recalling, tell_of_changes
 from simssl.store.folder import RunFolder
-from simssl.training.build import Model, build_model, choose_device
+from simssl.training.build import Model, build_model, choose_device, computing_on
 from simssl.training.precision import in_float32
 from simssl.training.train import trained_state
 
@@ -44,8 +44,9 @@ def load_trained(
 ) -> TrainedModel:
     """Return the model of a trained run, frozen. The run may have been moved, and its data need not be there.
 
-    `device` is auto, cpu or cuda; auto is CUDA if there is a device. `registry` holds the plugins that may be used; the
-    default is all that are installed. Random states and settings of torch are left as they were.
+    `device` is auto, cpu, cuda or cuda:N. auto is cuda if there is a device, and cuda is the current one. `registry`
+    holds the plugins that may be used; the default is all that are installed. Random states, the current device and
+    settings of torch are left as they were.
 
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
     end, or that a plugin is missing. RunError says that its checkpoint is damaged.
@@ -55,13 +56,15 @@ def load_trained(
     (experiment,) = load_experiments(folder.experiment, registry, ONLY_THE_MODEL)
     tell_of_changes(folder, experiment.choices, registry)
     target = choose_device(device)
+    if target.type == "cuda" and target.index is None:  # where it stays, whichever is the current one later
+        target = torch.device("cuda", torch.cuda.current_device())
     state = trained_state(folder)
     if "image_shape" not in state:
         raise UserError(
             f"{folder.checkpoint} was made by an earlier version of simssl and does not say what images it takes; "
             "train the run anew, with `simssl run ... --fresh`"
         )
-    with _random_states_kept(target):
+    with _random_states_kept(target), computing_on(target):
         shape = _source_shape(state)
         model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
@@ -78,10 +81,13 @@ def _source_shape(state: State) -> Shape:
 @contextmanager
 def _random_states_kept(device: torch.device) -> Iterator[None]:
     states = checkpoint.random_states(device)
+    on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
         yield
     finally:
         checkpoint.restore_random_states(states, device)
+        if on_cuda:
+            torch.cuda.set_rng_state_all(on_cuda)
 
 
 class TrainedModel:
@@ -124,7 +130,7 @@ class TrainedModel:
         """
         images_NCHW = self._checked(images)
         posteriors = []
-        with torch.no_grad(), in_float32():
+        with torch.no_grad(), in_float32(), computing_on(self.device):
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
                 posteriors.append(_on_cpu(posterior))
@@ -144,7 +150,7 @@ class TrainedModel:
         if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != latent_dim:
             raise ValueError(f"representations have the shape (N, {latent_dim}), and these {tuple(z_ND.shape)}")
         means = []
-        with torch.no_grad(), in_float32():
+        with torch.no_grad(), in_float32(), computing_on(self.device):
             for z_BD in z_ND.split(BATCH):
                 logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
                 mean_BCHW = likelihood.mean(logits_BCHW)

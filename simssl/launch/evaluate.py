@@ -15,7 +15,7 @@ from simssl.launch.workspace import Workspace
 from simssl.store.environment import Record, describe, recalling, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, missing, read_metrics
-from simssl.training.build import build_run, choose_device
+from simssl.training.build import build_run, choose_device, computing_on
 from simssl.training.stop import Stop
 from simssl.training.trackers import run_info
 from simssl.training.train import restore_trained
@@ -33,7 +33,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     tell_of_changes(folder, experiment.choices, registry)
     experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
     device = choose_device(workspace.device)
-    with Stop(), folder.locked():
+    with Stop(), folder.locked(), computing_on(device):
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)

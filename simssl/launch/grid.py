@@ -12,7 +12,7 @@ from simssl.launch.jobs import side_by_side
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.workspace import Workspace
 from simssl.training.build import build_run, choose_device
-from simssl.training.precision import shortfall
+from simssl.training.precision import require_repeatable
 from simssl.training.stop import Stop
 
 
@@ -35,9 +35,7 @@ def run_all(
     unfinished = [run.experiment for run in runs if not run.done]
     jobs = min(jobs, len(runs))
     with Stop() as stop:
-        _check_all(unfinished, workspace)
-        for sentence in shortfall(unfinished, device):
-            workspace.say(sentence)
+        _check_all(unfinished, workspace, device)
         if jobs > 1:
             outcomes = side_by_side(runs, workspace, jobs, stop)
         else:
@@ -59,10 +57,14 @@ def _looked_at_again(run: PlannedRun, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _check_all(experiments: Sequence[Experiment], workspace: Workspace) -> None:
-    """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained."""
+def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> None:
+    """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained.
+
+    It is built on the CPU. With several jobs this process never opens the device.
+    """
     skipped: dict[str, None] = {}
     for experiment in experiments:
+        require_repeatable(experiment, device)
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
         for choice in experiment.evaluators:

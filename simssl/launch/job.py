@@ -37,6 +37,7 @@ class Job:
             self._process.start()
         channel.close()
         output.close()
+        self.setup = setup
         self._say = say
         self._line = b""
         """The beginning of a line of its output whose end has not come yet."""

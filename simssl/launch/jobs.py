@@ -1,12 +1,14 @@
-"""Several runs at once: worker processes on this machine, each with its share of the threads."""
+"""Several runs at once: worker processes on this machine, each with its share of the threads and of the devices."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 
 from simssl.errors import Interrupted
+from simssl.launch.devices import devices_to_share
 from simssl.launch.job import Job
 from simssl.launch.run import Outcome, PlannedRun, announce
 from simssl.launch.worker import Setup
@@ -24,9 +26,11 @@ def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, st
     way are saved; on a second signal at once.
     """
     setup = share(workspace, jobs)
+    devices = devices_to_share(workspace.device)[:jobs]
     if not all(run.done for run in runs):
+        over = f" on {len(devices)} devices" if len(devices) > 1 else ""
         plural = "s" if setup.threads > 1 else ""
-        workspace.say(f"{jobs} runs at a time, with {setup.threads} thread{plural} each")
+        workspace.say(f"{jobs} runs at a time{over}, with {setup.threads} thread{plural} each")
     workspace.forget_data()  # each worker has its own
     outcomes: dict[int, Outcome] = {}
     waiting: deque[int] = deque()
@@ -41,7 +45,7 @@ def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, st
         with stop.deferred():
             while True:
                 while waiting and stop.signum is None:
-                    job = _free(team, jobs, setup, workspace.say)
+                    job = _free(team, jobs, setup, devices, workspace.say)
                     if job is None:
                         break
                     number = waiting.popleft()
@@ -79,7 +83,7 @@ def share(workspace: Workspace, jobs: int) -> Setup:
     )
 
 
-def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
+def _free(team: list[Job], jobs: int, setup: Setup, devices: Sequence[str], say: Say) -> Job | None:
     """Return a worker without a run, a new one if there are fewer than `jobs`; None if all have one."""
     team[:] = [job for job in team if job.busy or job.alive]
     for job in team:
@@ -87,9 +91,17 @@ def _free(team: list[Job], jobs: int, setup: Setup, say: Say) -> Job | None:
             return job
     if len(team) == jobs:
         return None
+    if devices:
+        setup = replace(setup, visible=_next_device(team, devices))
     job = Job(setup, say)
     team.append(job)
     return job
+
+
+def _next_device(team: Sequence[Job], devices: Sequence[str]) -> str:
+    """Return the first of the devices that the fewest workers have. That is a dead worker's, if one has died."""
+    taken = [job.setup.visible for job in team]
+    return min(devices, key=taken.count)
 
 
 def _let_go(team: Sequence[Job]) -> None:

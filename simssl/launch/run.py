@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Literal
 import torch
 
 from simssl.api import Tracker
-from simssl.errors import RunHeld, SimsslError, code_of, line_of, one_line
+from simssl.errors import RunHeld, SimsslError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
@@ -24,8 +25,9 @@ from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
-from simssl.training.build import BuiltRun, build_run
-from simssl.training.precision import computed_in
+from simssl.training.build import BuiltRun, build_run, computing_on
+from simssl.training.device_memory import give_back
+from simssl.training.precision import computed_in, shortfall, slow_convolutions
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train
@@ -84,7 +86,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
-        with folder.locked():
+        with folder.locked(), computing_on(device):
             _train_and_measure(experiment, workspace, folder, device, stop)
         return Outcome(folder.path, "done")
     except RunHeld as error:
@@ -92,10 +94,26 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     except SimsslError as error:
         outcome = Outcome(folder.path, "failed", str(error), trace(error))
     except Exception as error:  # a plugin's, or ours
-        message = _plugins_fault(error, experiment, workspace.registry)
+        message = _without_memory(error, experiment, device)
+        message = message or _plugins_fault(error, experiment, workspace.registry)
         outcome = Outcome(folder.path, "failed", message, trace(error))
+    finally:
+        give_back()  # for the next run of this process
     workspace.warn(f"{outcome.status}: {outcome.message}")
     return outcome
+
+
+def _without_memory(error: Exception, experiment: Experiment, device: torch.device) -> str | None:
+    """A sentence for a training that memory did not suffice for, with what to change; None for all other errors."""
+    lack = lack_of_memory(error)
+    if lack is None:
+        return None
+    training = experiment.training
+    remedies = [f"make training.batch_views smaller (it is {training.batch_views})"]
+    has_bfloat16 = device.type == "cuda" and computed_in("bfloat16", device) == "bfloat16"
+    if has_bfloat16 and training.precision != "bfloat16":
+        remedies.append("set training.precision to bfloat16")
+    return f"{lack}; {', '.join(remedies)}, or let fewer runs train at a time (--jobs)"
 
 
 def _plugins_fault(error: Exception, experiment: Experiment, registry: Registry) -> str:
@@ -138,6 +156,8 @@ def _train_and_measure(
     trainer = Trainer(built, folder)
     trainer.restore()
     _tell_of_threads(workspace)
+    if not trainer.done:
+        _tell_of_precision(built)
     write_whole(folder.experiment, dump(experiment.resolved).encode())
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     record = Record(folder, made_with, workspace.warn)
@@ -149,7 +169,19 @@ def _train_and_measure(
             train(trainer, trackers, stop)
             seconds = round(trainer.seconds, 3)
             record.add("training", precision, ended=now(), seconds=seconds)
+        del trainer  # with the images and the optimiser's state: evaluators have their room
+        give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
+
+
+def _tell_of_precision(built: BuiltRun) -> None:
+    """Say so where the device has not the precision that is asked for, or has a faster one than float32."""
+    experiment, device = built.experiment, built.device
+    lacking = shortfall(experiment, device)
+    slow = slow_convolutions(experiment.training.precision, built.objective, device) if built.steps else None
+    for sentence in (lacking, slow):
+        if sentence:
+            logging.getLogger("simssl").warning(sentence)
 
 
 def _tell_of_threads(workspace: Workspace) -> None:

@@ -1,7 +1,7 @@
 """A worker: a process that is handed runs, one after the other, and says what became of each.
 
 All that it prints goes to the process above it, which puts the run's label before each line. Importing this module
-loads nothing heavy, because the number of OpenMP's threads has to be set before torch is loaded.
+loads nothing heavy, because the number of OpenMP's threads and the device have to be set before torch is loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True)
 class Setup:
-    """The settings that all workers of a command have in common."""
+    """The settings of a worker. Only the device that it sees differs between the workers of a command."""
 
     builtins_only: bool
     files: tuple[Path, ...]
@@ -42,6 +42,8 @@ class Setup:
     data: Path
     device: str
     threads: int
+    visible: str | None = None
+    """The one CUDA device that it sees, as CUDA_VISIBLE_DEVICES names it; None if it sees those of the command."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
     if setup.threads == 1:  # a run keeps the threads that it began with: more must not spin
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if setup.visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = setup.visible
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     try:
         with StopOnce() as stop:

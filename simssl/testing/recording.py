@@ -64,6 +64,3 @@ class Recorder:
     def seconds(self, replay: Callable[[], None]) -> float:
         replay()
         return self._seconds
-
-    def give_up(self) -> None:
-        return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from simssl.errors import ContractError, RunError, SimsslError, UserError, code_
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
-from simssl.training.precision import allow_tf32
+from simssl.training.device_name import NAMES, parsed
+from simssl.training.precision import prepare_numerics, require_repeatable
 from simssl.training.views import Views
 
 NewNetwork = Callable[[int], nn.Module]
@@ -41,23 +41,39 @@ def seed_everything(seed: int) -> None:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of this name: auto, cpu or cuda. UserError for another name, or if there is no such device."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"there is no device '{name}'; there are auto, cpu and cuda")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
+    """Return the device of this name: auto, cpu, cuda or cuda:N. UserError for another name, or if there is none.
+
+    `cuda` is the current device of the process, the first one unless something else has chosen another. Devices are
+    only counted here. None is opened, as that takes memory on it.
+    """
+    known = parsed(name)
+    if known is None:
+        *others, last = NAMES
+        raise UserError(f"there is no device '{name}'; there are {', '.join(others)} and {last}")
+    kind, number = known
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise UserError("no CUDA device was found; give --device cpu, or install a driver and a CUDA build of torch")
-    return torch.device(name)
+    if number is None:
+        return torch.device("cuda")
+    count = torch.cuda.device_count()
+    if number >= count:
+        there = "there is one, cuda:0" if count == 1 else f"there are {count}, cuda:0 to cuda:{count - 1}"
+        raise UserError(f"there is no CUDA device {number}; {there}")
+    return torch.device("cuda", number)
 
 
-def prepare_numerics(experiment: Experiment) -> None:
-    """Make float32 mean float32 on CUDA too, and ask for repeatable kernels if the experiment is `deterministic`."""
-    allow_tf32(False)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, for later runs, too
-    deterministic = experiment.training.deterministic
-    if torch.are_deterministic_algorithms_enabled() != deterministic:  # to set it imports torch's compiler: two seconds
-        torch.use_deterministic_algorithms(deterministic)
+@contextmanager
+def computing_on(device: torch.device) -> Iterator[None]:
+    """Make a CUDA device the current one for as long as this lasts. Streams, events and graphs are on that one."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device):
+        yield
 
 
 @contextmanager
@@ -149,6 +165,7 @@ class BuiltRun(Model):
 
 def build_run(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> BuiltRun:
     """Build everything for a run. UserError if the parts do not fit together."""
+    require_repeatable(experiment, device)
     prepare_numerics(experiment)
     num_images, channels, height, width = data.train.images.shape
     image_shape = (channels, height, width)

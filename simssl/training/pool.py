@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from simssl.training.device_memory import available
+
 RESIDENT = 0.5
 """Largest part of the free memory of a device that images may take; the rest is for networks and activations. Ours."""
 
@@ -46,7 +48,7 @@ def pool_of(images_NCHW: Tensor, device: torch.device, most: int) -> Pool:
     if device.type != "cuda":
         return Resident(images_NCHW)
     needed = images_NCHW.nbytes
-    free, _ = torch.cuda.mem_get_info(device)
+    free = available(device)
     if needed <= RESIDENT * free:
         return Resident(images_NCHW.to(device))
     logging.getLogger("simssl").info(

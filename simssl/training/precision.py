@@ -1,15 +1,21 @@
-"""The precision of a training step. Views, evaluators and what is fitted in one pass always compute in float32."""
+"""Numerics: the precision of a training step, and whether it can be repeated.
+
+Views, evaluators and what is fitted in one pass always compute in float32.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from simssl.blocks.internals import float32_settings, multiplies_bfloat16
+from simssl.errors import UserError
 from simssl.experiment.model import Experiment
 
 LACKING = {
@@ -33,13 +39,13 @@ def computed_in(precision: str, device: torch.device) -> str:
     return precision if has else "float32"
 
 
-def shortfall(experiments: Iterable[Experiment], device: torch.device) -> Iterator[str]:
-    """Yield a sentence for each precision that is asked for and that the device does not compute in."""
-    asked = {experiment.training.precision for experiment in experiments}
-    for precision in sorted(asked):
-        if computed_in(precision, device) != precision:
-            reason = LACKING[precision, device.type]
-            yield f"training.precision is {precision}, {reason}: a step is in float32 here"
+def shortfall(experiment: Experiment, device: torch.device) -> str | None:
+    """Return a sentence if the experiment asks for a precision that the device does not compute in, and else None."""
+    precision = experiment.training.precision
+    if computed_in(precision, device) == precision:
+        return None
+    reason = LACKING[precision, device.type]
+    return f"training.precision is {precision}, {reason}: a step is in float32 here"
 
 
 FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
@@ -58,6 +64,31 @@ def allow_tf32(allowed: bool) -> None:
         flag.allow_tf32 = allowed
     for setting in SETTINGS:
         setting.fp32_precision = "tf32" if allowed else "ieee"
+
+
+def prepare_numerics(experiment: Experiment) -> None:
+    """Make float32 mean float32 on CUDA too, and ask for repeatable kernels if the experiment is `deterministic`."""
+    allow_tf32(False)
+    deterministic = experiment.training.deterministic
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # to set it imports torch's compiler: two seconds
+        torch.use_deterministic_algorithms(deterministic)
+
+
+REPEATABLE = (":4096:8", ":16:8")
+"""The values of CUBLAS_WORKSPACE_CONFIG that make products on CUDA repeatable. torch refuses any other one."""
+
+
+def require_repeatable(experiment: Experiment, device: torch.device) -> None:
+    """Raise UserError if the experiment is `deterministic` and products on the device would not be repeatable."""
+    if device.type != "cuda" or not experiment.training.deterministic:
+        return
+    value = os.environ.get("CUBLAS_WORKSPACE_CONFIG", "")
+    if value not in REPEATABLE:
+        either = " or ".join(REPEATABLE)
+        raise UserError(
+            f"training.deterministic is true, and the environment variable CUBLAS_WORKSPACE_CONFIG is '{value}'; on "
+            f"CUDA it has to be {either}. Start again without it: simssl sets it"
+        )
 
 
 @contextmanager
@@ -106,3 +137,20 @@ def networks_in(precision: str, device: torch.device) -> AbstractContextManager[
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )
     return autocast
+
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def slow_convolutions(precision: str, network: nn.Module, device: torch.device) -> str | None:
+    """A sentence if a GPU computes convolutions in float32 and has faster products; None otherwise."""
+    if device.type != "cuda" or precision != "float32":
+        return None
+    has_faster = computed_in("bfloat16", device) == "bfloat16"
+    has_convolutions = any(isinstance(module, CONVOLUTIONS) for module in network.modules())
+    if not (has_faster and has_convolutions):
+        return None
+    return (
+        "training.precision is float32, in which convolutions do not use this GPU's tensor cores; tf32, or bfloat16 "
+        "with training.channels_last, is several times as fast"
+    )

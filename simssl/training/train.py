@@ -9,7 +9,8 @@ from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
-from simssl.training.trainer import Trainer, restore_weights
+from simssl.training.trainer import Trainer
+from simssl.training.weights import restore_weights
 
 
 def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:

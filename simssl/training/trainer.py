@@ -17,12 +17,14 @@ from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights, frozen
+from simssl.training.device_memory import give_back
 from simssl.training.host_memory import HostMemory
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
 from simssl.training.step import Step
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
+from simssl.training.weights import restore_weights
 
 
 class Trainer:
@@ -153,9 +155,11 @@ class Trainer:
         return mean_D.cpu(), covariance_DD.cpu()
 
     def release(self) -> None:
-        """Give back the memory that is kept for steps."""
+        """Give back the memory that is kept for steps. The gradients of captured steps lie in their graph's memory."""
         self._launch = self.graphs = None
+        self.objective.zero_grad(set_to_none=True)
         self._memory.give_back()
+        give_back()
 
     # --- records and checkpoints ----------------------------------------------------------------------
 
@@ -246,15 +250,3 @@ class Trainer:
         self._stand_at(state["position"])
         self.generator.set_state(state["generator"])
         checkpoint.restore_random_states(state["random"], self.device)
-
-
-def restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
-    """Restore the weights and the number of threads. RunError if they are of other data or of other networks."""
-    if state["data"] != built.data.fingerprint:
-        raise RunError(
-            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
-            "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
-        )
-    torch.set_num_threads(state["threads"])
-    with checkpoint.fitting(folder.checkpoint):
-        built.objective.load_state_dict(state["objective"])

@@ -89,3 +89,10 @@ def test_the_allocator_takes_what_it_is_set_to() -> None:
     assert allocator.set(internals.MMAP_THRESHOLD, 32 * 2**20)
     assert allocator.set(internals.LARGEST_APART, 128)
     allocator.trim()
+
+
+def test_an_allocation_to_a_pool_can_be_ended() -> None:
+    """What it does shows on CUDA alone (tests/blocks/test_cuda_graphs.py)."""
+    names = ("_cuda_endAllocateToPool", "_cuda_endAllocateCurrentStreamToPool")
+    assert any(hasattr(torch._C, name) for name in names)
+    assert hasattr(torch._C, "_cuda_releasePool")

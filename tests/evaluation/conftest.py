@@ -28,6 +28,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "grid": {"objective": [{"name": "simvae", "J": 3}, {"name": "simclr"}]},
     }
     (folder / "small.yaml").write_text(dump(experiment))
-    result = CliRunner().invoke(cli, ["run", str(folder / "small.yaml"), "--runs", str(folder)])
+    result = CliRunner().invoke(cli, ["run", str(folder / "small.yaml"), "--runs", str(folder), "--device", "cpu"])
     assert result.exit_code == 0, result.stderr
     return {run.name.split("-")[0]: run for run in (folder / "small").iterdir()}

@@ -203,5 +203,5 @@ def test_there_is_no_less_than_one_sample(n: int, trained: dict[str, Path]) -> N
 
 
 def test_an_unknown_device_is_named(trained: dict[str, Path]) -> None:
-    with pytest.raises(UserError, match="there is no device 'gpu'; there are auto, cpu and cuda"):
+    with pytest.raises(UserError, match="there is no device 'gpu'; there are auto, cpu, cuda and cuda:N"):
         simssl.load(trained["simvae"], device="gpu")

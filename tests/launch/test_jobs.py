@@ -242,10 +242,10 @@ def test_a_worker_that_has_just_died_stays_until_its_outcome_is_read() -> None:
     """It may die between two looks at it; a run that was forgotten then would never be told of."""
     dying = SimpleNamespace(busy=True, alive=False)
     team = [dying]
-    assert jobs_module._free(team, 1, None, print) is None
+    assert jobs_module._free(team, 1, None, (), print) is None
     assert team == [dying]
     dying.busy = False
     started = SimpleNamespace(busy=False, alive=True)
     team.append(started)
-    assert jobs_module._free(team, 2, None, print) is started
+    assert jobs_module._free(team, 2, None, (), print) is started
     assert team == [started]

@@ -12,7 +12,8 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import tiny_run
 from simssl.testing.recording import Recorder
 from simssl.training.capture.launcher import LONGEST
-from simssl.training.pool import CopyStream, Pool, Resident, Streamed, pool_of, put
+from simssl.training.device_memory import available
+from simssl.training.pool import RESIDENT, CopyStream, Pool, Resident, Streamed, pool_of, put
 from simssl.training.trainer import Trainer
 
 
@@ -106,7 +107,29 @@ def test_a_cpu_takes_the_images_from_where_they_are() -> None:
     assert pool_of(images_NCHW, torch.device("cpu"), 2).images_NCHW is images_NCHW
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_what_torch_keeps_of_freed_tensors_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run before has left a cache that takes nearly all of the device."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 10_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 9_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1_000)
+    assert available(torch.device("cuda")) == 8_100
+
+
+@pytest.mark.cuda
+def test_on_cuda_images_stay_resident_beside_a_full_cache() -> None:
+    device = torch.device("cuda")
+    free = available(device)
+    cached = [torch.empty(free // 10, dtype=torch.uint8, device=device) for _ in range(9)]
+    del cached
+    assert torch.cuda.mem_get_info(device)[0] < free // 4
+    assert available(device) > 0.9 * free
+    images_NCHW = torch.zeros(1, 1, 1, free // 4, dtype=torch.uint8, device="meta")
+    assert images_NCHW.nbytes > torch.cuda.mem_get_info(device)[0]
+    assert images_NCHW.nbytes <= RESIDENT * available(device)
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.cuda
 def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

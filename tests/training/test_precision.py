@@ -18,7 +18,7 @@ from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, ti
 from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.build import BuiltRun, build_run
-from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall
+from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall, slow_convolutions
 from simssl.training.trainer import Trainer
 
 
@@ -172,14 +172,13 @@ def test_what_an_older_gpu_lacks_is_float32_and_it_says_so(
     device, precisions = torch.device("cuda"), ("float32", "tf32", "bfloat16")
     assert [computed_in(p, device) for p in precisions] == [p if has else "float32" for p in precisions]
     runs = [new_trainer(Path(), precision).built for precision in precisions]
-    assert list(shortfall((a.experiment for a in runs), device)) == (
-        []
-        if has
-        else [
-            "training.precision is bfloat16, of which this GPU has no products: a step is in float32 here",
-            "training.precision is tf32, which this GPU has not: a step is in float32 here",
-        ]
-    )
+    said = [shortfall(built.experiment, device) for built in runs]
+    lacking = [
+        None,
+        "training.precision is tf32, which this GPU has not: a step is in float32 here",
+        "training.precision is bfloat16, of which this GPU has no products: a step is in float32 here",
+    ]
+    assert said == ([None, None, None] if has else lacking)
 
 
 def test_a_run_does_not_go_on_in_another_precision(
@@ -276,7 +275,7 @@ def test_channels_last_resumes_bit_equal_and_keeps_its_layout(tmp_path: Path) ->
         assert value.stride() == resumed.objective.state_dict()[name].stride()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_cuda_rounds_in_tf32_and_not_in_float32() -> None:
     from simssl.training.precision import step_in
 
@@ -287,3 +286,27 @@ def test_cuda_rounds_in_tf32_and_not_in_float32() -> None:
         with step_in(precision):
             errors[precision] = ((a @ a) / exact - 1).abs().max().item()
     assert errors["float32"] < 1e-5 < errors["tf32"] < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "capability", "network", "told"),
+    [
+        ("float32", "cuda", (9, 0), nn.Sequential(nn.Conv2d(1, 2, 3)), True),
+        ("float32", "cuda", (9, 0), nn.ConvTranspose2d(1, 2, 3), True),
+        ("float32", "cuda", (9, 0), nn.Linear(2, 2), False),
+        ("bfloat16", "cuda", (9, 0), nn.Conv2d(1, 2, 3), False),
+        ("float32", "cuda", (7, 5), nn.Conv2d(1, 2, 3), False),
+        ("float32", "cpu", (9, 0), nn.Conv2d(1, 2, 3), False),
+    ],
+)
+def test_convolutions_in_float32_are_told_of_where_a_gpu_has_faster_products(
+    precision: str,
+    device: str,
+    capability: tuple[int, int],
+    network: nn.Module,
+    told: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    sentence = slow_convolutions(precision, network, torch.device(device))
+    assert bool(sentence) == told

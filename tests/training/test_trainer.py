@@ -341,7 +341,7 @@ def test_a_checkpoint_for_other_networks_is_told(simssl: Callable[..., Result], 
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("objective", ["random", "vae", "simclr", "simvae"])
 def test_cuda_trains_and_measures_the_same_twice(
     objective: str, simssl: Callable[..., Result], small: Callable[..., Path]

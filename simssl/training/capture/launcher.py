@@ -7,12 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from simssl.errors import code_of, one_line
+from simssl.errors import code_of, lack_of_memory, one_line
+from simssl.training.capture.compare import NotCapturable, compare
 from simssl.training.capture.snapshot import HeldValues, Snapshot, held
 from simssl.training.step import Step
+
+logger = logging.getLogger("simssl")
 
 LONGEST = 16
 """Most steps in a launch. Ours."""
@@ -22,12 +24,6 @@ LAUNCH_SECONDS = 2e-3
 
 TRIALS = 3
 """The number of eager steps that warm up. As many replayed ones are compared with them."""
-
-TOLERANCE = 1e-3
-"""The largest difference of a replayed term from the eager one, relative to the largest term.
-
-It is more than kernels differ that add in any order, and less than noise.
-"""
 
 
 def next_launch(
@@ -57,13 +53,13 @@ class Graphs(Protocol):
         """Call it eagerly, in the way it will be captured. RuntimeError if the host waits for the device in it."""
 
     def capture(self, call: Call) -> Call:
-        """Return what replays the call, without doing any of it. Raises what it likes if that cannot be captured."""
+        """Return what replays the call, without doing any of it.
+
+        Raises what it likes if that cannot be captured, and leaves nothing behind then.
+        """
 
     def seconds(self, replay: Call) -> float:
         """Replay, and return the seconds that it took on the device."""
-
-    def give_up(self) -> None:
-        """Undo what a capture that has failed left behind."""
 
 
 class Launcher(Protocol):
@@ -87,10 +83,6 @@ class Eager:
     def __call__(self, steps: int) -> None:
         for _ in range(steps):
             self._step()
-
-
-class NotCapturable(Exception):
-    """A step does something that a replay would not repeat. The message is the reason."""
 
 
 class Captured:
@@ -129,15 +121,12 @@ class Captured:
                 seconds.append(graphs.seconds(self._one))
 
             self._try(replay, before)
-            _compare(step, expected_T)
+            compare(step.window, expected_T, TRIALS, step.precision)
             worthwhile = int(LAUNCH_SECONDS / max(min(seconds), 1e-9))
             self.longest = max(1, min(longest, LONGEST, worthwhile))
             before.restore()
 
             self._many = graphs.capture(self._steps) if self.longest > 1 else self._one
-        except BaseException:
-            graphs.give_up()
-            raise
         finally:
             before.restore()
             step.optimizer.zero_grad(set_to_none=True)
@@ -180,25 +169,6 @@ def _warm_up(step: Step, graphs: Graphs, seen: list[HeldValues]) -> None:
     seen.append(numbers)
 
 
-def _compare(step: Step, expected_T: Tensor) -> None:
-    """Raise NotCapturable if replayed steps have summed up other terms than eager ones; T counts the terms."""
-    replayed_T = step.window.tensors()[0]
-    scale = expected_T.abs().max()
-    scaled_replayed_T = replayed_T / scale
-    scaled_expected_T = expected_T / scale
-    if torch.allclose(scaled_replayed_T, scaled_expected_T, rtol=0, atol=TOLERANCE, equal_nan=True):
-        return
-    difference_T = (replayed_T - expected_T).abs()
-    worst = int(difference_T.nan_to_num(torch.inf).argmax())
-    name = step.window.names[worst]
-    expected = float(expected_T[worst]) / TRIALS
-    replayed = float(replayed_T[worst]) / TRIALS
-    raise NotCapturable(
-        f"replayed steps differ from eager ones (the term '{name}' is {expected:.6g} and {replayed:.6g}), so that "
-        "something in a step is not done on the device, or not by the generator that is handed in"
-    )
-
-
 def launcher(
     step: Step,
     graphs: Graphs | None,
@@ -221,6 +191,10 @@ def launcher(
     except NotCapturable as error:
         reason = str(error)
     except Exception as error:  # torch raises what it likes
+        lack = lack_of_memory(error)
+        if lack:
+            logger.info(f"a CUDA graph of the objective '{name}' takes too much memory ({lack}); trying without one")
+            return Eager(step)
         reason = one_line(error, code_of(type(step.objective)))
-    logging.getLogger("simssl").info(f"the objective '{name}' is trained step by step, without a CUDA graph: {reason}")
+    logger.info(f"the objective '{name}' is trained step by step, without a CUDA graph: {reason}")
     return Eager(step)

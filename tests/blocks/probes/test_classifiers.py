@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from fake_cuda import CUDA, installed
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simssl.blocks.probes import classifiers
 from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.regression import train_epochs
 from simssl.testing.recording import Recorder
 
@@ -152,3 +155,52 @@ def test_the_optimum_of_a_linear_classifier_is_scikit_learns() -> None:
 def test_accuracy_does_not_count_missing_labels() -> None:
     logits = torch.tensor([[[2.0, 1.0], [2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]])
     assert accuracies(logits, torch.tensor([[0, 0, 1, -1]])).item() == 2 / 3
+
+
+def test_a_probe_that_cannot_be_captured_is_trained_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Memory runs out in the capture, or an operation in it waits; the log says so."""
+    caplog.set_level("INFO", "simssl")
+    x_ND, labels_MN, classes = problems()
+    trained = {}
+    cuda = installed(monkeypatch)
+    on_cuda = partial(capture, device=CUDA)
+    for error in (
+        None,
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+        RuntimeError("CUDA error: operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA"),
+    ):
+        if error is not None:
+            cuda.fails = cuda.invalid = error
+            monkeypatch.setattr(classifiers, "capture", lambda call, device: on_cuda(call))
+        net = network((5,), classes)
+        generator = torch.Generator().manual_seed(2)
+        for _ in train_classifiers(net, x_ND, labels_MN, epochs=4, batch=8, lr=0.01, generator=generator):
+            pass
+        trained[str(error)] = net.flat.detach()
+    eager, *others = trained.values()
+    assert all(torch.equal(eager, other) for other in others)
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        "a probe is trained without a CUDA graph: out of memory: 20.00 MiB were asked for",
+        "a probe is trained without a CUDA graph: RuntimeError: CUDA error: operation not permitted when stream is "
+        "capturing",
+    ]
+    assert cuda.underway == []
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_captured_probe_is_the_eager_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_ND, labels_MN, classes = problems()
+    device = torch.device("cuda", 0)
+    trained = []
+    for captures in (True, False):
+        if not captures:
+            monkeypatch.setattr(classifiers, "capture", lambda call, device: call)
+        net = ParallelClassifiers(4, (5,), classes, torch.Generator(device).manual_seed(1))
+        generator = torch.Generator(device).manual_seed(2)
+        on_device = (x_ND.to(device), labels_MN.to(device))
+        for _ in train_classifiers(net.to(device), *on_device, epochs=4, batch=8, lr=0.01, generator=generator):
+            pass
+        trained.append(net.flat.detach())
+    torch.testing.assert_close(*trained)

@@ -25,6 +25,7 @@ from simssl.plugin.registry import Registry
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
+NextCommand = Callable[[], None]
 PowerCut = Callable[[int], AbstractContextManager[None]]
 
 TRACKERS = [{"name": "tensorboard"}]
@@ -93,21 +94,27 @@ def test_the_runs_of_a_grid_are_rows_of_one_table(simssl: Command, small: Write)
     assert folders == {"features", "images", "projector"}
 
 
-def test_a_run_that_was_killed_and_went_on_is_one_row(simssl: Command, small: Write, power_cut: PowerCut) -> None:
+def test_a_run_that_was_killed_and_went_on_is_one_row(
+    simssl: Command, small: Write, power_cut: PowerCut, next_command: NextCommand
+) -> None:
     file = small(trackers=TRACKERS)
     with power_cut(18):
         assert simssl("run", file).exit_code == 1
     assert table(Path("runs")) == {}
+    next_command()
     assert simssl("run", file).exit_code == 0
     settings, metrics = only()
     assert settings["objective"] == "simvae"
     assert metrics["knn/class/accuracy"] == pytest.approx(recorded(next(Path("runs/small").iterdir())).popitem()[1])
 
 
-def test_a_run_that_is_measured_again_is_one_row_with_the_last_numbers(simssl: Command, small: Write) -> None:
+def test_a_run_that_is_measured_again_is_one_row_with_the_last_numbers(
+    simssl: Command, small: Write, next_command: NextCommand
+) -> None:
     assert simssl("run", small(trackers=TRACKERS, evaluators=[{"name": "knn", "k": 1}])).exit_code == 0
     (run,) = Path("runs/small").iterdir()
     settings, before = only()
+    next_command()
     assert simssl("evaluate", run, "-e", "{name: knn, k: 200}", "-e", "reconstruction").exit_code == 0
     again, after = only()
     assert again == settings

@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+NextCommand = Callable[[], None]
 PowerCut = Callable[[int], AbstractContextManager[None]]
 
 BOTH = [{"name": "console", "seconds": 1e-6}, {"name": "tensorboard"}]
@@ -37,12 +38,16 @@ def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
 
 
 def test_steps_stand_once_after_a_resumption(
-    simssl: Callable[..., Result], small: Callable[..., Path], power_cut: PowerCut
+    simssl: Callable[..., Result],
+    small: Callable[..., Path],
+    power_cut: PowerCut,
+    next_command: NextCommand,
 ) -> None:
     training = {"views": 1800, "batch_views": 60, "log_every": 5, "checkpoint_seconds": 0}
     file = small(trackers=BOTH, training=training)
     with power_cut(18):
         assert simssl("run", file).exit_code == 1
+    next_command()
     result = simssl("run", file)
     assert result.exit_code == 0
     assert "goes on after step 15 of 30" in result.stderr
@@ -51,11 +56,15 @@ def test_steps_stand_once_after_a_resumption(
 
 
 def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
-    simssl: Callable[..., Result], small: Callable[..., Path], power_cut: PowerCut
+    simssl: Callable[..., Result],
+    small: Callable[..., Path],
+    power_cut: PowerCut,
+    next_command: NextCommand,
 ) -> None:
     file = small(trackers=BOTH, training={"views": 1800, "batch_views": 60, "log_every": 5})
     with power_cut(18):
         assert simssl("run", file).exit_code == 1
+    next_command()
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
     assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]

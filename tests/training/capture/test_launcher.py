@@ -239,6 +239,51 @@ def test_what_cannot_be_captured_is_said_once_and_trained_eagerly(
         assert_same(trainer, go_on(eager, 20))
 
 
+class Whispering(TinyObjective):
+    """Hides a count, of which only a term a hundred thousand times smaller than the largest depends."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.hidden = SimpleNamespace(steps=0)
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.hidden.steps += 1
+        loss = super().forward(x_BJCHW, index_B, generator).loss
+        largest = torch.stack(list(loss.values())).detach().abs().max()
+        return Terms({**loss, "whisper": 1e-5 * largest * (1 + self.hidden.steps % 2)})
+
+
+def test_each_term_is_compared_by_its_own_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "simssl")
+    go_on(new_trainer(tmp_path, Whispering, Recorder()), 20)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "replayed steps differ from eager ones (the term 'whisper' is " in message
+
+
+class Full(Recorder):
+    """A device whose memory does not suffice for a graph."""
+
+    def capture(self, call: Callable[[], None]) -> Callable[[], None]:
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.15 GiB of which 12.50 "
+            "MiB is free. Including non-PyTorch memory, this process has 79.12 GiB memory in use."
+        )
+
+
+def test_a_graph_that_memory_does_not_suffice_for_is_told_as_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The steps may fit all the same."""
+    caplog.set_level(logging.INFO, "simssl")
+    trainer = go_on(new_trainer(tmp_path / "a", graphs=Full()), 20)
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == (
+        "a CUDA graph of the objective 'tiny' takes too much memory (out of memory: 20.00 MiB were asked for, and "
+        "12.50 MiB were free); trying without one"
+    )
+    assert_same(trainer, go_on(new_trainer(tmp_path / "b"), 20))
+
+
 class Drifting(TinyObjective):
     """Each epoch has another target, which is no buffer."""
 
@@ -296,7 +341,7 @@ def test_what_an_epoch_replaces_is_captured_anew(objective: type[TinyObjective],
 TRAINED = sorted(
     plugin.name for plugin in REGISTRY.plugins("objective") if REGISTRY.load("objective", plugin.name).trained
 )
-cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+cuda = pytest.mark.cuda
 
 
 def on_cuda(folder: Path, name: str, capturable: bool) -> Trainer:
@@ -359,7 +404,6 @@ def test_on_cuda_a_failed_capture_leaves_generators_that_draw(tmp_path: Path) ->
 
     with pytest.raises(RuntimeError):
         graphs.capture(fail)
-    graphs.give_up()
     torch.randn(4, device="cuda", generator=trainer.generator)
     torch.randn(4, device="cuda")
     nn.Linear(2, 2).cuda()(torch.zeros(1, 2, device="cuda")).sum().backward()

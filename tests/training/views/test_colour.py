@@ -272,7 +272,7 @@ def test_settings_that_do_not_fit_the_images(settings: ViewSettings, shape: tupl
         Views(settings, shape)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("size", [None, 9])
 def test_cuda_draws_nothing_else_from_the_same_parameters(size: int | None) -> None:
     views, x = Views(EVERYTHING.model_copy(update={"size": size}), (3, 16, 12)), images(50)
