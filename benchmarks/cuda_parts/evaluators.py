@@ -23,8 +23,9 @@ SHORT = 3.0
 
 def main() -> None:
     settings = begin()
-    if importlib.util.find_spec("sklearn") is None:
-        skip("scikit-learn is not installed")
+    for name in ("sklearn", "scipy", "joblib", "threadpoolctl"):  # a pack may have scikit-learn without the others
+        if importlib.util.find_spec(name) is None:
+            skip(f"{name} is not installed")
     from comparisons import comparisons
 
     warnings.simplefilter("ignore")  # that the networks have not converged, which they need not

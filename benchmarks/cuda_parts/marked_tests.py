@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 8
 SIDE_BY_SIDE = re.compile(r"^\[gw\d+\] \[ *\d+%\] (?P<outcome>[A-Z]+) (?P<test>\S.*)$")
 ONE_BY_ONE = re.compile(r"^(?P<test>\S+::.*?) (?P<outcome>PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
+WORDS = re.compile("cuda|conformance")
+"""What a file with such tests has in it: the conformance suite has some, too."""
 NO_TESTS = 5
 """pytest's exit code if it has found none."""
 UNKNOWN = "Unknown marker(s)"
@@ -49,7 +51,7 @@ def main() -> None:
 def command(settings: Settings) -> list[str]:
     """pytest's, of the files that have to do with CUDA: to collect the others takes seconds."""
     tests = ROOT / "tests"
-    files = sorted(file for file in tests.rglob("test_*.py") if "cuda" in file.read_text(encoding="utf-8"))
+    files = sorted(file for file in tests.rglob("test_*.py") if WORDS.search(file.read_text(encoding="utf-8")))
     if settings.tiny:
         files = [file for file in files if file.name in ("test_pool.py", "test_launcher.py")]
     words = [sys.executable, "-m", "pytest", "-v", "-m", "cuda", "--tb=short", "-p", "no:cacheprovider"]
