@@ -63,7 +63,7 @@ def parts_of(device: str, tiny: bool, data: Path) -> list[Part]:
     parts = []
     for name, (limit, about) in ABOUT.items():
         script = HERE / "cuda_parts" / f"{name}.py"
-        command = [sys.executable, str(script), "--device", device, "--seconds", "SECONDS", "--data", str(data)]
+        command = [sys.executable, str(script), "--device", device, "--until", "UNTIL", "--data", str(data)]
         if tiny:
             command.append("--tiny")
         parts.append(Part(name, about, times * limit, tuple(command)))

@@ -54,14 +54,14 @@ def begin(words: Sequence[str] | None = None) -> Settings:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--until", type=float, default=time.monotonic() + 600)
     options = parser.parse_args(words)
     _keep_the_output_for_rows()
-    faulthandler.dump_traceback_later(max(1.0, options.seconds - 2))
+    faulthandler.dump_traceback_later(max(1.0, options.until - time.monotonic() - 2))
     threading.Thread(target=_end_without_parent, args=(os.getppid(),), daemon=True).start()
     if options.device == "cuda" and not torch.cuda.is_available():
         skip("needs CUDA")
-    return Settings(torch.device(options.device), options.tiny, options.data, time.monotonic() + options.seconds)
+    return Settings(torch.device(options.device), options.tiny, options.data, options.until)
 
 
 def _keep_the_output_for_rows() -> None:

@@ -31,7 +31,7 @@ Row = dict[str, Any]
 class Part:
     """What a part is called and about, its limit in seconds, and its command.
 
-    The seconds that it is given stand for SECONDS in its command.
+    The word UNTIL in its command stands for the moment at which its time is over, as `time.monotonic` counts.
     """
 
     name: str
@@ -91,7 +91,8 @@ def run(measured: Measured, allowed: float, environment: Mapping[str, str], row_
     """Run the part for at most so many seconds. Its whole process group is dead when this returns or raises."""
     begun = time.monotonic()
     measured.status = "running"
-    command = [word.replace("SECONDS", f"{allowed:.0f}") for word in measured.part.command]
+    until = f"{begun + allowed:.1f}"
+    command = [until if word == "UNTIL" else word for word in measured.part.command]
     try:
         process = subprocess.Popen(
             command,
