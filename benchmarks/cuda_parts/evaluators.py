@@ -5,7 +5,6 @@ Ours is the median of three, after one to warm up; scikit-learn's is measured on
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import time
 import warnings
@@ -23,11 +22,10 @@ SHORT = 3.0
 
 def main() -> None:
     settings = begin()
-    for name in ("sklearn", "scipy", "joblib", "threadpoolctl"):  # a pack may have scikit-learn without the others
-        if importlib.util.find_spec(name) is None:
-            skip(f"{name} is not installed")
-    from comparisons import comparisons
-
+    try:
+        from comparisons import comparisons
+    except ModuleNotFoundError as error:  # a pack may have scikit-learn without SciPy
+        skip(f"{error.name} is not installed")
     warnings.simplefilter("ignore")  # that the networks have not converged, which they need not
     for comparison in comparisons(settings):
         with guarded(comparison.what):

@@ -60,7 +60,7 @@ class Measured:
         if not isinstance(row, dict):
             self.say(line)
             return False
-        if "skipped" in row:
+        if "skipped" in row and "what" not in row:
             self.skipped = str(row["skipped"])
             return False
         self.rows.append(row)

@@ -163,6 +163,8 @@ def test_a_part_that_crashes_leaves_the_others_whole(measure: Any) -> None:
         raises=(20, f"{GOOD}; raise ValueError('so it is')"),
         crashes=(20, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"),
         talks=(20, "print('no row')"),
+        skips=(20, "print('{\"skipped\": \"needs CUDA\"}')"),
+        counts=(20, "print('{\"what\": \"tests\", \"skipped\": 3}')"),
         errs=(20, 'print(\'{"what": "it", "error": "none"}\')'),
         last=(20, GOOD),
     )
@@ -170,6 +172,8 @@ def test_a_part_that_crashes_leaves_the_others_whole(measure: Any) -> None:
     assert parts["raises"]["rows"] == [{"what": "it", "value": 1, "unit": "s"}]
     assert parts["crashes"]["status"] == "failed: SIGSEGV"
     assert parts["talks"]["said"] == ["no row"]
+    assert parts["skips"]["status"] == "skipped: needs CUDA"
+    assert parts["counts"]["status"] == "ok"
     assert parts["errs"]["status"] == "failed: 1 of 1 rows"
     assert parts["last"]["status"] == "ok"
 
