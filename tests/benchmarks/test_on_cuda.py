@@ -163,8 +163,8 @@ def test_a_part_that_crashes_leaves_the_others_whole(measure: Any) -> None:
         raises=(20, f"{GOOD}; raise ValueError('so it is')"),
         crashes=(20, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"),
         talks=(20, "print('no row')"),
-        skips=(20, "print('{\"skipped\": \"needs CUDA\"}')"),
-        counts=(20, "print('{\"what\": \"tests\", \"skipped\": 3}')"),
+        skips=(20, 'print(\'{"skipped": "needs CUDA"}\')'),
+        counts=(20, 'print(\'{"what": "tests", "skipped": 3}\')'),
         errs=(20, 'print(\'{"what": "it", "error": "none"}\')'),
         last=(20, GOOD),
     )
