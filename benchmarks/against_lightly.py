@@ -41,7 +41,7 @@ Steps = Callable[[int], int]
 """Takes at least so many training steps, and returns how many."""
 
 
-def simssl_side(method: str, batch: int, precision: str, device: torch.device) -> Steps:
+def simssl_side(method: str, batch: int, precision: str, device: torch.device, images: int = IMAGES) -> Steps:
     settings = (
         f"latent_dim={LATENT_DIM}",
         f"objective={json.dumps({'name': method, 'head': HEADS[method]})}",
@@ -49,17 +49,19 @@ def simssl_side(method: str, batch: int, precision: str, device: torch.device) -
         f"training.batch_views={2 * batch}",
         f"training.precision={precision}",
     )
-    return steps_of(run_of("cifar10_content.yaml", (IMAGES, *SHAPE), settings, device))
+    return steps_of(run_of("cifar10_content.yaml", (images, *SHAPE), settings, device))
 
 
-def lightly_side(method: str, batch: int, precision: str, device: torch.device) -> Steps:
-    from lightly_loop import Pictures, lightly_steps, model
+def lightly_side(
+    method: str, batch: int, precision: str, device: torch.device, images: int = IMAGES, workers: int | None = None
+) -> Steps:
+    from lightly_loop import WORKERS, Pictures, lightly_steps, model
 
     allow_tf32(precision == "tf32")
     backbone = Registry().load("backbone", "resnet18")
     encoder = backbone(backbone.Params()).encoder(SHAPE, LATENT_DIM)
     network = model(method, encoder, LATENT_DIM, HEADS[method])
-    return lightly_steps(network, Pictures(IMAGES), batch, SGD, precision, device)
+    return lightly_steps(network, Pictures(images), batch, SGD, precision, device, workers or WORKERS)
 
 
 def peak_bytes(device: torch.device) -> int:

@@ -46,13 +46,13 @@ EPOCHS = 5
 class Features:
     """A subject as evaluators need it: its features are class means and noise."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, train: int = TRAIN, test: int = TEST) -> None:
         self.device = device
         self.generator = torch.Generator(device).manual_seed(0)
         draw = torch.Generator().manual_seed(0)
         means_CD = torch.randn(CLASSES, D, generator=draw)
         self.labels = {}
-        for split, images in (("train", TRAIN), ("test", TEST)):
+        for split, images in (("train", train), ("test", test)):
             self.labels[split] = torch.randint(0, CLASSES, (images,), generator=draw)
         self._features = {}
         for split, labels_N in self.labels.items():

@@ -90,7 +90,13 @@ def model(method: str, encoder: nn.Module, latent_dim: int, head: tuple[int, int
 
 
 def lightly_steps(
-    network: nn.Module, pictures: Pictures, batch: int, sgd: Mapping[str, float], precision: str, device: torch.device
+    network: nn.Module,
+    pictures: Pictures,
+    batch: int,
+    sgd: Mapping[str, float],
+    precision: str,
+    device: torch.device,
+    workers: int = WORKERS,
 ) -> Callable[[int], int]:
     """What trains for a number of steps, and returns it."""
     network.to(device).train()
@@ -100,7 +106,7 @@ def lightly_steps(
         batch,
         shuffle=True,
         drop_last=True,
-        num_workers=WORKERS,
+        num_workers=workers,
         persistent_workers=True,
         pin_memory=device.type == "cuda",
     )

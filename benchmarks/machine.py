@@ -19,9 +19,10 @@ PRECISIONS: tuple[str, ...] = get_args(Training.model_fields["precision"].annota
 """That a training step can have."""
 
 
-def precisions() -> list[str]:
-    """Those that the GPU has, or the CPU if there is none."""
-    return [p for p in PRECISIONS if computed_in(p, choose_device("auto")) == p]
+def precisions(device: torch.device | None = None) -> list[str]:
+    """Those that the device has; if none is given, the GPU, or the CPU if there is none."""
+    device = device or choose_device("auto")
+    return [p for p in PRECISIONS if computed_in(p, device) == p]
 
 
 def about(*packages: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from simssl.experiment.config import load_experiments
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, build_run
+from simssl.training.capture.launcher import Graphs
 from simssl.training.trainer import Trainer
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
@@ -23,17 +25,26 @@ ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]"
 def run_of(file: str, shape: Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:
     """The run of experiments/FILE with these settings, on images of the shape (N, C, H, W)."""
     (experiment,) = load_experiments(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
-    data = Data.of(Split(torch.randint(0, 256, tuple(shape), dtype=torch.uint8)))
-    return build_run(experiment, Registry(), data, device)
+    return build_run(experiment, Registry(), _random_data(tuple(shape)), device)
 
 
-def trainer_of(built: BuiltRun) -> Trainer:
-    return Trainer(built, RunFolder(Path(tempfile.mkdtemp())))
+@functools.lru_cache(maxsize=2)
+def _random_data(shape: tuple[int, ...]) -> Data:
+    """Images of this shape, which are drawn once."""
+    return Data.of(Split(torch.randint(0, 256, shape, dtype=torch.uint8)))
+
+
+def trainer_of(built: BuiltRun, graphs: Graphs | None = None) -> Trainer:
+    return Trainer(built, RunFolder(Path(tempfile.mkdtemp())), graphs)
 
 
 def steps_of(built: BuiltRun) -> Callable[[int], int]:
     """Takes at least so many training steps, and returns how many: a captured launch takes several."""
-    trainer = trainer_of(built)
+    return steps_by(trainer_of(built))
+
+
+def steps_by(trainer: Trainer) -> Callable[[int], int]:
+    """The same, by this trainer."""
 
     def steps(count: int) -> int:
         begun = trainer.step

@@ -29,7 +29,7 @@ CASES = [
 ]
 
 
-def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2) -> float:
+def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2, rounds: int = ROUNDS) -> float:
     """Of one call, the median of rounds that take at least so long each."""
 
     def timed(count: int) -> float:
@@ -42,21 +42,21 @@ def seconds(call: Callable[[], object], device: torch.device, least: float = 0.2
 
     timed(2)
     count = max(1, round(least / (timed(2) / 2)))
-    return statistics.median(timed(count) / count for _ in range(ROUNDS))
+    return statistics.median(timed(count) / count for _ in range(rounds))
 
 
-def operations_a_second(precision: str, device: torch.device) -> float:
-    """Of a product of two matrices as large as a processor likes them."""
+def operations_a_second(precision: str, device: torch.device, side: int | None = None) -> float:
+    """Of a product of two matrices, as large as a processor likes them if their `side` is not given."""
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    side = SIDE if device.type == "cuda" else SIDE // 2
+    side = side or (SIDE if device.type == "cuda" else SIDE // 2)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     with step_in(precision):
         return 2 * side**3 / seconds(lambda: torch.mm(a, b), device)
 
 
-def bytes_a_second(device: torch.device) -> float:
-    """Of a sum of two vectors too large for any cache: two are read, one is written."""
-    a, b = (torch.ones(2**26, device=device) for _ in range(2))
+def bytes_a_second(device: torch.device, length: int = 2**26) -> float:
+    """Of a sum of two vectors, by default too large for any cache: two are read, one is written."""
+    a, b = (torch.ones(length, device=device) for _ in range(2))
     return 3 * a.nbytes / seconds(lambda: torch.add(a, b, out=a), device)
 
 

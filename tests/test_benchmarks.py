@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted([*BENCHMARKS.glob("*.py"), *(BENCHMARKS / "cuda_parts").glob("*.py")])
+SHARED = ("comparisons", "hand_written", "lightly_loop", "machine", "random_images", "rows", "runs")
+"""Modules that are no scripts."""
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_it_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.syspath_prepend(str(script.parent))
     if script.stem == "lightly_loop":
         pytest.importorskip("lightly", reason="lightly is not installed, which it compares with")
     module = importlib.import_module(script.stem)
     assert module.__doc__
-    assert hasattr(module, "main") or script.stem in ("hand_written", "lightly_loop", "machine", "random_images")
+    assert hasattr(module, "main") or script.stem in SHARED
