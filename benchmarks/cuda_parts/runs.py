@@ -103,7 +103,7 @@ def told() -> Iterator[list[str]]:
 
     logger, handler = logging.getLogger("simssl"), Keep()
     level = logger.level
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
     try:
         yield lines
