@@ -526,11 +526,22 @@ class RunInfo:
     """The experiment, with every default filled in."""
 
 
+StepsDone = Callable[[], int]
+"""A function that returns the number of training steps that are done so far."""
+
+
 class Tracker(_Plugin):
     """A recorder of a run. If it raises an exception, the user is warned once, and it is called no more."""
 
     def started(self, run: RunInfo) -> None:
         """Prepare to record a run that starts, or goes on."""
+
+    def follow(self, steps_done: StepsDone) -> None:
+        """Begin to follow the training, in a thread of its own. A tracker without such a thread ignores it.
+
+        It is called once, before the first step. `steps_done` may be called at any time, from any thread. It does not
+        wait for the device.
+        """
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         """Record the mean of each term since the last call, and their sum as "loss".
