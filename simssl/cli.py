@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -333,7 +335,10 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
 @click.option(
-    "--relative-to", metavar="METHOD", help="Below each number its difference from this method, seed by seed."
+    "--relative-to",
+    metavar="METHOD",
+    help="Below each number its difference from this method, seed by seed. METHOD is an objective's name, or the name "
+    "of a row of the table.",
 )
 @click.option(
     "--format",
@@ -400,15 +405,22 @@ def report_(
 def plugins(ctx: click.Context, names: tuple[str, ...], check_: bool, json_: bool) -> None:
     """List the plugins that are installed, and who brings them.
 
-    NAME is that of a plugin, or of a distribution for all of its plugins.
+    NAME is that of a plugin; or of a distribution, or a kind such as objective, for all of its plugins.
     """
     from simssl.plugin import listing
 
     rows = listing.rows(ctx.obj, check_, _conformance, names)
-    text = listing.as_json(rows) if json_ else listing.as_text(rows)
+    text = listing.as_json(rows) if json_ else listing.as_text(rows, _width())
     click.echo(text)
     if check_ and any(row["status"] != "ok" for row in rows):
         ctx.exit(1)
+
+
+def _width() -> int | None:
+    """The columns of the terminal; None where the output goes elsewhere."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def _conformance(kind: str, plugin: type[Any]) -> list[Any]:

@@ -283,6 +283,21 @@ def test_training_curves_come_from_the_events(page: Callable[..., Page], run: Wr
     assert found.source.count(">998 steps<") == 2, "the last step is not thinned out"
 
 
+def test_a_loss_of_one_term_is_drawn_once(page: Callable[..., Page], run: Write) -> None:
+    """Events of earlier versions, and of this one, which go on."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run("a", {KNN: metric(0.5)}))) as writer:
+        for step in range(100):
+            group = "training" if step < 50 else "_training"
+            for name in ("nt_xent", "loss"):
+                writer.add_scalar(f"{group}/{name}", 100 - step, step)
+            writer.add_scalar(f"{group}/accuracy", step, step)
+    labels = [svg["aria-label"] or "" for svg in page().of("svg")]
+    assert [label.partition(" of ")[0] for label in labels] == ["loss = nt_xent", "accuracy"]
+    assert page().source.count(">99 steps<") == 2
+
+
 def test_a_resumed_training_is_no_news(
     page: Callable[..., Page], run: Write, capfd: pytest.CaptureFixture[str]
 ) -> None:

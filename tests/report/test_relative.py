@@ -58,4 +58,13 @@ def test_no_row_to_take_differences_from_is_said(simssl: Command, run: Write) ->
     run("a", {KNN: metric(0.5)})
     result = simssl("report", "runs", "--relative-to", "simclr")
     assert result.exit_code == 2
-    assert "no row is called 'simclr'; there are: simvae" in result.stderr
+    assert "no row is called 'simclr'; --relative-to takes one of: simvae\n" in result.stderr
+
+
+def test_the_names_of_methods_and_of_rows_are_told(simssl: Command, run: Write) -> None:
+    for J in (2, 3):
+        run(f"a{J}", {KNN: metric(0.5)}, objective={"name": "simvae", "J": J})
+    run("b", {KNN: metric(0.5)}, objective={"name": "vae"})
+    result = simssl("report", "runs", "--relative-to", "simvea")
+    assert "did you mean 'simvae'?" in result.stderr
+    assert "--relative-to takes one of: simvae, vae, simvae J=2, simvae J=3" in result.stderr

@@ -106,7 +106,7 @@ class ConsoleTracker(Tracker):
         return "" if rate is None else f"{rate * self.run.views_per_step:,.0f} views/s"
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
-        self.terms = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        self.terms = _words(terms)
         if step == self.run.steps:
             self._stop()
             seconds = time.perf_counter() - self.begun
@@ -171,6 +171,14 @@ class Pace:
             return None
         seen_at, step = self._seen[-1]
         return max(0.0, (steps - step) / self.rate - (now - seen_at))
+
+
+def _words(terms: dict[str, float]) -> str:
+    """The loss and its terms. A loss of one term alone is told once, by the term's name."""
+    told = dict(terms)
+    if "loss" in told and list(told.values()).count(told["loss"]) == 2:
+        del told["loss"]
+    return "  ".join(f"{name} {value:.4g}" for name, value in told.items())
 
 
 def _duration(seconds: float | None) -> str:

@@ -32,9 +32,9 @@ def test_tensorboard_has_the_terms_the_metrics_and_the_pictures(
     (run,) = Path("runs/small").iterdir()
     recorded = events(run)
     scalars = set(recorded.Tags()["scalars"])
-    assert {"training/loss", "training/reconstruction", "training/entropy", "training/prior"} <= scalars
+    assert {"_training/loss", "_training/reconstruction", "_training/entropy", "_training/prior"} <= scalars
     assert {"knn/class/accuracy", "reconstruction/mse", "reconstruction/nll"} <= scalars
-    assert [event.step for event in recorded.Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in recorded.Scalars("_training/loss")] == [5, 10, 15, 20, 25, 30]
     assert recorded.Tags()["images"] == ["reconstruction/test"]
 
 
@@ -53,7 +53,7 @@ def test_steps_stand_once_after_a_resumption(
     assert result.exit_code == 0
     assert "goes on after step 15 of 30" in result.stderr
     (run,) = Path("runs/small").iterdir()
-    assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in events(run).Scalars("_training/loss")] == [5, 10, 15, 20, 25, 30]
 
 
 def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
@@ -68,7 +68,7 @@ def test_steps_stand_once_after_a_kill_before_the_first_checkpoint(
     next_command()
     assert simssl("run", file).exit_code == 0
     (run,) = Path("runs/small").iterdir()
-    assert [event.step for event in events(run).Scalars("training/loss")] == [5, 10, 15, 20, 25, 30]
+    assert [event.step for event in events(run).Scalars("_training/loss")] == [5, 10, 15, 20, 25, 30]
 
 
 def test_a_narrow_terminal_shows_bar_share_and_eta(small: Callable[..., Path]) -> None:
@@ -151,6 +151,20 @@ def test_the_bar_counts_down_while_a_slow_step_is_under_way() -> None:
     assert pace.rate == 0.5
     assert pace.left(10, now=12.0) == 15.0
     assert pace.left(10, now=13.0) == 14.0
+
+
+def test_a_loss_of_one_term_is_told_once(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    text = simssl("run", small(objective={"name": "simclr"}, trackers=BOTH)).stderr
+    assert "nt_xent " in text
+    assert "loss " not in text
+
+
+def test_tensorboard_opens_on_the_loss(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:
+    """It shows groups by name, and `_` before letters."""
+    simssl("run", small(trackers=BOTH, evaluators=[{"name": "attributes", "epochs": 1}]))
+    (run,) = Path("runs/small").iterdir()
+    groups = {tag.partition("/")[0] for tag in events(run).Tags()["scalars"]}
+    assert groups == {"_training", "attributes"}
 
 
 def test_the_speed_is_that_of_the_last_half_minute() -> None:
