@@ -225,14 +225,14 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
     runs, unreadable = load_runs(measured)
     _print_table(runs, unreadable)
-    others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
-    for outcome in others:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
         if ctx.find_root().params["debug"]:
             _echo(outcome.traceback.rstrip())
         if len(outcomes) > 1:  # said already, but many lines above
             run = outcome.folder.name
-            _echo(f"{outcome.status}: {run}: {outcome.message}")
-    if others or unreadable:
+            _echo(f"failed: {run}: {outcome.message}")
+    if failed or unreadable:
         ctx.exit(1)
 
 
