@@ -199,8 +199,10 @@ def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Works
 
 
 def _echo_what_is_logged() -> None:
-    """Echo what plugins say to the logger "simssl", each sentence once, until the command ends."""
+    """Echo what is said to the logger "simssl", and Python's warnings, each sentence once, until the command ends."""
     import logging
+
+    from simssl.launch.warned import log_warnings
 
     told: set[str] = set()
 
@@ -215,7 +217,9 @@ def _echo_what_is_logged() -> None:
     handler = Echo()
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
+    context = click.get_current_context()
+    context.call_on_close(lambda: logger.removeHandler(handler))
+    context.call_on_close(log_warnings())
 
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:

@@ -223,7 +223,7 @@ def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
     builders: dict[str, Builder] = {}
     for choice in experiment.trackers:
         builders[choice.label] = partial(_build_tracker, choice, workspace.registry)
-    trackers = Trackers(builders, workspace.warn)
+    trackers = Trackers(builders, logging.getLogger("simssl").warning)
     try:
         yield trackers
     except BaseException as error:
