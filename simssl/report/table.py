@@ -10,6 +10,7 @@ from typing import Any
 from simssl.report import words
 from simssl.report.columns import Column, told_apart
 from simssl.report.estimate import Estimate
+from simssl.report.labels import Label
 from simssl.report.published import Published
 from simssl.report.runs import Run, circumstances_of
 
@@ -48,6 +49,8 @@ class Row:
     absent: Mapping[Column, Absent]
     best: frozenset[Column] = frozenset()
     """The columns in which no other method of its family is better by more than a standard error."""
+    names_apart: Label | None = None
+    """The label's other forms."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -78,7 +81,16 @@ class Row:
     @property
     def names(self) -> set[str]:
         """The names that a user may call it by."""
-        return {self.label, self.objective}
+        names = {self.label, self.objective}
+        if self.names_apart:
+            names.add(self.names_apart.in_full)
+        return names
+
+    def label_among(self, where: str) -> str:
+        """The label among rows of the same data, views, networks and budget, which `where` tells of; empty if all are."""
+        if where and self.names_apart:
+            return self.names_apart.without_circumstances
+        return self.label
 
     @property
     def circumstances(self) -> str:

@@ -39,7 +39,7 @@ def test_differences_are_taken_at_equal_budgets_alone(simssl: Command, run: Writ
     text = simssl("report", "runs", "--relative-to", "vae").stdout
     assert "(+0.200)" in text
     assert "(+0.500)" in text
-    assert "simclr training.views=3000: no difference, since no row of vae shares its data, views and budget" in text
+    assert "simclr views=3000: no difference, since no row of vae shares its data, views and budget" in text
 
 
 def test_no_difference_is_said_and_no_caption_speaks_of_one(run: Write, simssl: Command) -> None:
