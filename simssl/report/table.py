@@ -86,11 +86,14 @@ class Row:
             names.add(self.names_apart.in_full)
         return names
 
+    @property
+    def method(self) -> str:
+        """The label without data, views, networks and budget."""
+        return self.names_apart.without_circumstances if self.names_apart else self.label
+
     def label_among(self, where: str) -> str:
-        """The label among rows of the same data, views, networks and budget, which `where` tells of; empty if all are."""
-        if where and self.names_apart:
-            return self.names_apart.without_circumstances
-        return self.label
+        """The label where data, views, networks and budget are told beside it, by `where`; empty if they are not."""
+        return self.method if where else self.label
 
     @property
     def circumstances(self) -> str:

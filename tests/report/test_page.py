@@ -446,6 +446,26 @@ def test_what_was_selected_is_told_by_its_range(page: Callable[..., Page], run: 
     assert "selected k 3 to 15, by run selected kind near found error 0.3 to 1.5, by run" in text
 
 
+def test_a_sentence_of_several_budgets_begins_once(page: Callable[..., Page], run: Write) -> None:
+    """And the methods are named without the budgets, which stand beside them."""
+    for views in (1000, 2000, 3000):
+        for i, name in enumerate(("vae", "simvae")):
+            found = {KNN: metric(views * (i + 1) / 1e4)}
+            run(f"{name}{views}", found, facts={"roles": ROLES}, objective={"name": name}, training={"views": views})
+    text = page().text
+    assert text.count("most is kept by") == 1
+    for views, most, least in (("1000", "0.200", "0.100"), ("3000", "0.600", "0.300")):
+        assert f"views {views}: simvae ({most}), least by vae ({least})" in text
+    assert "Methods simvae, vae Seeds" in text
+
+
+def test_a_box_that_scrolls_shows_it(page: Callable[..., Page], methods: None) -> None:
+    """By a shadow that stays where it is, below ends that move with the content."""
+    (rule,) = re.findall(r"\.box \{(.*?)\}", page().source, re.S)[:1]
+    assert rule.count("local") == rule.count("scroll no-repeat") == 2
+    assert "max-width: none; }" not in re.findall(r"\.box > img.*", page().source)
+
+
 # --- plots -----------------------------------------------------------------------------------------------
 
 
