@@ -64,8 +64,8 @@ def encode(
 ) -> Arrays:
     """The arrays of the .npz file, for images in a folder, in one file, or of a data set.
 
-    They are `mean` (N, D), and `variance` (N, D) if the method has one. Of image files there is `files` (N,), the names
-    as seen from the folder. Of a data set there are `split` and `index` (N,), which say which image a row is of, its
+    They are `mean` (N, D), and `variance` (N, D) if the method has one. Of image files there is `files` (N,), the paths
+    relative to the folder. Of a data set there are `split` and `index` (N,), which say which image a row is of, its
     name `dataset` and its fingerprint `data`. Of the run there are `experiment`, `objective`, `seed`, `run` (its
     folder's name) and `trained_on` (the fingerprint of its data). Those without an N are 0-d. UserError if there are no
     such images, or one cannot be read.
