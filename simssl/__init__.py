@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from simssl.plugin.hooks import hookimpl
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name == "Params":
         from simssl.params import Params

@@ -168,15 +168,24 @@ class Dataset(_Plugin, ABC):
 
 
 class Backbone(_Plugin, ABC):
-    """An encoder network and its mirror."""
+    """An encoder network, and its mirror if it has one.
+
+    Methods that decode need both: those of the class `AutoencoderObjective`, and each that calls `context.decoder`. So
+    does the evaluator `decoder`. Without a mirror they say so before anything is trained.
+    """
 
     @abstractmethod
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
         """Return a new network from images (B, *shape) in [0, 1] to (B, outputs)."""
 
-    @abstractmethod
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        """Return a new network from (B, inputs) to logits (B, *shape)."""
+        """Return a new network from (B, inputs) to logits (B, *shape). A backbone may leave it out."""
+        raise NotImplementedError
+
+    @property
+    def decodes(self) -> bool:
+        """True if it has a decoder."""
+        return type(self).decoder is not Backbone.decoder
 
 
 # --- objectives ------------------------------------------------------------------------------------------
@@ -207,7 +216,7 @@ class Context:
     encoder: Callable[[int], nn.Module]
     """Returns a new encoder of the experiment's backbone, with this many outputs."""
     decoder: Callable[[int], nn.Module]
-    """Returns a new decoder of the experiment's backbone, with this many inputs."""
+    """Returns a new decoder of the experiment's backbone, with this many inputs. UserError if it has none."""
 
 
 @dataclass(frozen=True)
@@ -438,7 +447,8 @@ class Subject(Protocol):
     def new_decoder(self) -> nn.Module:
         """Return an untrained decoder of the experiment's backbone, from the representation to logits.
 
-        Its initial weights come from the generator.
+        Its initial weights come from the generator. Skip if the backbone has no decoder; an evaluator whose `needs`
+        name "new_decoder" is skipped before training then.
         """
 
 
@@ -466,9 +476,9 @@ class Oracle:
     """The evaluator's parameters, where they differ from the defaults."""
 
 
-NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "variance", "views"})
+NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "new_decoder", "variance", "views"})
 """The things that an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or
-one without; a method whose posterior has a variance; views that are drawn at random."""
+one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random."""
 
 
 class Evaluator(_Plugin, ABC):
@@ -526,11 +536,22 @@ class RunInfo:
     """The experiment, with every default filled in."""
 
 
+StepsDone = Callable[[], int]
+"""A function that returns the number of training steps that are done so far."""
+
+
 class Tracker(_Plugin):
     """A recorder of a run. If it raises an exception, the user is warned once, and it is called no more."""
 
     def started(self, run: RunInfo) -> None:
         """Prepare to record a run that starts, or goes on."""
+
+    def follow(self, steps_done: StepsDone) -> None:
+        """Begin to follow the training, in a thread of its own. A tracker without such a thread ignores it.
+
+        It is called once, before the first step. `steps_done` may be called at any time, from any thread. It does not
+        wait for the device.
+        """
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         """Record the mean of each term since the last call, and their sum as "loss".

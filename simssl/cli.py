@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -197,8 +199,10 @@ def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Works
 
 
 def _echo_what_is_logged() -> None:
-    """Echo what plugins say to the logger "simssl", each sentence once, until the command ends."""
+    """Echo what is said to the logger "simssl", and Python's warnings, each sentence once, until the command ends."""
     import logging
+
+    from simssl.launch.warned import log_warnings
 
     told: set[str] = set()
 
@@ -213,7 +217,9 @@ def _echo_what_is_logged() -> None:
     handler = Echo()
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
-    click.get_current_context().call_on_close(lambda: logger.removeHandler(handler))
+    context = click.get_current_context()
+    context.call_on_close(lambda: logger.removeHandler(handler))
+    context.call_on_close(log_warnings())
 
 
 def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
@@ -223,14 +229,14 @@ def _summarise(ctx: click.Context, outcomes: list[Outcome]) -> None:
     measured = [outcome.folder for outcome in outcomes if outcome.status in ("done", "already done")]
     runs, unreadable = load_runs(measured)
     _print_table(runs, unreadable)
-    others = [outcome for outcome in outcomes if outcome.status in ("failed", "held")]
-    for outcome in others:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
         if ctx.find_root().params["debug"]:
             _echo(outcome.traceback.rstrip())
         if len(outcomes) > 1:  # said already, but many lines above
             run = outcome.folder.name
-            _echo(f"{outcome.status}: {run}: {outcome.message}")
-    if others or unreadable:
+            _echo(f"failed: {run}: {outcome.message}")
+    if failed or unreadable:
         ctx.exit(1)
 
 
@@ -333,7 +339,10 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 @click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
 @click.option(
-    "--relative-to", metavar="METHOD", help="Below each number its difference from this method, seed by seed."
+    "--relative-to",
+    metavar="METHOD",
+    help="Below each number its difference from this method, seed by seed. METHOD is an objective's name, or the name "
+    "of a row of the table.",
 )
 @click.option(
     "--format",
@@ -400,15 +409,22 @@ def report_(
 def plugins(ctx: click.Context, names: tuple[str, ...], check_: bool, json_: bool) -> None:
     """List the plugins that are installed, and who brings them.
 
-    NAME is that of a plugin, or of a distribution for all of its plugins.
+    NAME is that of a plugin; or of a distribution, or a kind such as objective, for all of its plugins.
     """
     from simssl.plugin import listing
 
     rows = listing.rows(ctx.obj, check_, _conformance, names)
-    text = listing.as_json(rows) if json_ else listing.as_text(rows)
+    text = listing.as_json(rows) if json_ else listing.as_text(rows, _width())
     click.echo(text)
     if check_ and any(row["status"] != "ok" for row in rows):
         ctx.exit(1)
+
+
+def _width() -> int | None:
+    """The columns of the terminal; None where the output goes elsewhere."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def _conformance(kind: str, plugin: type[Any]) -> list[Any]:

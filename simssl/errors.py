@@ -31,7 +31,11 @@ class RunError(SimsslError):
 
 
 class RunHeld(RunError):
-    """Another process is working on the run."""
+    """Another process is working on the run: `holder`."""
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 def one_line(error: BaseException, near: Sequence[str] = (), otherwise: str = "") -> str:

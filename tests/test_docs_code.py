@@ -151,7 +151,7 @@ def test_the_example_of_a_trained_run_works(
     (folder,) = re.findall(r'simssl\.load\("(.*?)"\)', block.code)
     Path(folder).parent.mkdir(parents=True)
     next(Path("runs/small").iterdir()).rename(folder)
-    for name in re.findall(r'Image\.open\("(.*?)"\)', block.code):
+    for name in re.findall(r'"(\w+\.(?:png|jpg))"', block.code):
         Image.new("RGB", (40, 30), "grey").save(name)
     exec(block.code, {})
     assert capsys.readouterr().out.splitlines() == [

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from simssl.api import Data, Posterior, Progress
+from simssl.api import Data, Posterior, Progress, Split, Target
 from simssl.blocks.images import decoded_images, find_images, fitted_image, read_image
 from simssl.errors import UserError
 from simssl.evaluation.trained import BATCH, TrainedModel, joined
@@ -49,7 +49,10 @@ def write(out: Path, arrays: Arrays) -> str:
     N, D = arrays["mean"].shape
     images = "images" if N > 1 else "image"
     moments = "mean and variance" if "variance" in arrays else "mean"
-    return f"{out}: {N:,} {images}, {moments} in {D} dimensions"
+    targets = sum(key.startswith("target_") for key in arrays)
+    plural = "s" if targets > 1 else ""
+    labels = f", and {targets} target{plural}" if targets else ""
+    return f"{out}: {N:,} {images}, {moments} in {D} dimensions{labels}"
 
 
 def encode(
@@ -61,11 +64,14 @@ def encode(
 ) -> Arrays:
     """The arrays of the .npz file, for images in a folder, in one file, or of a data set.
 
-    They are `mean` (N, D), and `variance` (N, D) if the method has one. Of image files there is `files` (N,), the names
-    as seen from the folder. Of a data set there are `split` and `index` (N,), which say which image a row is of, its
+    They are `mean` (N, D), and `variance` (N, D) if the method has one. Of image files there is `files` (N,), the paths
+    relative to the folder. Of a data set there are `split` and `index` (N,), which say which image a row is of, its
     name `dataset` and its fingerprint `data`. Of the run there are `experiment`, `objective`, `seed`, `run` (its
     folder's name) and `trained_on` (the fingerprint of its data). Those without an N are 0-d. UserError if there are no
     such images, or one cannot be read.
+
+    A data set's targets are `target_NAME` (N,), with `classes_NAME` (K,) where they have classes; their values are the
+    numbers of the classes then, and -1 is "no label". An image of a split without the target has -1, or not a number.
     """
     if os.path.exists(images):
         posterior, sources = _encode_files(model, Path(images), progress)
@@ -149,8 +155,33 @@ def _encode_data(model: TrainedModel, data: Data, progress: Progress) -> tuple[P
     sources = {
         "split": np.concatenate(split_names),
         "index": np.concatenate(indices),
+        **_targets(data),
     }
     return joined(posteriors), sources
+
+
+def _targets(data: Data) -> Arrays:
+    """The targets of all images, and the names of their classes."""
+    splits = [split for split in (data.train, data.test) if split is not None]
+    named: dict[str, Target] = {}
+    for split in splits:
+        named = {**split.targets, **named}
+    arrays: Arrays = {}
+    for name, target in named.items():
+        key = name.replace("/", "_")
+        values = [_values(split, name, target) for split in splits]
+        arrays[f"target_{key}"] = np.concatenate(values)
+        if target.classes is not None:
+            arrays[f"classes_{key}"] = np.array(target.classes)
+    return arrays
+
+
+def _values(split: Split, name: str, like: Target) -> np.ndarray:
+    """A target's values (N,) of a split; if the split has no such target, what stands for an unknown one."""
+    if name in split.targets:
+        return split.targets[name].values.numpy()
+    unknown = float("nan") if like.classes is None else -1
+    return torch.full((len(split),), unknown, dtype=like.values.dtype).numpy()
 
 
 def _encode_batch(model: TrainedModel, images_BCHW: Tensor) -> Posterior:

@@ -115,6 +115,8 @@ class FrozenSubject:
         return x_BJCHW, style
 
     def new_decoder(self) -> nn.Module:
+        if not self._built.has_new_decoder:
+            raise Skip(f"the backbone '{self._built.experiment.backbone.name}' has no decoder")
         drawn = torch.randint(2**62, (), generator=self.generator, device=self.device)
         seed = int(drawn)
         with torch.random.fork_rng(devices=[]):

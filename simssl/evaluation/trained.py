@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from simssl.api import Posterior, Shape
-from simssl.blocks.images import fitted_image, upright_image
 from simssl.blocks.statistics import sample_normal
 from simssl.errors import UserError
+from simssl.evaluation.pictures import PICTURES, Images, are_pictures, check_values, fitted
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
@@ -27,32 +26,34 @@ from simssl.training.build import Model, build_model, choose_device, computing_o
 from simssl.training.precision import in_float32
 from simssl.training.train import trained_state
 
-Images = Tensor | np.ndarray | Image.Image | Sequence[Image.Image]
-
 ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")
 """Settings that leave out the plugins that a model does without."""
 BATCH = 1000
 """Most representations that are decoded at once."""
-ROUNDING = 1e-6
-"""Most by which floating-point images may leave [0, 1]."""
 
 
 def load_trained(
     run_dir: str | Path,
     device: str = "auto",
     registry: Registry | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> TrainedModel:
     """Return the model of a trained run, frozen. The run may have been moved, and its data need not be there.
 
     `device` is auto, cpu, cuda or cuda:N. auto is cuda if there is a device, and cuda is the current one. `registry`
-    holds the plugins that may be used; the default is all that are installed. Random states, the current device and
-    settings of torch are left as they were.
+    holds the plugins that may be used; the default is all that are installed. `plugins` are files of one plugin each,
+    which may be used, too, as with --plugin. Random states, the current device and settings of torch are left as they
+    were.
 
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
     end, or that a plugin is missing. RunError says that its checkpoint is damaged.
     """
     folder = RunFolder.existing(Path(run_dir))
-    registry = recalling(registry or Registry(), folder)
+    registry = registry or Registry()
+    if plugins:
+        files = [Path(file) for file in plugins]
+        registry = Registry(registry.builtins_only, (*registry.files, *files))
+    registry = recalling(registry, folder)
     (experiment,) = load_experiments(folder.experiment, registry, ONLY_THE_MODEL)
     tell_of_changes(folder, experiment.choices, registry)
     target = choose_device(device)
@@ -119,14 +120,22 @@ class TrainedModel:
         self.run = f"{method}-seed{self.experiment.seed}-{digest}"
         self._representations = state.get("representations")
 
+    def __repr__(self) -> str:
+        experiment = self.experiment
+        method = experiment.objective.name
+        data = experiment.dataset.name
+        C, H, W = self.source_shape
+        told = f"{method} on {data}, images ({C}, {H}, {W}), {experiment.latent_dim} latent dimensions"
+        return f"<{type(self).__name__}: {told}, seed {experiment.seed}, {self.device}>"
+
     def encode(self, images: Images) -> Posterior:
         """q(z | x): `mean` (N, D), which is the representation, and `variance` (N, D), None if the method has none.
 
         The images are an array or a tensor (N, C, H, W), uint8 or floats in [0, 1], of the shape `source_shape` or
-        `image_shape`. Or they are PIL images, one or a list, of any size and mode. PIL images are put upright as their
-        EXIF says and brought to `source_shape`: the largest centred box of its proportions is resized. All images are
-        finished as in training (`views.finish`). TypeError if they are something else, ValueError if shapes or values
-        do not fit.
+        `image_shape`. Or they are PIL images or paths of image files, one or a list, of any size and mode. These are
+        put upright as their EXIF says and brought to `source_shape`: the largest centred box of its proportions is
+        resized. All images are finished as in training (`views.finish`). TypeError if they are something else,
+        ValueError if shapes or values do not fit, or a file is no image, FileNotFoundError if it is not there.
         """
         images_NCHW = self._checked(images)
         posteriors = []
@@ -176,22 +185,24 @@ class TrainedModel:
 
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""
-        pictures = [images] if isinstance(images, Image.Image) else images
-        if _are_pictures(pictures):
+        pictures = [images] if isinstance(images, PICTURES) else images
+        if are_pictures(pictures):
             if not pictures:
                 raise ValueError("there are no images to encode")
-            arrays = [fitted_image(upright_image(picture), self.source_shape) for picture in pictures]
+            arrays = [fitted(picture, self.source_shape) for picture in pictures]
             return torch.from_numpy(np.stack(arrays))
         if not isinstance(images, (Tensor, np.ndarray)):
             kind = type(images).__name__
-            raise TypeError(f"images are a tensor or an array (N, C, H, W), a PIL image or a list of them, not {kind}")
+            raise TypeError(
+                f"images are a tensor or an array (N, C, H, W), PIL images or paths, one or a list, not {kind}"
+            )
         if isinstance(images, Tensor):
             x_NCHW = images
         else:
             contiguous = np.ascontiguousarray(images)
             x_NCHW = torch.tensor(contiguous)
         self._check_shape(tuple(x_NCHW.shape))
-        _check_values(x_NCHW)
+        check_values(x_NCHW)
         return x_NCHW
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
@@ -215,28 +226,9 @@ def joined(posteriors: Sequence[Posterior]) -> Posterior:
     return Posterior(mean_ND, variance_ND)
 
 
-def _are_pictures(images: Any) -> bool:
-    """True for a sequence of PIL images, even an empty one."""
-    if not isinstance(images, Sequence):
-        return False
-    return all(isinstance(image, Image.Image) for image in images)
-
-
 def _on_cpu(posterior: Posterior) -> Posterior:
     mean = posterior.mean.float().cpu()
     if posterior.variance is None:
         return Posterior(mean, None)
     variance = posterior.variance.float().cpu()
     return Posterior(mean, variance)
-
-
-def _check_values(x_NCHW: Tensor) -> None:
-    if x_NCHW.dtype == torch.uint8:
-        return
-    if not x_NCHW.is_floating_point():
-        raise ValueError(f"images are uint8, from 0 to 255, or floating-point numbers in [0, 1], not {x_NCHW.dtype}")
-    lowest, highest = x_NCHW.aminmax()
-    low = lowest.item()
-    high = highest.item()
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
-        raise ValueError(f"images of floating-point numbers lie in [0, 1], and these from {low:.4g} to {high:.4g}")

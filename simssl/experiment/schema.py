@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 TITLE = "simssl experiment"
 MODELINE = "# yaml-language-server: $schema={}"
-"""The first line of an experiment file. It tells editors the path of the schema, seen from the file."""
+"""The first line of an experiment file. It tells editors the path of the schema, relative to the file."""
 
 GROUPED = {
     "integer": (f"^(?=.*_)[-+]?{DIGITS}$", "a whole number, such as 240_000, is expected"),

@@ -10,6 +10,7 @@ from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
 from simssl.launch.jobs import side_by_side
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
+from simssl.launch.shared import share
 from simssl.launch.workspace import Workspace
 from simssl.training.build import build_run, choose_device
 from simssl.training.precision import require_repeatable
@@ -20,6 +21,8 @@ def run_all(
     experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int = 1
 ) -> list[Outcome]:
     """Train and measure every run that is not done, `jobs` at a time. A failed run does not stop the others.
+
+    Runs that another process holds come last, when it has let go of them.
 
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
@@ -33,14 +36,16 @@ def run_all(
         done = not fresh and is_done(experiment, folder)
         runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
-    jobs = min(jobs, len(runs))
     with Stop() as stop:
+
+        def work(runs: Sequence[PlannedRun]) -> list[Outcome]:
+            at_a_time = min(jobs, len(runs))
+            if at_a_time > 1:
+                return side_by_side(runs, workspace, at_a_time, stop)
+            return [_start_or_skip(run, workspace, device, stop) for run in runs]
+
         _check_all(unfinished, workspace, device)
-        if jobs > 1:
-            outcomes = side_by_side(runs, workspace, jobs, stop)
-        else:
-            outcomes = [_start_or_skip(run, workspace, device, stop) for run in runs]
-    return [_looked_at_again(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
+        return share(runs, work, workspace.say)
 
 
 def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Stop) -> Outcome:
@@ -48,13 +53,6 @@ def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, 
     if run.done:
         return Outcome(run.folder.path, "already done")
     return start(run, workspace, device, stop)
-
-
-def _looked_at_again(run: PlannedRun, outcome: Outcome) -> Outcome:
-    """The outcome, in which a run that another process held may be done by now."""
-    if outcome.status == "held" and is_done(run.experiment, run.folder):
-        return Outcome(outcome.folder, "already done")
-    return outcome
 
 
 def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> None:

@@ -83,6 +83,9 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     experiment, folder = run.experiment, run.folder
     try:
         with folder.locked():
+            if not run.fresh and is_done(experiment, folder):  # by another process, since this one began
+                workspace.say("  is done already")
+                return Outcome(folder.path, "already done")
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
@@ -90,7 +93,8 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             _train_and_measure(experiment, workspace, folder, device, stop)
         return Outcome(folder.path, "done")
     except RunHeld as error:
-        outcome = Outcome(folder.path, "held", str(error), trace(error))
+        workspace.warn(f"{error.holder} works on it; it comes last")
+        return Outcome(folder.path, "held", str(error))
     except SimsslError as error:
         outcome = Outcome(folder.path, "failed", str(error), trace(error))
     except Exception as error:  # a plugin's, or ours
@@ -218,7 +222,7 @@ def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
     builders: dict[str, Builder] = {}
     for choice in experiment.trackers:
         builders[choice.label] = partial(_build_tracker, choice, workspace.registry)
-    trackers = Trackers(builders, workspace.warn)
+    trackers = Trackers(builders, logging.getLogger("simssl").warning)
     try:
         yield trackers
     except BaseException as error:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simssl.errors import Interrupted, RunError, SimsslError, one_line
+from simssl.launch.warned import log_warnings
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
 from simssl.training.stop import Stop, StopOnce
@@ -110,7 +111,7 @@ def _listen(channel: Connection, tasks: queue.SimpleQueue[Task]) -> None:
 
 
 def _report_what_is_logged(channel: Connection) -> None:
-    """Send what is logged to the process above."""
+    """Send what is logged, and Python's warnings, to the process above."""
 
     class Report(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -120,6 +121,7 @@ def _report_what_is_logged(channel: Connection) -> None:
     logger = logging.getLogger("simssl")
     logger.setLevel(logging.INFO)
     logger.addHandler(Report())
+    log_warnings()
 
 
 def _workspace(setup: Setup) -> Workspace:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from simssl.errors import UserError
-from simssl.plugin.registry import BrokenPlugin, Plugin, Registry
+from simssl.plugin.registry import KINDS, BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
 
 Row = dict[str, Any]
@@ -20,7 +20,8 @@ and `reason`."""
 def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = ()) -> list[Row]:
     """Return one row for each plugin: kind, name, distribution, version, required versions of simssl, and module.
 
-    Status and reason are added where they are known. `names` are of plugins, or of distributions for all of theirs.
+    Status and reason are added where they are known. `names` are of plugins; or of distributions, or kinds, for all of
+    theirs.
     With `check` each is imported. Those that are named are put to the conformance suite, too, and their rows have
     `checks`. UserError if nothing has such a name.
     """
@@ -35,11 +36,10 @@ def rows(registry: Registry, check: bool, suite: Suite, names: Sequence[str] = (
 
 
 def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
-    """The plugins that have one of these names, or whose distribution has it."""
+    """The plugins that have one of these names, or whose distribution or kind has it."""
     installed = registry.plugins()
-    known = set()
-    for plugin in installed:
-        known |= {plugin.name, plugin.distribution}
+    names_of = {plugin: {plugin.kind, plugin.name, plugin.distribution} for plugin in installed}
+    known = set(KINDS).union(*names_of.values())
     for name in names:
         if name in known:
             continue
@@ -47,8 +47,8 @@ def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
         near = difflib.get_close_matches(name, known, n=1)
         if near:
             hint = f"did you mean '{near[0]}'?"
-        raise UserError(f"no plugin or distribution is called '{name}'; {hint}")
-    return [plugin for plugin in installed if plugin.name in names or plugin.distribution in names]
+        raise UserError(f"no plugin, distribution or kind is called '{name}'; {hint}")
+    return [plugin for plugin in installed if not names_of[plugin].isdisjoint(names)]
 
 
 def _row(plugin: Plugin, registry: Registry, check: bool, suite: Suite | None = None) -> Row:
@@ -92,16 +92,46 @@ def as_json(listed: list[Row]) -> str:
 COLUMNS = ("kind", "name", "distribution", "version", "requires", "module", "status")
 
 
-def as_text(listed: list[Row]) -> str:
-    """Return aligned columns. Below its row stands the reason of what is wrong, and the suite's checks."""
-    table = [list(COLUMNS)]
+def as_text(listed: list[Row], width: int | None = None) -> str:
+    """Return aligned columns, those that say something. Below its row stands what is wrong, and the suite's checks.
+
+    Where the lines would be wider than `width`, the modules are left out, and a last line says where they stand.
+    """
+    columns = [column for column in COLUMNS if any(row.get(column) for row in listed)]
+    text = _text_of(listed, columns)
+    if width is None or "module" not in columns or _widest(listed, columns) <= width:
+        return text
+    columns.remove("module")
+    return f"{_text_of(listed, columns)}\n\nthe modules do not fit here; --json has them"
+
+
+def _widest(listed: list[Row], columns: Sequence[str]) -> int:
+    """The width of the widest line of the table."""
+    table = _table(listed, columns)
+    widths = _widths(table)
+    return max(len(_aligned(texts, widths)) for texts in table)
+
+
+def _table(listed: list[Row], columns: Sequence[str]) -> list[list[str]]:
+    """The head and the rows."""
+    table = [list(columns)]
     for row in listed:
-        texts = [str(row.get(column, "")) for column in COLUMNS]
+        texts = [str(row.get(column, "")) for column in columns]
         table.append(texts)
+    return table
+
+
+def _widths(table: list[list[str]]) -> list[int]:
     widths = []
     for column in zip(*table, strict=True):
         lengths = map(len, column)
         widths.append(max(lengths))
+    return widths
+
+
+def _text_of(listed: list[Row], columns: Sequence[str]) -> str:
+    table = _table(listed, columns)
+    widths = _widths(table)
     head, *body = table
     lines = [_aligned(head, widths)]
     for row, texts in zip(listed, body, strict=True):

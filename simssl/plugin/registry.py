@@ -78,7 +78,8 @@ class Registry:
             raise ConflictingPlugins(f"{kind} '{name}' is provided by {both}; uninstall one of them")
         file = self.known_files.get((kind, name))
         if file:
-            raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; give --plugin {file}")
+            hint = f"give --plugin {file}, or plugins=[...] to simssl.load"
+            raise UnknownPlugin(f"{kind} '{name}' was the file {file} when the run was made; {hint}")
         sentence = _unknown(kind, name, self.names(kind), self.builtins_only)
         raise UnknownPlugin(sentence)
 

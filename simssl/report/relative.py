@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,9 +20,7 @@ def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[
     for row in rows:
         names |= row.names
     if method not in names:
-        labels = dict.fromkeys(row.label for row in rows)
-        listed = ", ".join(labels)
-        raise UserError(f"no row is called '{method}'; there are: {listed}")
+        raise UserError(_unknown(method, rows))
 
     compared: list[Row] = []
     notes: list[str] = []
@@ -40,6 +39,18 @@ def take_differences(rows: Sequence[Row], method: str) -> tuple[list[Row], list[
         if why_not:
             notes.append(f"{row.label}: no difference, since {why_not}")
     return compared, notes
+
+
+def _unknown(method: str, rows: Sequence[Row]) -> str:
+    """The sentence about a name that no row has: the names that there are."""
+    known: dict[str, None] = {}
+    for row in rows:
+        known[row.objective] = None
+    for row in rows:
+        known[row.label] = None
+    near = difflib.get_close_matches(method, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    return f"no row is called '{method}'{hint}; --relative-to takes one of: {', '.join(known)}"
 
 
 def _why_no_difference(row: Row, base: Row) -> str:

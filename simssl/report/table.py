@@ -10,6 +10,7 @@ from typing import Any
 from simssl.report import words
 from simssl.report.columns import Column, told_apart
 from simssl.report.estimate import Estimate
+from simssl.report.labels import Label
 from simssl.report.published import Published
 from simssl.report.runs import Run, circumstances_of
 
@@ -48,6 +49,8 @@ class Row:
     absent: Mapping[Column, Absent]
     best: frozenset[Column] = frozenset()
     """The columns in which no other method of its family is better by more than a standard error."""
+    names_apart: Label | None = None
+    """The label's other forms."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -78,7 +81,19 @@ class Row:
     @property
     def names(self) -> set[str]:
         """The names that a user may call it by."""
-        return {self.label, self.objective}
+        names = {self.label, self.objective}
+        if self.names_apart:
+            names.add(self.names_apart.in_full)
+        return names
+
+    @property
+    def method(self) -> str:
+        """The label without data, views, networks and budget."""
+        return self.names_apart.without_circumstances if self.names_apart else self.label
+
+    def label_among(self, where: str) -> str:
+        """The label where data, views, networks and budget are told beside it, by `where`; empty if they are not."""
+        return self.method if where else self.label
 
     @property
     def circumstances(self) -> str:

@@ -12,9 +12,10 @@ from dataclasses import replace
 from simssl.report import notes
 from simssl.report.best import mark_best
 from simssl.report.columns import Column, column_of, columns_of
+from simssl.report.labels import Label, labels_of
 from simssl.report.published import PublishedTable, read_published
 from simssl.report.relative import take_differences
-from simssl.report.runs import Run, Settings, circumstances_of, merge_copies, settings_of
+from simssl.report.runs import Run, merge_copies
 from simssl.report.table import Absent, Measured, Row, Table
 
 GRAVEST_FIRST = ("unreadable", "unfinished", "not run")
@@ -65,7 +66,7 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     for run in runs:
         groups.setdefault(run.group, []).append(run)
     one_of_each = [group[0] for group in groups.values()]
-    labels = _labels(one_of_each)
+    labels = labels_of(one_of_each)
     rows = []
     for group, label in zip(groups.values(), labels, strict=True):
         row = _row(group, label, columns, published)
@@ -73,7 +74,7 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     return rows
 
 
-def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published: PublishedTable) -> Row:
+def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], published: PublishedTable) -> Row:
     values: dict[Column, dict[int, float]] = {}
     for run in group:
         seed = run.settings["seed"]
@@ -98,7 +99,7 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
         without = _absent(group, column)
         if without:
             absent[column] = replace(without, published=beside)
-    return Row(label, group, measured, absent)
+    return Row(label.label, group, measured, absent, names_apart=label)
 
 
 def _absent(group: Sequence[Run], column: Column) -> Absent | None:
@@ -127,35 +128,3 @@ def _skip_reason(group: Sequence[Run], column: Column) -> str | None:
             if "skipped" in entry:
                 return str(entry["skipped"])
     return None
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """The label of each row, of which one run is given.
-
-    It is the objective's name, with the settings in which it differs from its namesakes in the experiment, and with
-    the data, views, networks and budget in which it differs from any method there.
-    """
-    in_experiment: dict[str, list[Settings]] = {}
-    of_method: dict[tuple[str, str], list[Settings]] = {}
-    for run in runs:
-        settings = settings_of(run)
-        experiment = run.settings["name"]
-        method = (experiment, settings["objective.name"])
-        in_experiment.setdefault(experiment, []).append(settings)
-        of_method.setdefault(method, []).append(settings)
-
-    labels = []
-    for run in runs:
-        experiment = run.settings["name"]
-        settings = settings_of(run)
-        label = settings["objective.name"]
-        methods = in_experiment[experiment]
-        namesakes = of_method[experiment, label]
-        circumstances = circumstances_of(run)
-        for key, value in settings.items():
-            others = methods if key in circumstances else namesakes
-            if any(other.get(key) != value for other in others):
-                name = key.removeprefix("objective.")
-                label += f" {name}={value}"
-        labels.append(label)
-    return labels

@@ -54,11 +54,11 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = file.read().strip() or "another process"
-                raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it") from None
+                raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it", holder) from None
             except OSError as error:
                 raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
             if not self._is_lock(file.fileno()):
-                raise RunHeld(f"{self.path} was moved away by another process just now; try again")
+                raise RunHeld(f"{self.path} was moved away by another process just now; try again", "another process")
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.truncate(0)
             process = os.getpid()
@@ -66,6 +66,17 @@ class RunFolder:
             file.write(f"process {process} on {machine} since {since}")
             file.flush()
             yield
+
+    def is_held(self) -> bool:
+        """True if a process holds the folder."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # told when the run is started
+            return False
+        return False
 
     def _is_lock(self, descriptor: int) -> bool:
         """True if the locked file still lies in the folder. Another process may have moved it."""

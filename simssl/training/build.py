@@ -146,7 +146,9 @@ class Model:
     generator: torch.Generator
     """Draws the views, the order of the images and noise, on the device."""
     new_decoder: Callable[[], nn.Module]
-    """Builds another decoder of the backbone, on the device."""
+    """Builds another decoder of the backbone, on the device. UserError if the backbone has none."""
+    has_new_decoder: bool
+    """True if the backbone has a decoder."""
 
     @property
     def views_per_step(self) -> int:
@@ -184,7 +186,8 @@ def build_model(
     seed_everything(derive_seed(experiment.seed, "weights"))
     views = Views(experiment.views, image_shape)
     shape = views.shape
-    encoder, decoder = _networks(experiment.backbone, registry, shape)
+    backbone = _backbone(experiment.backbone, registry)
+    encoder, decoder = _networks(backbone, experiment, registry, shape)
     objective_class = registry.load("objective", experiment.objective.name)
     images_per_step, steps = _work(experiment, objective_class, num_images)
     context = Context(
@@ -220,14 +223,22 @@ def build_model(
         steps=steps,
         generator=generator,
         new_decoder=new_decoder,
+        has_new_decoder=backbone.decodes,
     )
 
 
-def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetwork, NewNetwork]:
-    """Return two functions: one builds a new encoder, the other a new decoder."""
+def _backbone(choice: Choice, registry: Registry) -> Backbone:
     with building(choice, registry):
         backbone_class = registry.load(choice.kind, choice.name)
         backbone: Backbone = backbone_class(choice.params)
+        return backbone
+
+
+def _networks(
+    backbone: Backbone, experiment: Experiment, registry: Registry, shape: Shape
+) -> tuple[NewNetwork, NewNetwork]:
+    """Return two functions: one builds a new encoder, the other a new decoder."""
+    choice = experiment.backbone
 
     def encoder(outputs: int) -> nn.Module:
         with building(choice, registry):
@@ -236,6 +247,11 @@ def _networks(choice: Choice, registry: Registry, shape: Shape) -> tuple[NewNetw
         return network
 
     def decoder(inputs: int) -> nn.Module:
+        if not backbone.decodes:
+            raise UserError(
+                f"objective '{experiment.objective.name}' needs a decoder, and the backbone '{choice.name}' has none; "
+                "choose a backbone with one, or a method without"
+            )
         with building(choice, registry):
             network = backbone.decoder(shape, inputs)
             check_network(backbone.decoder, network, (inputs,), shape)

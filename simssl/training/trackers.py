@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from simssl.api import Result, RunInfo, Subject, Tracker
+from simssl.api import Result, RunInfo, StepsDone, Subject, Tracker
 from simssl.errors import code_of, one_line
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
@@ -42,6 +42,9 @@ class Trackers:
 
     def started(self, run: RunInfo) -> None:
         self._each(lambda tracker: tracker.started(run))
+
+    def follow(self, steps_done: StepsDone) -> None:
+        self._each(lambda tracker: tracker.follow(steps_done))
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         self._each(lambda tracker: tracker.logged(step, dict(terms)))

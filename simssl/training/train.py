@@ -20,6 +20,8 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
     state is saved.
     """
     built = trainer.built
+    if built.steps:
+        trackers.follow(trainer.finished)
     try:
         with stop.deferred():
             while trainer.step < built.steps:

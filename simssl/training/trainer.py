@@ -18,6 +18,7 @@ from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights, frozen
 from simssl.training.device_memory import give_back
+from simssl.training.finished import FinishedSteps
 from simssl.training.host_memory import HostMemory
 from simssl.training.optimize import forget
 from simssl.training.pool import pool_of
@@ -53,7 +54,8 @@ class Trainer:
         self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
         self.step = 0
-        """The number of steps that are done."""
+        """The number of steps that are launched."""
+        self.finished = FinishedSteps(self.device)
         self.epoch = 0
         """The number of epochs that were begun."""
         self.position = len(self.images_NCHW)
@@ -93,6 +95,7 @@ class Trainer:
         self.position = end
         self.step += steps
         self.window.count += steps
+        self.finished.launched(self.unit.taken)
         self._memory.keep()
 
     def _launcher(self, unit: Step) -> Launcher:
@@ -138,6 +141,7 @@ class Trainer:
         assert self.unit is not None
         self.position = position
         self.unit.set_counters(self.step, position)
+        self.finished.launched(self.unit.taken)
         self.pool.begin(self.unit.order_N, position)
 
     def _encode_all(self) -> Tensor:

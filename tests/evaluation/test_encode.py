@@ -14,6 +14,8 @@ import torch
 from click.testing import Result
 from PIL import Image
 
+from simssl.api import Data, Split, Target
+from simssl.evaluation.encode import _targets
 from simssl.experiment.yaml12 import dump, read
 from simssl.plugin.registry import Registry
 from simssl.store import folder
@@ -86,6 +88,27 @@ def test_a_data_sets_representations_are_those_that_evaluators_measure(
         "run": folder_name,
         "trained_on": "ab2332773d559275",
     }
+
+
+def test_a_data_sets_labels_are_in_the_file(run: Path, simssl: Command) -> None:
+    arrays = encoded(simssl, run, "digits")
+    plugin = Registry(builtins_only=True).load("dataset", "digits")
+    data = plugin(plugin.Params()).load(Path(), lambda *_: None)
+    labels = torch.cat([data.train.targets["class"].values, data.test.targets["class"].values])
+    assert arrays["target_class"].tolist() == labels.tolist()
+    assert arrays["classes_class"].tolist() == [str(i) for i in range(10)]
+
+
+def test_an_image_without_a_target_has_no_label() -> None:
+    known = Target(torch.tensor([1, 0]), ("a", "b"))
+    value = Target(torch.tensor([0.5, 0.25]))
+    images_NCHW = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    train = Split(images_NCHW, {"kind": known, "pose/x": value})
+    arrays = _targets(Data.of(train, Split(images_NCHW)))
+    assert arrays["target_kind"].tolist() == [1, 0, -1, -1]
+    assert arrays["target_pose_x"][:2].tolist() == [0.5, 0.25]
+    assert np.isnan(arrays["target_pose_x"][2:]).all()
+    assert set(arrays) == {"target_kind", "classes_kind", "target_pose_x"}
 
 
 def test_the_command_says_what_it_wrote(trained: dict[str, Path], simssl: Command, pictures: Path) -> None:
@@ -284,5 +307,5 @@ def test_the_file_says_which_data_set_it_holds(run: Path, simssl: Command, pictu
     assert (arrays["dataset"].item(), arrays["data"].item()) == ("digits", "ab2332773d559275")
     assert arrays["dataset"].shape == ()
     common = {"mean", "variance", "experiment", "objective", "seed", "run", "trained_on"}
-    assert set(arrays) == common | {"split", "index", "dataset", "data"}
+    assert set(arrays) == common | {"split", "index", "dataset", "data", "target_class", "classes_class"}
     assert set(encoded(simssl, run, pictures, out="files.npz")) == common | {"files"}

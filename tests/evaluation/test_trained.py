@@ -38,6 +38,31 @@ def test_it_says_what_it_is(trained: dict[str, Path]) -> None:
     assert model.run == trained["simvae"].name
 
 
+def test_its_repr_and_what_the_package_has_can_be_seen(trained: dict[str, Path]) -> None:
+    model = simssl.load(trained["simvae"], device="cpu")
+    told = "simvae on digits, images (1, 8, 8), 4 latent dimensions, seed 0, cpu"
+    assert repr(model) == f"<TrainedModel: {told}>"
+    assert {"load", "Params", "hookimpl", "__version__"} <= set(dir(simssl))
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_paths_of_images_are_images(form: Callable[[Path], Any], trained: dict[str, Path], tmp_path: Path) -> None:
+    model = simssl.load(trained["simclr"])
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for file, image in zip(files, pil(images()), strict=False):
+        image.save(file)
+    expected = model.encode(images()[:3]).mean
+    assert torch.equal(model.encode([form(file) for file in files]).mean, expected)
+    assert torch.equal(model.encode(form(files[1])).mean, model.encode(images()[1:2]).mean)
+    assert torch.equal(model.encode([files[0], Image.open(files[1])]).mean, model.encode(images()[:2]).mean)
+
+
+def test_a_folder_is_no_image(trained: dict[str, Path], tmp_path: Path) -> None:
+    model = simssl.load(trained["simclr"])
+    with pytest.raises(ValueError, match="is a folder; give the paths of the images in it"):
+        model.encode(str(tmp_path))
+
+
 def pil(x_NCHW: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(pixels) for pixels in x_NCHW[:, 0].numpy()]
 
@@ -144,7 +169,9 @@ def test_views_of_another_size_are_decoded_and_encoded_again(
     ("given", "error", "message"),
     [
         (3, TypeError, "not int"),
-        (["a.png"], TypeError, "a tensor or an array .N, C, H, W., a PIL image or a list of them, not list"),
+        ([3], TypeError, "a tensor or an array .N, C, H, W., PIL images or paths, one or a list, not list"),
+        (["a.png"], FileNotFoundError, "there is no image a.png"),
+        (__file__, ValueError, "test_trained.py is no image that can be read"),
         ([], ValueError, "there are no images"),
         (torch.zeros(0, 1, 8, 8), ValueError, r"the shape \(N, 1, 8, 8\), and these \(0, 1, 8, 8\)"),
         (torch.zeros(1, 8, 8), ValueError, r"and these \(1, 8, 8\); PIL images may be of any size"),

@@ -225,6 +225,39 @@ def test_a_run_keeps_the_threads_that_it_began_with(
     assert [part["measurement"]["threads"] for part in parts] == [2, 1]
 
 
+LOUD = """
+import logging, warnings
+import simssl
+from simssl.api import Tracker
+
+class Loud(Tracker):
+    '''It warns, logs and breaks.'''
+
+    def logged(self, step, terms):
+        warnings.warn("the learning rate is large")
+        logging.getLogger("simssl").warning("a word")
+        raise ValueError("no connection")
+
+@simssl.hookimpl
+def simssl_tracker():
+    return Loud
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_sentence_is_told_once_from_however_many_runs(jobs: int, simssl: Command, small: Write) -> None:
+    Path("loud.py").write_text(LOUD)
+    file = small(grid=SEEDS, trackers=[{"name": "loud"}], evaluators=[])
+    result = simssl("run", file, "--plugin", "loud.py", "-j", jobs)
+    assert result.exit_code == 0, result.stderr
+    for sentence in (
+        "UserWarning: the learning rate is large (",
+        "a word",
+        "the tracker 'loud' failed and is detached",
+    ):
+        assert result.stderr.count(sentence) == 1, sentence
+
+
 def test_one_run_is_one_job(simssl: Command, small: Write) -> None:
     result = simssl("run", small(), "-j", 3)
     assert result.exit_code == 0

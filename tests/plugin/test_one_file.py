@@ -59,6 +59,10 @@ def test_a_run_names_the_file_that_made_it(simssl: Command, small: Write, pixels
     sha256 = hashlib.sha256(pixels.read_bytes()).hexdigest()
     assert made_with["plugin_files"] == {"objective pixels": {"path": str(pixels), "sha256": sha256}}
     assert sha256[:12] in made_with["plugins"]["objective pixels"]
+    with pytest.raises(UserError, match="give --plugin"):
+        package_of_ours.load(run)
+    assert package_of_ours.load(run, plugins=[pixels]).experiment.objective.name == "pixels"
+    assert package_of_ours.load(run, plugins=["pixels.py"]).experiment.objective.name == "pixels"
 
     for words in (("evaluate", run, "-e", "gmm"), ("encode", run, "digits", "-o", "out.npz")):
         without = simssl(*words)

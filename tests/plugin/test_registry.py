@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from simssl.plugin import hooks
+from simssl.plugin import hooks, listing
 from simssl.plugin.registry import KINDS, Registry
 
 Command = Callable[..., Result]
@@ -121,6 +121,29 @@ def test_a_strangers_plugin_runs_like_ours(simssl: Command, small: Callable[...,
     hidden = simssl("--no-plugins", "check", small(objective={"name": "pixels"}))
     assert hidden.exit_code == 2
     assert "--no-plugins hides" in hidden.stderr
+
+
+def test_a_kind_lists_its_plugins(simssl: Command) -> None:
+    listed = json.loads(simssl("plugins", "objective", "--json").stdout)
+    assert {row["kind"] for row in listed} == {"objective"}
+    assert {"simclr", "simvae"} <= {row["name"] for row in listed}
+    assert "did you mean 'tracker'?" in simssl("plugins", "trackers").stderr
+
+
+def test_columns_that_say_nothing_are_not_there(simssl: Command) -> None:
+    head, *_ = simssl("plugins").stdout.splitlines()
+    assert head.split() == ["kind", "name", "distribution", "version", "module"]
+    checked, *_ = simssl("plugins", "--check").stdout.splitlines()
+    assert checked.split() == ["kind", "name", "distribution", "version", "module", "status"]
+
+
+def test_the_list_fits_the_terminal() -> None:
+    listed = listing.rows(Registry(builtins_only=True), check=False, suite=lambda *_: ())
+    narrow = listing.as_text(listed, width=80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "instance_discrimination" in narrow
+    assert narrow.endswith("the modules do not fit here; --json has them")
+    assert listing.as_text(listed, width=160) == listing.as_text(listed)
 
 
 def test_a_name_provided_twice_is_a_conflict_when_used(

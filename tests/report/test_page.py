@@ -283,6 +283,21 @@ def test_training_curves_come_from_the_events(page: Callable[..., Page], run: Wr
     assert found.source.count(">998 steps<") == 2, "the last step is not thinned out"
 
 
+def test_a_loss_of_one_term_is_drawn_once(page: Callable[..., Page], run: Write) -> None:
+    """Events of earlier versions, and of this one, which go on."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run("a", {KNN: metric(0.5)}))) as writer:
+        for step in range(100):
+            group = "training" if step < 50 else "_training"
+            for name in ("nt_xent", "loss"):
+                writer.add_scalar(f"{group}/{name}", 100 - step, step)
+            writer.add_scalar(f"{group}/accuracy", step, step)
+    labels = [svg["aria-label"] or "" for svg in page().of("svg")]
+    assert [label.partition(" of ")[0] for label in labels] == ["loss = nt_xent", "accuracy"]
+    assert page().source.count(">99 steps<") == 2
+
+
 def test_a_resumed_training_is_no_news(
     page: Callable[..., Page], run: Write, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -396,11 +411,12 @@ def test_budgets_are_not_mixed(page: Callable[..., Page], run: Write) -> None:
             run(f"{name}{views}", found, facts=facts, objective={"name": name}, training={"views": views})
     found = page()
     assert found.text.count("Style (style_probe/R2) against content (knn/class/accuracy): views") == 2
-    assert "(views 2000): of the trained methods, most is kept by simvae training.views=2000 (0.600)" in found.text
+    assert found.text.count("of the trained methods, most is kept by") == 2
+    assert "views 2000: simvae (0.600), least by vae (0.400)" in found.text
     bars = re.findall(r"<rect[^>]*><title>hue: ([^<]*)", found.source)
     assert bars == ["0.2", "0.1", "0.4", "0.2"]
     for label in ("random", "vae", "simvae"):
-        assert f"{label} training.views=1000" in found.text
+        assert f"{label} views=1000" in found.text
 
 
 def test_a_link_to_a_protocol_opens_it(page: Callable[..., Page], methods: None) -> None:
@@ -428,6 +444,26 @@ def test_what_was_selected_is_told_by_its_range(page: Callable[..., Page], run: 
         run(f"s{seed}", {KNN: metric(0.5, selected={"k": k, "kind": "near"}, found={"error": k / 10})}, seed=seed)
     text = page().text
     assert "selected k 3 to 15, by run selected kind near found error 0.3 to 1.5, by run" in text
+
+
+def test_a_sentence_of_several_budgets_begins_once(page: Callable[..., Page], run: Write) -> None:
+    """And the methods are named without the budgets, which stand beside them."""
+    for views in (1000, 2000, 3000):
+        for i, name in enumerate(("vae", "simvae")):
+            found = {KNN: metric(views * (i + 1) / 1e4)}
+            run(f"{name}{views}", found, facts={"roles": ROLES}, objective={"name": name}, training={"views": views})
+    text = page().text
+    assert text.count("most is kept by") == 1
+    for views, most, least in (("1000", "0.200", "0.100"), ("3000", "0.600", "0.300")):
+        assert f"views {views}: simvae ({most}), least by vae ({least})" in text
+    assert "Methods simvae, vae Seeds" in text
+
+
+def test_a_box_that_scrolls_shows_it(page: Callable[..., Page], methods: None) -> None:
+    """By a shadow that stays where it is, below ends that move with the content."""
+    (rule,) = re.findall(r"\.box \{(.*?)\}", page().source, re.S)[:1]
+    assert rule.count("local") == rule.count("scroll no-repeat") == 2
+    assert "max-width: none; }" not in re.findall(r"\.box > img.*", page().source)
 
 
 # --- plots -----------------------------------------------------------------------------------------------

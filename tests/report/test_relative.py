@@ -39,7 +39,7 @@ def test_differences_are_taken_at_equal_budgets_alone(simssl: Command, run: Writ
     text = simssl("report", "runs", "--relative-to", "vae").stdout
     assert "(+0.200)" in text
     assert "(+0.500)" in text
-    assert "simclr training.views=3000: no difference, since no row of vae shares its data, views and budget" in text
+    assert "simclr views=3000: no difference, since no row of vae shares its data, views and budget" in text
 
 
 def test_no_difference_is_said_and_no_caption_speaks_of_one(run: Write, simssl: Command) -> None:
@@ -58,4 +58,13 @@ def test_no_row_to_take_differences_from_is_said(simssl: Command, run: Write) ->
     run("a", {KNN: metric(0.5)})
     result = simssl("report", "runs", "--relative-to", "simclr")
     assert result.exit_code == 2
-    assert "no row is called 'simclr'; there are: simvae" in result.stderr
+    assert "no row is called 'simclr'; --relative-to takes one of: simvae\n" in result.stderr
+
+
+def test_the_names_of_methods_and_of_rows_are_told(simssl: Command, run: Write) -> None:
+    for J in (2, 3):
+        run(f"a{J}", {KNN: metric(0.5)}, objective={"name": "simvae", "J": J})
+    run("b", {KNN: metric(0.5)}, objective={"name": "vae"})
+    result = simssl("report", "runs", "--relative-to", "simvea")
+    assert "did you mean 'simvae'?" in result.stderr
+    assert "--relative-to takes one of: simvae, vae, simvae J=2, simvae J=3" in result.stderr

@@ -31,9 +31,23 @@ def test_other_budgets_and_parameters_are_other_rows(run: Write) -> None:
         run("d", {KNN: metric(0.4)}, objective={"name": "vae"}),
     )
     assert [row.label for row in table.rows] == [
-        "simvae J=10 training.views=1000",
-        "simvae J=2 training.views=1000",
-        "simvae J=10 training.views=2000",
-        "vae training.views=1000",
+        "simvae J=10 views=1000",
+        "simvae J=2 views=1000",
+        "simvae J=10 views=2000",
+        "vae views=1000",
     ]
     assert all(row.runs == 1 for row in table.rows)
+
+
+def test_a_label_names_a_setting_of_the_training_by_its_last_part(run: Write) -> None:
+    """Unless another setting is called so; and the key in full stays a name of the row."""
+    rates = [{"optimizer": {"name": "adam", "lr": lr}, "views": 9} for lr in (0.1, 0.2)]
+    paths = [run(f"a{i}", {KNN: metric(0.5)}, training=training) for i, training in enumerate(rates)]
+    table = table_of(*paths)
+    assert [row.label for row in table.rows] == ["simvae lr=0.1", "simvae lr=0.2"]
+    assert "simvae training.optimizer.lr=0.1" in table.rows[0].names
+    own = [{"name": "simvae", "lr": 3, "J": J} for J in (2, 4)]
+    other = run("b", {KNN: metric(0.5)}, objective=own[0], training=rates[0])
+    another = run("c", {KNN: metric(0.5)}, objective=own[1], training=rates[1])
+    labels = [row.label for row in table_of(other, another).rows]
+    assert labels == ["simvae J=2 training.optimizer.lr=0.1", "simvae J=4 training.optimizer.lr=0.2"]

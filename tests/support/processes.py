@@ -28,11 +28,16 @@ class Process:
     def kill(self) -> None:
         self._process.kill()
 
+    @property
+    def said(self) -> str:
+        """Its standard error so far."""
+        return Path(self._error).read_text()
+
     def finish(self) -> tuple[int, str]:
         """Return its exit code, that of a signal negative, and its standard error."""
         self._process.join(120)
         assert self._process.exitcode is not None, "it does not end"
-        return self._process.exitcode, Path(self._error).read_text()
+        return self._process.exitcode, self.said
 
 
 def _command(folder: Path, error: str, words: list[str]) -> None:

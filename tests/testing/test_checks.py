@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 import simssl
 from simssl.api import (
+    Backbone,
     Context,
     Data,
     Dataset,
@@ -26,6 +28,7 @@ from simssl.api import (
     Result,
     RunInfo,
     Shape,
+    Skip,
     Split,
     Subject,
     Target,
@@ -162,6 +165,13 @@ class Narrow(TinyBackbone):
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
         return super().encoder(shape, outputs - 1)
+
+
+class EncoderAlone(Backbone):
+    """Without a mirror."""
+
+    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))
 
 
 class Even(TinyBackbone):
@@ -462,6 +472,42 @@ class Counting(Evaluator):
         return Result({"runs": Metric(len(self.runs), "1")}, protocol={"split": "test"})
 
 
+class OfFourClasses(Evaluator):
+    """It skips data without an eighth class."""
+
+    skips = True
+
+    def run(self, subject: Subject) -> Result:
+        if self.skips:
+            raise Skip("there is no eighth class")
+        return Result({"classes": Metric(8, "classes")}, protocol={"split": "test"})
+
+
+class OfItsOracle(OfFourClasses):
+    """It skips all data but its oracle's, and is wrong there."""
+
+    def run(self, subject: Subject) -> Result:
+        if len(subject.data.train) == 96:
+            raise Skip("there is no eighth class")
+        return Result({"a/b/classes": Metric(8, "classes")}, protocol={"split": "test"})
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        images_NCHW = torch.zeros(8, 1, 4, 4, dtype=torch.uint8)
+        data = Data.of(Split(images_NCHW), Split(images_NCHW))
+        known = {"classes": (8.0, 8.0)}
+        return Oracle(lambda x_BCHW: x_BCHW.flatten(1), known, known, data)
+
+
+class SkipsItsOracle(OfFourClasses):
+    """It skips the data on which it knows the answer."""
+
+    @classmethod
+    def oracle(cls) -> Oracle:
+        known = {"classes": (8.0, 8.0)}
+        return Oracle(lambda x_BCHW: x_BCHW.flatten(1), known, known)
+
+
 class Meddling(Counting):
     """It trains the method that it measures."""
 
@@ -642,6 +688,7 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
     "evaluator": {
         "result_is_well_formed": {
             Nameless: "'a/b/c' is neither <metric> nor <target>/<metric>",
+            OfItsOracle: "'a/b/classes' is neither <metric> nor <target>/<metric>",
             Unmeasurable: "'ratio' is nan",
             Tensorial: "the protocol of 'rank' is not JSON",
             Unexplained: "there is no protocol",
@@ -655,6 +702,7 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
             LeavesGradients: "encoder.1.weight has a gradient",
         },
         "oracle_reaches_its_values_and_noise_falls_to_chance": {
+            SkipsItsOracle: "it skips the oracle: there is no eighth class",
             Constant: "'score' of the oracle is 0.5, not from 0.9 to 1",
             Flattering: "'score' of noise is 0.5, not from 0 to 0.1",
             Mistaken: "of the oracle there is no metric 'accuracy' but score",
@@ -697,6 +745,7 @@ def test_every_check_can_fail() -> None:
         ("dataset", TinyDataset),
         ("backbone", TinyBackbone),
         ("backbone", Even),
+        ("backbone", EncoderAlone),
         ("objective", TinyObjective),
         ("objective", TinyEncoder),
         ("objective", Invariant),
@@ -708,6 +757,15 @@ def test_what_is_right_passes(kind: str, plugin: type[Any]) -> None:
     results = outcomes(kind, plugin)
     assert [outcome for outcome in results if outcome.status not in ("ok", "skipped")] == []
     assert [outcome.check for outcome in results] == list(CHECKS[kind])
+
+
+def test_an_evaluator_that_skips_the_small_data_fails_no_check() -> None:
+    results = outcomes("evaluator", OfFourClasses)
+    assert {outcome.status for outcome in results} == {"ok", "skipped"}
+    reasons = [outcome.reason for outcome in results if outcome.check == "result_is_well_formed"]
+    assert reasons == [
+        "no method of the suite has all that it needs: it skips the suite's small data: there is no eighth class"
+    ]
 
 
 def test_a_split_without_images_is_told_once(tmp_path: Path) -> None:

@@ -115,4 +115,4 @@ def test_as_a_pytest_test(package: Callable[..., Path], tmp_path: Path) -> None:
 def test_a_name_that_nothing_has_is_told(name: str, sentence: str, simssl: Command) -> None:
     result = simssl("plugins", "--check", name)
     assert result.exit_code == 2
-    assert f"no plugin or distribution is called '{name}'; {sentence}" in result.stderr
+    assert f"no plugin, distribution or kind is called '{name}'; {sentence}" in result.stderr

@@ -268,3 +268,38 @@ def test_a_tracker_that_fails_names_its_line(
     (line,) = (number for number, text in enumerate(code.splitlines(), 1) if "object()" in text)
     assert "the tracker 'own' failed and is detached: TypeError: keys must be str" in result.stderr
     assert f"({site}/own_tracker.py:{line})" in result.stderr
+
+
+ENCODER = """
+import math
+import simssl
+from simssl.api import Backbone
+from torch import nn
+
+class Alone(Backbone):
+    '''An encoder alone.'''
+
+    def encoder(self, shape, outputs):
+        return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))
+
+@simssl.hookimpl
+def simssl_backbone():
+    return Alone
+"""
+
+
+def test_a_backbone_without_a_decoder_serves_the_methods_without(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    Path("alone.py").write_text(ENCODER)
+    backbone = {"name": "alone"}
+    evaluators = [{"name": "collapse"}, {"name": "decoder"}]
+    encodes = small(backbone=backbone, objective={"name": "simclr"}, evaluators=evaluators)
+    result = simssl("run", encodes, "--plugin", "alone.py")
+    assert result.exit_code == 0, result.stderr
+    assert "decoder will be skipped: the backbone 'alone' has no decoder" in result.stderr
+    decodes = small(backbone=backbone, objective={"name": "vae"}, name="decodes")
+    result = simssl("run", decodes, "--plugin", "alone.py")
+    assert result.exit_code == 2
+    assert "objective 'vae' needs a decoder, and the backbone 'alone' has none" in result.stderr
+    assert not Path("runs/decodes").exists()

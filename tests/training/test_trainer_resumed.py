@@ -140,19 +140,27 @@ def test_a_signal_saves_the_state_first(
     assert_same_run(the_run(tmp_path / "stopped"), uninterrupted)
 
 
-def test_a_second_process_is_told_who_holds_the_run(
-    process: Callable[..., Process], small: Callable[..., Path], tmp_path: Path
+def test_a_second_process_waits_for_the_first_and_goes_on_when_it_dies(
+    process: Callable[..., Process], small: Callable[..., Path], tmp_path: Path, uninterrupted: Path
 ) -> None:
-    file = small(training={**LONG, "views": 6_000_000})
-    first = process(file, "--runs", "held")
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "held").rglob("checkpoint.pt")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    code, error = process(file, "--runs", "held").finish()
+    stopping = [{"name": "killer", "step": 40, "signum": int(signal.SIGSTOP)}]
+    first = process(small(training=LONG, evaluators=EVALUATORS, trackers=stopping), "--runs", "held")
+    _wait_until(lambda: bool(list((tmp_path / "held").rglob("checkpoint.pt"))))
+    second = process(small(training=LONG, evaluators=EVALUATORS), "--runs", "held")
+    _wait_until(lambda: "waiting for 1 run of other processes" in second.said)
     first.kill()
     first.finish()
-    assert code == 1
-    assert f"is held by process {first.pid} on " in error
+    code, error = second.finish()
+    assert code == 0, error
+    assert f"process {first.pid} on " in error
+    assert_same_run(the_run(tmp_path / "held"), uninterrupted)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_second_seed_starts_from_scratch(simssl: Callable[..., Result], small: Callable[..., Path]) -> None:

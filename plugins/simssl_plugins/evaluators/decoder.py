@@ -46,7 +46,7 @@ class Decoder(Evaluator):
         pictures: int = Field(12, ge=1)
         "Test images in the picture: originals over reconstructions."
 
-    needs = frozenset({"no_decoder", "test"})
+    needs = frozenset({"no_decoder", "new_decoder", "test"})
 
     @classmethod
     def oracle(cls) -> Oracle:

@@ -25,6 +25,8 @@ from simssl.api import Result, RunInfo, Split, Subject, Target, Tracker
 
 LEFT_OUT = {"name", "evaluators", "trackers", "training.log_every", "training.checkpoint_seconds"}
 """Settings that are no hyperparameters: they change nothing of the representation."""
+TRAINING = "_training"
+"""The group of the loss and its terms. TensorBoard shows groups in the order of their names, and `_` comes first."""
 THUMBNAIL = 64
 """Most pixels along a side of a thumbnail."""
 PROJECTOR = """embeddings {{
@@ -66,7 +68,7 @@ class TensorBoardTracker(Tracker):
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         for name, value in terms.items():
-            self.writer.add_scalar(f"training/{name}", value, step)
+            self.writer.add_scalar(f"{TRAINING}/{name}", value, step)
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         self.subject = subject

@@ -25,7 +25,7 @@ def _readable_suffixes() -> frozenset[str]:
 
 
 def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozenset()) -> list[str]:
-    """The images' names as seen from the folder, sorted, however deep they lie below `below`.
+    """The images' paths relative to the folder, sorted, however deep they lie below `below`.
 
     What is hidden is left out, and so are folders whose real path is `passed`. Files that are no images by their names
     are left out too, and the log says so. ValueError if there are no images, or a folder cannot be read.
@@ -67,7 +67,7 @@ def folder_entries(folder: Path, passed: frozenset[str]) -> dict[str, str | None
 
 
 def _files(folder: Path, below: str, passed: frozenset[str]) -> Iterator[str]:
-    """The names of all files below, as seen from the folder, through links too."""
+    """The paths of all files below, relative to the folder, through links too."""
     for name, real in folder_entries(folder / below, passed).items():
         inner = os.path.join(below, name)
         if real is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate
+from simssl.report.labels import short_names
 from simssl.report.numbers import estimate
 from simssl.report.page.figures import Look, Looks, Point, PointPlot, axis_title
 from simssl.report.runs import settings_of
@@ -74,7 +75,7 @@ def _varied(rows: Sequence[Row]) -> tuple[str, Series] | None:
             return None
         series.append((value, row))
     series.sort(key=lambda pair: float(pair[0]))
-    return key.removeprefix("objective."), series
+    return short_names(settings)[key], series
 
 
 def _plot(parameter: str, series: Series, column: Column, look: Look) -> PointPlot:

@@ -95,10 +95,13 @@ def _budget(training: Mapping[str, Any]) -> str:
 
 
 def _methods(rows: Sequence[Row]) -> str:
-    """The labels, by family if one is known."""
+    """The labels, by family if one is known. Data, views, networks and budget are told beside."""
     families: dict[str | None, list[str]] = {}
     for row in rows:
-        families.setdefault(row.family, []).append(row.label)
+        labels = families.setdefault(row.family, [])
+        label = row.method
+        if label not in labels:
+            labels.append(label)
     if set(families) == {None}:
         return ", ".join(families[None])
     told = []

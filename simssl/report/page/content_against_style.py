@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report import words
@@ -22,9 +22,10 @@ Pair = tuple[Column, Column]
 
 @dataclass(frozen=True)
 class Extremes:
-    """The trained methods that keep most and least, by one metric."""
+    """The trained methods that keep most and least, at one data, views, networks and budget."""
 
-    metric: str
+    where: str
+    """The data, views, networks or budget; empty if there are no others."""
     most: str
     most_number: str
     least: str
@@ -35,7 +36,8 @@ class Extremes:
 
 @dataclass(frozen=True)
 class ContentAgainstStyle:
-    extremes: Sequence[Extremes]
+    extremes: Mapping[str, Sequence[Extremes]]
+    """Those of each metric."""
     plots: Sequence[PointPlot]
     shapes: str
     """The shape of each family."""
@@ -49,7 +51,7 @@ def content_against_style(table: Table, alike: Sequence[tuple[Table, str]], look
 
     `alike` has a table for each data, views, networks and budget, with what tells it from the others.
     """
-    extremes = []
+    extremes: dict[str, list[Extremes]] = {}
     plots = []
     left_out = 0
     for part, where in alike:
@@ -62,7 +64,9 @@ def content_against_style(table: Table, alike: Sequence[tuple[Table, str]], look
         for column in _told(part, plotted):
             sentence = _extremes(part, column, where)
             if sentence:
-                extremes.append(sentence)
+                kept = column.role or column.label
+                metric = f"{kept.capitalize()}, by {column.title}"
+                extremes.setdefault(metric, []).append(sentence)
     return ContentAgainstStyle(
         extremes=extremes,
         plots=plots,
@@ -118,7 +122,7 @@ def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Point
     titles = []
     for row in _both(table, x, y):
         look = looks[row.label]
-        point = _point(row, look, x, y)
+        point = _point(row, look, x, y, where)
         points.append(point)
         titles.append(point.title)
     told = "; ".join(titles)
@@ -134,15 +138,16 @@ def _plot(table: Table, looks: Looks, x: Column, y: Column, where: str) -> Point
     )
 
 
-def _point(row: Row, look: Look, x: Column, y: Column) -> Point:
+def _point(row: Row, look: Look, x: Column, y: Column, where: str) -> Point:
+    label = row.label_among(where)
     content = f"{x.key} {_number(row, x)}"
     style = f"{y.key} {_number(row, y)}"
     return Point(
         x=row.measured[x].ours,
         y=row.measured[y].ours,
-        label=row.label,
+        label=label,
         look=look,
-        title=f"{row.label}: {content}, {style}",
+        title=f"{label}: {content}, {style}",
     )
 
 
@@ -161,10 +166,6 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
     ordered = sorted(trained, key=lambda row: row.measured[column].ours.mean, reverse=highest_first)
     most = ordered[0]
     least = ordered[-1]
-    kept = column.role or column.label
-    metric = f"{kept.capitalize()}, by {column.title}"
-    if where:
-        metric += f" ({where})"
     ours = least.measured[column].by_seed
     theirs = most.measured[column].by_seed
     gap = difference(ours, theirs)
@@ -173,10 +174,10 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
         runs = max(most.runs, least.runs)
         by = _by(gap, column, runs)
     return Extremes(
-        metric=metric,
-        most=most.label,
+        where=where,
+        most=most.label_among(where),
         most_number=_number(most, column),
-        least=least.label,
+        least=least.label_among(where),
         least_number=_number(least, column),
         difference=by,
     )

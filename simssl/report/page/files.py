@@ -132,8 +132,11 @@ def _read_picture(file: Path, caption: str) -> Picture | None:
 # --- the training curves in TensorBoard's event files
 
 
-PREFIX = "training/"
-"""The beginning of the tags of loss terms and monitors."""
+PREFIXES = ("_training/", "training/")
+"""The beginnings of the tags of loss terms and monitors. The second is that of earlier versions."""
+
+LOSS = "loss"
+"""The name of the sum of the loss terms."""
 
 MOST = 200
 """Most points of a curve; of a longer one every second is left out, or every third, ..., but not its last."""
@@ -174,7 +177,7 @@ def _curve_plots(row: Row, look: Look) -> list[CurvePlot]:
             for name, curve in _curves_of(run.path).items():
                 terms.setdefault(name, []).append(curve)
     plots = []
-    for name, curves in terms.items():
+    for name, curves in _each_once(terms).items():
         plot = CurvePlot(
             name=name,
             curves=curves,
@@ -183,6 +186,19 @@ def _curve_plots(row: Row, look: Look) -> list[CurvePlot]:
         )
         plots.append(plot)
     return plots
+
+
+def _each_once(terms: dict[str, list[Curve]]) -> dict[str, list[Curve]]:
+    """The terms, the loss first. A loss of one term alone is shown once, under both names."""
+    loss = terms.get(LOSS)
+    if loss is None:
+        return terms
+    others = {name: curves for name, curves in terms.items() if name != LOSS}
+    for name, curves in others.items():
+        if curves == loss:
+            del others[name]
+            return {f"{LOSS} = {name}": loss, **others}
+    return {LOSS: loss, **others}
 
 
 def _curves_of(run: Path) -> dict[str, Curve]:
@@ -207,13 +223,18 @@ def _curves_of(run: Path) -> dict[str, Curve]:
         return {}
     finally:
         logger.setLevel(level)
-    curves = {}
+    points: dict[str, dict[float, float]] = {}
     for tag in accumulator.Tags()["scalars"]:
-        if tag.startswith(PREFIX):
-            events = [event for event in accumulator.Scalars(tag) if math.isfinite(event.value)]
-            curve = [(float(event.step), event.value) for event in events]
-            if len(curve) > 1:
-                curves[tag.removeprefix(PREFIX)] = _thinned(curve)
+        if tag.startswith(PREFIXES):
+            name = tag.partition("/")[2]
+            of_name = points.setdefault(name, {})
+            for event in accumulator.Scalars(tag):
+                if math.isfinite(event.value):
+                    of_name[float(event.step)] = event.value
+    curves = {}
+    for name, of_name in points.items():
+        if len(of_name) > 1:
+            curves[name] = _thinned(sorted(of_name.items()))
     return curves
 
 

@@ -122,7 +122,7 @@ def _comparison(
             scale_over=every,
             look=looks[row.label],
             description=f"{heading} of {row.label} minus {baseline}'s",
-            caption=row.label,
+            caption=row.label_among(where),
         )
         plots.append(plot)
     better = "left" if columns[0].better == "lower" else "right"

@@ -34,12 +34,12 @@ TOP = 28
 BOTTOM = HEIGHT - 44
 """The size of a plot, and the edges of its frame."""
 
-CURVES_WIDTH = 180
-CURVES_HEIGHT = 125
-CURVES_LEFT = 50
+CURVES_WIDTH = 320
+CURVES_HEIGHT = 200
+CURVES_LEFT = 52
 CURVES_RIGHT = CURVES_WIDTH - 6
-CURVES_TOP = 20
-CURVES_BOTTOM = CURVES_HEIGHT - 18
+CURVES_TOP = 24
+CURVES_BOTTOM = CURVES_HEIGHT - 20
 """The same of a plot of curves."""
 
 FAR = 24
@@ -210,7 +210,7 @@ def curves(figure: CurvePlot) -> Markup:
     y = Scale.of(values, CURVES_BOTTOM, CURVES_TOP)
     class_ = f"curve {figure.look.colour}"
     drawn = [
-        *axis_y(y, CURVES_LEFT, CURVES_RIGHT, 3),
+        *axis_y(y, CURVES_LEFT, CURVES_RIGHT, 4),
         line(CURVES_LEFT, CURVES_BOTTOM, CURVES_RIGHT, CURVES_BOTTOM, "axis"),
     ]
     for curve in figure.curves:

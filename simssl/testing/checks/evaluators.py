@@ -6,12 +6,13 @@ import copy
 import json
 import math
 import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from simssl.api import Evaluator, Objective, Result
+from simssl.api import Evaluator, Metric, Result, Skip
 from simssl.evaluation.evaluate import why_skipped
 from simssl.evaluation.subject import FrozenSubject
 from simssl.store.folder import RunFolder
@@ -22,11 +23,13 @@ from simssl.testing.randomness import leaves_global_randomness
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_result
 
+T = TypeVar("T")
+
 
 def result_is_well_formed(evaluator: type[Evaluator], folder: Path) -> None:
     """Metrics are finite numbers called `<metric>` or `<target>/<metric>`, with unit, direction and a protocol in JSON.
     Pictures are uint8 (C, H, W)."""
-    result = _evaluate(evaluator, _applicable(evaluator), folder)
+    result = _applied(evaluator, folder, _evaluate)
     check_result(evaluator(default_params(evaluator)), result)
     for name in (*result.metrics, *result.skipped):
         assert re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name), f"'{name}' is neither <metric> nor <target>/<metric>"
@@ -48,12 +51,7 @@ def _assert_json(protocol: dict[str, Any], whose: str) -> None:
 
 def randomness_comes_from_the_subject_alone(evaluator: type[Evaluator], folder: Path) -> None:
     """It measures the same again whatever the global random state, and leaves that state as it is."""
-    built = _applicable(evaluator)
-    results = []
-    for seed in (0, 1):
-        with leaves_global_randomness(seed, "subject.generator"):
-            results.append(_evaluate(evaluator, built, folder))
-    first, second = (result.metrics for result in results)
+    first, second = _applied(evaluator, folder, _twice)
     assert first.keys() == second.keys(), "it measures other things the second time"
     for name in first:
         one = first[name]
@@ -61,11 +59,24 @@ def randomness_comes_from_the_subject_alone(evaluator: type[Evaluator], folder: 
         assert one == other, f"'{name}' is {one.value}, and {other.value} the second time"
 
 
+def _twice(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **params: Any) -> list[Mapping[str, Metric]]:
+    """The metrics of two measurements, each with another global random state."""
+    metrics = []
+    for seed in (0, 1):
+        with leaves_global_randomness(seed, "subject.generator"):
+            result = _evaluate(evaluator, built, folder, **params)
+        metrics.append(result.metrics)
+    return metrics
+
+
 def model_is_left_alone(evaluator: type[Evaluator], folder: Path) -> None:
     """Weights and statistics of the method are as they were, and none of them has a gradient."""
-    built = _applicable(evaluator)
+    _applied(evaluator, folder, _leaves_the_model_alone)
+
+
+def _leaves_the_model_alone(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **params: Any) -> None:
     before = copy.deepcopy(built.objective.state_dict())
-    _evaluate(evaluator, built, folder)
+    _evaluate(evaluator, built, folder, **params)
     for name, value in built.objective.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} was changed"
     for name, parameter in built.objective.named_parameters():
@@ -86,7 +97,10 @@ def oracle_reaches_its_values_and_noise_falls_to_chance(evaluator: type[Evaluato
     )
     for whose, method, values in methods:
         built = oracle_run(oracle, method)
-        result = _evaluate(evaluator, built, folder / whose, **oracle.params)
+        try:
+            result = _evaluate(evaluator, built, folder / whose, **oracle.params)
+        except Skip as skip:
+            raise AssertionError(f"it skips {whose}: {skip}") from skip
         metrics = result.metrics
         for name, (least, most) in values.items():
             names = ", ".join(metrics)
@@ -96,18 +110,36 @@ def oracle_reaches_its_values_and_noise_falls_to_chance(evaluator: type[Evaluato
             assert least <= value <= most, f"'{name}' of {whose} is {value:g}, not {bounds}"
 
 
-def _applicable(evaluator: type[Evaluator]) -> BuiltRun:
-    """A run that the evaluator applies to: of the method that has all that one can have, or of the bare encoder."""
-    instance = evaluator(default_params(evaluator))
-    objectives: tuple[type[Objective], ...] = (TinyObjective, TinyEncoder)
+def _applied(
+    evaluator: type[Evaluator],
+    folder: Path,
+    look: Callable[..., T],
+) -> T:
+    """Return what `look(evaluator, built, folder, **params)` returns of the first run that the evaluator applies to.
+
+    The runs are of the method that has all that one can have, of the bare encoder, and of the evaluator's oracle.
+    DoesNotApply if it applies to none of them, or skips each.
+    """
     reasons = []
-    for objective in objectives:
-        built = tiny_run(objective)
+    for number, (built, params) in enumerate(_runs_for(evaluator)):
+        instance = evaluator(default_params(evaluator, **params))
         reason = why_skipped(instance, built)
         if reason is None:
-            return built
+            try:
+                return look(evaluator, built, folder / str(number), **params)
+            except Skip as skip:
+                reason = f"it skips the suite's small data: {skip}"
         reasons.append(reason)
     raise DoesNotApply(f"no method of the suite has all that it needs: {reasons[0]}")
+
+
+def _runs_for(evaluator: type[Evaluator]) -> Iterator[tuple[BuiltRun, Mapping[str, Any]]]:
+    """Yield runs, with the parameters that the evaluator measures each with."""
+    yield tiny_run(TinyObjective), {}
+    yield tiny_run(TinyEncoder), {}
+    oracle = evaluator.oracle()
+    if oracle is not None:
+        yield oracle_run(oracle, oracle_method(oracle)), oracle.params
 
 
 def _evaluate(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **params: Any) -> Result:

@@ -43,6 +43,7 @@ def _follow(
     info = RunInfo(folder, "tiny", "tiny", 0, "cpu", start_step, 10, 6, settings)
     with leaves_global_randomness(0, "a generator of its own"):
         instance.started(info)
+        instance.follow(lambda: start_step)
         for step in (start_step + 2, 10):
             instance.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
         instance.evaluated(result, subject)

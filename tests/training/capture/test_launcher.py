@@ -105,6 +105,20 @@ def test_a_resumed_run_of_captured_steps_is_the_uninterrupted_one(tmp_path: Path
     assert_same(go_on(new_trainer(tmp_path / "mixed", graphs=Recorder()), 48), eager)
 
 
+@pytest.mark.parametrize("graphs", [None, Recorder()], ids=["eager", "captured"])
+def test_what_the_device_has_finished_is_counted(graphs: Recorder | None, tmp_path: Path) -> None:
+    """Neither warm-up nor capture counts, and a run that goes on does so from where it was."""
+    trainer = new_trainer(tmp_path, graphs=graphs)
+    assert trainer.finished() == 0
+    counts = []
+    while trainer.step < 20:
+        trainer.train_step()
+        counts.append(trainer.finished() - trainer.step)
+    assert set(counts) == {0}
+    trainer.save()
+    assert new_trainer(tmp_path, graphs=graphs).finished() == trainer.step
+
+
 def test_warm_up_and_capture_leave_no_trace(tmp_path: Path) -> None:
     """Of what a step changes, in a new run and in one that goes on; nor do they in the default generators."""
     for name, start in (("new", 0), ("later", 7)):
@@ -396,6 +410,16 @@ def test_on_cuda_a_resumed_run_is_bit_equal_and_capture_leaves_no_trace(name: st
     go_on(on_cuda(tmp_path / "parts", name, capturable=True), 20).save()
     resumed = go_on(on_cuda(tmp_path / "parts", name, capturable=True), 40)
     assert_same(whole, resumed)
+
+
+@cuda
+def test_on_cuda_the_count_follows_the_device(tmp_path: Path) -> None:
+    trainer = on_cuda(tmp_path, "simvae", capturable=True)
+    for _ in range(20):
+        trainer.train_step()
+        assert trainer.finished() <= trainer.step
+    torch.cuda.synchronize()
+    assert trainer.finished() == trainer.step
 
 
 @cuda

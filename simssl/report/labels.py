@@ -1,0 +1,82 @@
+"""The names of a table's rows: the method, with the settings in which it differs from the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from simssl.report.runs import Run, Settings, circumstances_of, settings_of
+
+OBJECTIVE = "objective."
+TRAINING = "training."
+
+
+@dataclass(frozen=True)
+class Label:
+    """The names of a row."""
+
+    label: str
+    """The objective's name, with the settings in which it differs from its namesakes in the experiment, and with the
+    data, views, networks and budget in which it differs from any method there."""
+    without_circumstances: str
+    """The same without data, views, networks and budget."""
+    in_full: str
+    """The same as `label`, with the keys of `training` in full."""
+
+
+def labels_of(runs: Sequence[Run]) -> list[Label]:
+    """The label of each row, of which one run is given."""
+    in_experiment: dict[str, list[Settings]] = {}
+    of_method: dict[tuple[str, str], list[Settings]] = {}
+    for run in runs:
+        settings = settings_of(run)
+        experiment = run.settings["name"]
+        method = (experiment, settings["objective.name"])
+        in_experiment.setdefault(experiment, []).append(settings)
+        of_method.setdefault(method, []).append(settings)
+    every = [settings_of(run) for run in runs]
+    return [_label(run, in_experiment, of_method, short_names(every)) for run in runs]
+
+
+def _label(
+    run: Run,
+    in_experiment: dict[str, list[Settings]],
+    of_method: dict[tuple[str, str], list[Settings]],
+    names: dict[str, str],
+) -> Label:
+    experiment = run.settings["name"]
+    settings = settings_of(run)
+    method = settings["objective.name"]
+    circumstances = circumstances_of(run)
+    label = without = in_full = method
+    for key, value in settings.items():
+        others = in_experiment[experiment] if key in circumstances else of_method[experiment, method]
+        if all(other.get(key) == value for other in others):
+            continue
+        told = f" {names[key]}={value}"
+        label += told
+        in_full += f" {key.removeprefix(OBJECTIVE)}={value}"
+        if key not in circumstances:
+            without += told
+    return Label(label, without, in_full)
+
+
+def short_names(every: Iterable[Settings]) -> dict[str, str]:
+    """The name of each key in labels: without the objective's prefix, and of `training` the last part alone.
+
+    A last part that another setting has, too, stays with its prefix.
+    """
+    keys: dict[str, None] = {}
+    for settings in every:
+        keys.update(dict.fromkeys(settings))
+    shortest = {}
+    for key in keys:
+        shortest[key] = key.removeprefix(OBJECTIVE)
+        if key.startswith(TRAINING):
+            shortest[key] = key.rpartition(".")[2]
+    times = Counter(shortest.values())
+    names = {}
+    for key, name in shortest.items():
+        names[key] = name if times[name] == 1 else key.removeprefix(OBJECTIVE)
+    return names
