@@ -15,7 +15,7 @@ from torch import Tensor
 from simssl.api import Posterior, Shape
 from simssl.blocks.images import fitted_image, upright_image
 from simssl.blocks.statistics import sample_normal
-from simssl.errors import UserError
+from simssl.errors import RunError, UserError
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
@@ -49,7 +49,7 @@ def load_trained(
     settings of torch are left as they were.
 
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
-    end, or that a plugin is missing. RunError says that its checkpoint is damaged.
+    end, or that a plugin is missing. RunError says that its checkpoint is damaged, or that its weights are not finite.
     """
     folder = RunFolder.existing(Path(run_dir))
     registry = recalling(registry or Registry(), folder)
@@ -68,6 +68,7 @@ def load_trained(
         shape = _source_shape(state)
         model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
+        checkpoint.require_finite(state, folder.checkpoint)
         model.objective.load_state_dict(state["objective"])
     return TrainedModel(model, state)
 
@@ -126,7 +127,7 @@ class TrainedModel:
         `image_shape`. Or they are PIL images, one or a list, of any size and mode. PIL images are put upright as their
         EXIF says and brought to `source_shape`: the largest centred box of its proportions is resized. All images are
         finished as in training (`views.finish`). TypeError if they are something else, ValueError if shapes or values
-        do not fit.
+        do not fit. RunError if a representation is not finite.
         """
         images_NCHW = self._checked(images)
         posteriors = []
@@ -134,12 +135,17 @@ class TrainedModel:
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
                 posteriors.append(_on_cpu(posterior))
-            return joined(posteriors)
+        posterior = joined(posteriors)
+        self._require_finite("representation", posterior.mean)
+        if posterior.variance is not None:
+            self._require_finite("variance", posterior.variance)
+        return posterior
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """The expected images (N, *image_shape), in [0, 1], of representations (N, D), an array or a tensor.
 
-        UserError if the method has no decoder, ValueError if the shape does not fit.
+        UserError if the method has no decoder, ValueError if the shape does not fit or a number is not finite. RunError
+        if an image is not finite.
         """
         name = self.experiment.objective.name
         latent_dim = self.experiment.latent_dim
@@ -149,13 +155,17 @@ class TrainedModel:
         z_ND = z if isinstance(z, Tensor) else torch.tensor(np.asarray(z))
         if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != latent_dim:
             raise ValueError(f"representations have the shape (N, {latent_dim}), and these {tuple(z_ND.shape)}")
+        if not bool(z_ND.isfinite().all()):
+            raise ValueError("representations are finite numbers, and these are not")
         means = []
         with torch.no_grad(), in_float32(), computing_on(self.device):
             for z_BD in z_ND.split(BATCH):
                 logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
                 mean_BCHW = likelihood.mean(logits_BCHW)
                 means.append(mean_BCHW.float().cpu())
-            return torch.cat(means)
+        mean_NCHW = torch.cat(means)
+        self._require_finite("decoded image", mean_NCHW)
+        return mean_NCHW
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Expected images (n, *image_shape), in [0, 1], of z that are drawn at random. The same seed draws the same z.
@@ -173,6 +183,15 @@ class TrainedModel:
         generator = torch.Generator().manual_seed(seed)
         z_ND = sample_normal(mean_D, covariance_DD, n, generator)
         return self.decode(z_ND)
+
+    def _require_finite(self, what: str, values: Tensor) -> None:
+        finite_N = values.flatten(1).isfinite().all(1)
+        wrong = int((~finite_N).sum())
+        if wrong:
+            raise RunError(
+                f"the {what} of {wrong:,} of {len(values):,} is not finite; train {self.run} anew with a smaller "
+                "learning rate"
+            )
 
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""

@@ -8,6 +8,7 @@ import torch
 
 from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
+from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.workspace import Workspace
@@ -36,6 +37,7 @@ def run_all(
     jobs = min(jobs, len(runs))
     with Stop() as stop:
         _check_all(unfinished, workspace, device)
+        tell_of_changed_data(runs, workspace)
         if jobs > 1:
             outcomes = side_by_side(runs, workspace, jobs, stop)
         else:
