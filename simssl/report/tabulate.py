@@ -6,7 +6,7 @@ protocols in different columns: nothing is merged in silence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from simssl.report import notes
@@ -35,8 +35,9 @@ def tabulate(
     """
     published = read_published(against) if against else {}
     runs, copies = merge_copies(runs)
+    by_experiment = _columns_by_experiment(runs)
     columns = columns_of(runs)
-    rows = _rows(runs, columns, published)
+    rows = _rows(runs, by_experiment, published)
     rows = mark_best(rows)
     unrelated: list[str] = []
     if relative_to is not None:
@@ -47,6 +48,7 @@ def tabulate(
         *copies,
         *notes.beside(rows, against),
         *notes.unknown_families(rows),
+        *notes.several_settings_of_one(rows),
         *unrelated,
         *unreadable,
     ]
@@ -59,8 +61,16 @@ def tabulate(
     )
 
 
-def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTable) -> list[Row]:
-    """A row for each group of runs that differ in their seeds alone."""
+def _columns_by_experiment(runs: Sequence[Run]) -> dict[str, list[Column]]:
+    """The columns of each experiment's table: those that it would have if it were reported alone."""
+    of_experiment: dict[str, list[Run]] = {}
+    for run in runs:
+        of_experiment.setdefault(run.settings["name"], []).append(run)
+    return {name: columns_of(own) for name, own in of_experiment.items()}
+
+
+def _rows(runs: Sequence[Run], columns: Mapping[str, Sequence[Column]], published: PublishedTable) -> list[Row]:
+    """A row for each group of runs that differ in their seeds alone. `columns` are those of each experiment."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
@@ -68,7 +78,8 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     labels = _labels(one_of_each)
     rows = []
     for group, label in zip(groups.values(), labels, strict=True):
-        row = _row(group, label, columns, published)
+        own = columns[group[0].settings["name"]]
+        row = _row(group, label, own, published)
         rows.append(row)
     return rows
 
