@@ -19,7 +19,6 @@ from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
 from simssl.training.contract import check_layers, check_logits, check_posterior
 
-
 logger = logging.getLogger("simssl")
 
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from simssl.api import Posterior, Shape
 from simssl.blocks.images import fitted_image, upright_image
 from simssl.blocks.statistics import sample_normal
-from simssl.errors import RunError, UserError
+from simssl.errors import UserError
+from simssl.evaluation.posteriors import joined, on_cpu, require_finite
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
@@ -134,11 +135,11 @@ class TrainedModel:
         with torch.no_grad(), in_float32(), computing_on(self.device):
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
-                posteriors.append(_on_cpu(posterior))
+                posteriors.append(on_cpu(posterior))
         posterior = joined(posteriors)
-        self._require_finite("representation", posterior.mean)
+        require_finite(posterior.mean, "representation", self.run)
         if posterior.variance is not None:
-            self._require_finite("variance", posterior.variance)
+            require_finite(posterior.variance, "variance", self.run)
         return posterior
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
@@ -164,7 +165,7 @@ class TrainedModel:
                 mean_BCHW = likelihood.mean(logits_BCHW)
                 means.append(mean_BCHW.float().cpu())
         mean_NCHW = torch.cat(means)
-        self._require_finite("decoded image", mean_NCHW)
+        require_finite(mean_NCHW, "decoded image", self.run)
         return mean_NCHW
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
@@ -183,15 +184,6 @@ class TrainedModel:
         generator = torch.Generator().manual_seed(seed)
         z_ND = sample_normal(mean_D, covariance_DD, n, generator)
         return self.decode(z_ND)
-
-    def _require_finite(self, what: str, values: Tensor) -> None:
-        finite_N = values.flatten(1).isfinite().all(1)
-        wrong = int((~finite_N).sum())
-        if wrong:
-            raise RunError(
-                f"the {what} of {wrong:,} of {len(values):,} is not finite; train {self.run} anew with a smaller "
-                "learning rate"
-            )
 
     def _checked(self, images: Any) -> Tensor:
         """The images as a tensor (N, C, H, W), uint8 or floats in [0, 1]."""
@@ -221,32 +213,11 @@ class TrainedModel:
             raise ValueError(f"images have the shape {wanted}, and these {shape}; PIL images may be of any size")
 
 
-def joined(posteriors: Sequence[Posterior]) -> Posterior:
-    """The posteriors of several batches as one."""
-    means = []
-    variances = []
-    for posterior in posteriors:
-        means.append(posterior.mean)
-        if posterior.variance is not None:
-            variances.append(posterior.variance)
-    mean_ND = torch.cat(means)
-    variance_ND = torch.cat(variances) if variances else None
-    return Posterior(mean_ND, variance_ND)
-
-
 def _are_pictures(images: Any) -> bool:
     """True for a sequence of PIL images, even an empty one."""
     if not isinstance(images, Sequence):
         return False
     return all(isinstance(image, Image.Image) for image in images)
-
-
-def _on_cpu(posterior: Posterior) -> Posterior:
-    mean = posterior.mean.float().cpu()
-    if posterior.variance is None:
-        return Posterior(mean, None)
-    variance = posterior.variance.float().cpu()
-    return Posterior(mean, variance)
 
 
 def _check_values(x_NCHW: Tensor) -> None:

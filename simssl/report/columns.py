@@ -98,6 +98,12 @@ def column_of(key: str, entry: Mapping[str, Any]) -> Column:
     )
 
 
+def is_undertrained(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry's protocol says that what measured it would do better if it were trained for longer."""
+    found = entry["protocol"].get("found")
+    return isinstance(found, dict) and found.get("undertrained") is True
+
+
 def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping without what is null or empty."""
     kept = {}

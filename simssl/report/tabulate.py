@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from simssl.report import notes
 from simssl.report.best import mark_best
-from simssl.report.columns import Column, column_of, columns_of
+from simssl.report.columns import Column, column_of, columns_of, is_undertrained
 from simssl.report.published import PublishedTable, read_published
 from simssl.report.relative import take_differences
 from simssl.report.runs import Run, Settings, circumstances_of, merge_copies, settings_of
@@ -86,6 +86,7 @@ def _rows(runs: Sequence[Run], columns: Mapping[str, Sequence[Column]], publishe
 
 def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published: PublishedTable) -> Row:
     values: dict[Column, dict[int, float]] = {}
+    undertrained = set()
     for run in group:
         seed = run.settings["seed"]
         for key, entry in run.metrics.items():
@@ -93,6 +94,8 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
                 column = column_of(key, entry)
                 by_seed = values.setdefault(column, {})
                 by_seed[seed] = entry["value"]
+                if is_undertrained(entry):
+                    undertrained.add(column)
 
     settings = group[0].settings
     dataset = settings["dataset"]["name"]
@@ -104,7 +107,7 @@ def _row(group: Sequence[Run], label: str, columns: Sequence[Column], published:
         beside = published.get(subject)
         if column in values:
             by_seed = values[column]
-            measured[column] = Measured(by_seed, beside)
+            measured[column] = Measured(by_seed, beside, undertrained=column in undertrained)
             continue
         without = _absent(group, column)
         if without:

@@ -66,8 +66,8 @@ class Gmm(Evaluator):
         for C in dict.fromkeys(classes.values()):
             mixtures[C] = fit_mixture(train_ND, C, self.params.starts, subject.generator)
             components[C] = mixtures[C].predict(test_ND).cpu().numpy()
-        metrics = {}
-        skipped = {}
+        metrics: dict[str, Metric] = {}
+        skipped: dict[str, str] = {}
         for name, C in classes.items():
             label_N = targets[name].values
             if _occurring(label_N) < 2:

@@ -33,8 +33,7 @@ class LinearProbe(Evaluator):
     def run(self, subject: Subject) -> Result:
         metrics = {}
         for probed in train_probes(subject, self.params, hidden=0):
-            protocol = {"selected": {"epochs": probed.epochs}}
-            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", protocol)
+            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", probed.protocol)
         return Result(metrics, protocol=probe_protocol(self.params, subject.data))
 
 

@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simssl.blocks.probes import classifiers
-from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.classifiers import ParallelClassifiers, train_classifiers
 from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.regression import train_epochs
+from simssl.blocks.probes.scores import accuracies
 from simssl.testing.recording import Recorder
 
 
