@@ -16,7 +16,7 @@ from torch import Tensor
 from simssl.blocks.probes.classifiers import ParallelClassifiers
 from simssl.blocks.probes.scores import cross_entropies
 
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """The learning rates of Adam that are tried, on standardised features. Ours."""
 STEPS_BETWEEN_LOOKS = 100
 LEAST_STEPS = 2000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
@@ -41,23 +41,26 @@ class ProbeParams(BaseModel):
     select: Literal["held_out", "test"] = "held_out"
     "Where the choice is made: on images held out of train, or on test (the release's way, for its tables alone)."
 
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, given: Any) -> Any:
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
         """Fill in what the protocol has, and refuse what the other one has. A run of an older simssl names none."""
-        if not isinstance(given, dict):
-            return given
-        chosen = [key for key, value in given.items() if value is not None]
-        implied = "paper" if {"epochs", "lr"} & set(chosen) else "converged"
-        protocol = given.get("protocol", implied)
-        complete = {**given, "protocol": protocol}
+        given = self.model_fields_set
+        if "protocol" not in given and not (self.epochs is None and self.lr is None):
+            self._set("protocol", "paper")
         for name, defaults in OWN.items():
             for key, default in defaults.items():
-                if name == protocol and key not in chosen:
-                    complete[key] = default
-                elif name != protocol and key in chosen:
-                    raise ValueError(f"'{key}' belongs to 'protocol: {name}', and the protocol here is '{protocol}'")
-        return complete
+                is_given = getattr(self, key) is not None
+                if name == self.protocol and not is_given:
+                    self._set(key, default)
+                elif name != self.protocol and is_given:
+                    raise ValueError(
+                        f"'{key}' belongs to 'protocol: {name}', and the protocol here is '{self.protocol}'"
+                    )
+        return self
+
+    def _set(self, key: str, value: Any) -> None:
+        """Set a field while the parameters are made, which are frozen from then on."""
+        self.__dict__[key] = value
 
     @model_serializer(mode="wrap")
     def _written(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
