@@ -8,7 +8,7 @@ from simssl.blocks.probes import ProbeParams, check_probe, probe_protocol, train
 
 
 class LinearProbe(Evaluator):
-    """Accuracy on the test split of one linear layer D-C trained on one layer of the training split until it has converged.
+    """Accuracy on the test split of one linear layer D-C on one layer, trained until it has converged.
 
     The probes of several targets are trained as one batched network, as the MLP probe's.
     """
