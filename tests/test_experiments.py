@@ -29,3 +29,15 @@ def test_methods_of_an_experiment_are_compared_at_equal_work(file: Path) -> None
     trainings = [experiment.training for experiment in experiments]
     assert len({(training.views, training.epochs, training.batch_views) for training in trainings}) == 1
     assert len({(str(e.backbone.resolved), e.latent_dim, str(e.views)) for e in experiments}) == 1
+
+
+def test_what_is_compared_with_published_numbers_is_probed_as_the_paper_does() -> None:
+    """And says so in the file; the others are trained until they have converged."""
+    probes = ("linear_probe", "mlp_probe", "attributes")
+    for file in FILES:
+        is_compared = "# Published" in file.read_text()
+        for experiment in load_experiments(file, Registry(builtins_only=True)):
+            protocols = [choice.params.protocol for choice in experiment.evaluators if choice.name in probes]
+            assert set(protocols) <= {"paper" if is_compared else "converged"}, file
+        probed = [line for line in file.read_text().splitlines() if line.lstrip().startswith("- {name: mlp_probe")]
+        assert all("protocol: paper" in line for line in probed)

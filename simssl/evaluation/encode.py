@@ -17,7 +17,8 @@ from torch import Tensor
 from simssl.api import Data, Posterior, Progress, Split, Target
 from simssl.blocks.images import decoded_images, find_images, fitted_image, read_image
 from simssl.errors import UserError
-from simssl.evaluation.trained import BATCH, TrainedModel, joined
+from simssl.evaluation.posteriors import joined
+from simssl.evaluation.trained import BATCH, TrainedModel
 from simssl.experiment.config import choice
 from simssl.experiment.document import ExperimentError
 from simssl.experiment.model import Choice

@@ -5,20 +5,21 @@ M counts views: B images, J views each.
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
+import logging
+from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
 from simssl.errors import RunError
-from simssl.store.files import write_whole
+from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
 from simssl.training.contract import check_layers, check_logits, check_posterior
+
+logger = logging.getLogger("simssl")
 
 
 class FrozenSubject:
@@ -37,11 +38,19 @@ class FrozenSubject:
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         file = self._folder.features / f"{layer}-{split}.npy"
-        if not file.exists():
-            z_ND = self._encode(split, layer)
-            _write(file, z_ND)
-        features_ND = torch.from_numpy(_read(file))
+        made_of = f"{layer} of {split} of {self.data.fingerprint} by {self._weights}"
+        features_ND = load_features(file, made_of)
+        if features_ND is None:
+            if file.exists():
+                logger.warning(f"{file} is damaged, or an older simssl made it; the features are computed anew")
+            features_ND = self._encode(split, layer)
+            save_features(file, features_ND, made_of)
         return features_ND.to(self.device)
+
+    @cached_property
+    def _weights(self) -> str:
+        """The digest of the weights, which tells cached features of other weights."""
+        return weights_digest(self._objective)
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
@@ -122,17 +131,3 @@ class FrozenSubject:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return self._built.new_decoder()
-
-
-def _write(file: Path, features_ND: Tensor) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, features_ND.numpy())
-    write_whole(file, buffer.getvalue())
-
-
-def _read(file: Path) -> np.ndarray:
-    try:
-        features: np.ndarray = np.load(file)
-    except (OSError, EOFError, ValueError) as error:
-        raise RunError(f"the cached features {file} are damaged ({error}); delete the file and repeat") from error
-    return features

@@ -15,6 +15,7 @@ from simssl.api import Posterior, Shape
 from simssl.blocks.statistics import sample_normal
 from simssl.errors import UserError
 from simssl.evaluation.pictures import PICTURES, Images, are_pictures, check_values, fitted
+from simssl.evaluation.posteriors import joined, on_cpu, require_finite
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
@@ -46,7 +47,7 @@ def load_trained(
     were.
 
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
-    end, or that a plugin is missing. RunError says that its checkpoint is damaged.
+    end, or that a plugin is missing. RunError says that its checkpoint is damaged, or that its weights are not finite.
     """
     folder = RunFolder.existing(Path(run_dir))
     registry = registry or Registry()
@@ -69,6 +70,7 @@ def load_trained(
         shape = _source_shape(state)
         model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
+        checkpoint.require_finite(state, folder.checkpoint)
         model.objective.load_state_dict(state["objective"])
     return TrainedModel(model, state)
 
@@ -135,20 +137,26 @@ class TrainedModel:
         `image_shape`. Or they are PIL images or paths of image files, one or a list, of any size and mode. These are
         put upright as their EXIF says and brought to `source_shape`: the largest centred box of its proportions is
         resized. All images are finished as in training (`views.finish`). TypeError if they are something else,
-        ValueError if shapes or values do not fit, or a file is no image, FileNotFoundError if it is not there.
+        ValueError if shapes or values do not fit, or a file is no image, FileNotFoundError if it is not there,
+        RunError if a representation is not finite.
         """
         images_NCHW = self._checked(images)
         posteriors = []
         with torch.no_grad(), in_float32(), computing_on(self.device):
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
-                posteriors.append(_on_cpu(posterior))
-            return joined(posteriors)
+                posteriors.append(on_cpu(posterior))
+        posterior = joined(posteriors)
+        require_finite(posterior.mean, "representation", self.run)
+        if posterior.variance is not None:
+            require_finite(posterior.variance, "variance", self.run)
+        return posterior
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """The expected images (N, *image_shape), in [0, 1], of representations (N, D), an array or a tensor.
 
-        UserError if the method has no decoder, ValueError if the shape does not fit.
+        UserError if the method has no decoder, ValueError if the shape does not fit or a number is not finite. RunError
+        if an image is not finite.
         """
         name = self.experiment.objective.name
         latent_dim = self.experiment.latent_dim
@@ -158,13 +166,17 @@ class TrainedModel:
         z_ND = z if isinstance(z, Tensor) else torch.tensor(np.asarray(z))
         if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != latent_dim:
             raise ValueError(f"representations have the shape (N, {latent_dim}), and these {tuple(z_ND.shape)}")
+        if not bool(z_ND.isfinite().all()):
+            raise ValueError("representations are finite numbers, and these are not")
         means = []
         with torch.no_grad(), in_float32(), computing_on(self.device):
             for z_BD in z_ND.split(BATCH):
                 logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
                 mean_BCHW = likelihood.mean(logits_BCHW)
                 means.append(mean_BCHW.float().cpu())
-            return torch.cat(means)
+        mean_NCHW = torch.cat(means)
+        require_finite(mean_NCHW, "decoded image", self.run)
+        return mean_NCHW
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """Expected images (n, *image_shape), in [0, 1], of z that are drawn at random. The same seed draws the same z.
@@ -211,24 +223,3 @@ class TrainedModel:
             shapes = [f"(N, {C}, {H}, {W})" for C, H, W in sorted(fitting)]
             wanted = " or ".join(shapes)
             raise ValueError(f"images have the shape {wanted}, and these {shape}; PIL images may be of any size")
-
-
-def joined(posteriors: Sequence[Posterior]) -> Posterior:
-    """The posteriors of several batches as one."""
-    means = []
-    variances = []
-    for posterior in posteriors:
-        means.append(posterior.mean)
-        if posterior.variance is not None:
-            variances.append(posterior.variance)
-    mean_ND = torch.cat(means)
-    variance_ND = torch.cat(variances) if variances else None
-    return Posterior(mean_ND, variance_ND)
-
-
-def _on_cpu(posterior: Posterior) -> Posterior:
-    mean = posterior.mean.float().cpu()
-    if posterior.variance is None:
-        return Posterior(mean, None)
-    variance = posterior.variance.float().cpu()
-    return Posterior(mean, variance)

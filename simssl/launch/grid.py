@@ -8,6 +8,7 @@ import torch
 
 from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
+from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
@@ -45,6 +46,7 @@ def run_all(
             return [_start_or_skip(run, workspace, device, stop) for run in runs]
 
         _check_all(unfinished, workspace, device)
+        tell_of_changed_data(runs, workspace)
         return share(runs, work, workspace.say)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
     """The rows with their `best`: within a family, and at the same data, views, networks and budget.
 
     What lies within a standard error (of the difference) of the best is best, too. A method without a rival is not
-    marked.
+    marked, and none of several settings of one method: the best of them would be one that was chosen on test.
     """
     rivals: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -30,9 +31,11 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
         columns: set[Column] = set()
         for row in group:
             columns.update(row.measured)
+        of_several = several_settings(group)
         for column in columns:
             for row in _best(group, column):
-                best.setdefault(id(row), set()).add(column)
+                if row.objective not in of_several:
+                    best.setdefault(id(row), set()).add(column)
 
     marked = []
     for row in rows:
@@ -40,6 +43,12 @@ def mark_best(rows: Sequence[Row]) -> list[Row]:
         with_best = replace(row, best=frozenset(columns))
         marked.append(with_best)
     return marked
+
+
+def several_settings(rows: Sequence[Row]) -> list[str]:
+    """The methods that several of these rows are settings of, in the rows' order. The rows are rivals."""
+    settings = Counter(row.objective for row in rows)
+    return [objective for objective, count in settings.items() if count > 1]
 
 
 def _best(rows: Sequence[Row], column: Column) -> list[Row]:

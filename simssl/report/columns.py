@@ -98,6 +98,12 @@ def column_of(key: str, entry: Mapping[str, Any]) -> Column:
     )
 
 
+def is_undertrained(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry's protocol says that what measured it would do better if it were trained for longer."""
+    found = entry["protocol"].get("found")
+    return isinstance(found, dict) and found.get("undertrained") is True
+
+
 def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping without what is null or empty."""
     kept = {}
@@ -112,9 +118,7 @@ def _without_empty(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def columns_of(runs: Sequence[Run]) -> list[Column]:
     """The columns of a table, as the runs' files list their evaluators, each one's summary first."""
-    measured = _measured(runs)
-    unmeasured = _unmeasured(runs, measured)
-    columns = [*measured, *unmeasured]
+    columns = [*_measured(runs), *_unmeasured(runs)]
 
     labels = []
     for run in runs:
@@ -158,18 +162,19 @@ def _summary_first(key: str) -> tuple[int, str]:
     return depth, key
 
 
-def _unmeasured(runs: Sequence[Run], measured: Sequence[Column]) -> list[Column]:
-    """A column for each evaluator that is asked for and has measured nothing in any run."""
-    labels = {column.label for column in measured}
-    columns = []
+def _unmeasured(runs: Sequence[Run]) -> list[Column]:
+    """A column for each evaluator that an experiment asks for and that has measured nothing in any of its runs."""
+    measured = set()
+    for run in runs:
+        for key, entry in run.metrics.items():
+            if "value" in entry:
+                measured.add((run.settings["name"], label_of(key)))
+    columns = {}
     for run in runs:
         for label in run.lacking:
-            if label in labels:
-                continue
-            labels.add(label)
-            column = Column(label, unit="", better=None, made="", protocol={})
-            columns.append(column)
-    return columns
+            if (run.settings["name"], label) not in measured:
+                columns[label] = Column(label, unit="", better=None, made="", protocol={})
+    return list(columns.values())
 
 
 def told_apart(columns: Sequence[Column]) -> list[Column]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from simssl.report.columns import Column
-from simssl.report.numbers import ABSENT, at, caption, headings_of, names_of, texts_at
+from simssl.report.numbers import ABSENT, UNDERTRAINED, at, caption, headings_of, names_of, texts_at
 from simssl.report.table import Absent, Measured, Row, Table
 from simssl.report.terminal import terminal
 
@@ -105,6 +105,7 @@ TEX = {
     "\N{MINUS SIGN}": "$-$",
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
     ABSENT: "--",
+    UNDERTRAINED: r"$\dagger$",
 }
 """The LaTeX of each character that cannot stand there as it is."""
 
@@ -116,11 +117,19 @@ def _escaped_in_latex(text: str) -> str:
 
 def records(table: Table) -> list[dict[str, Any]]:
     """Every number, one record each; and one for each number that is not there, with its `status`."""
+    entries = list(_entries(table))
+    any_undertrained = any(_is_undertrained(entry) for _, _, entry in entries)
     numbers = []
-    for row, column, entry in _entries(table):
+    for row, column, entry in entries:
         record = _record(table, row, column, entry)
+        if any_undertrained:
+            record["undertrained"] = _is_undertrained(entry)
         numbers.append(record)
     return numbers
+
+
+def _is_undertrained(entry: Measured | Absent) -> bool:
+    return isinstance(entry, Measured) and entry.undertrained
 
 
 def _entries(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:
@@ -182,8 +191,7 @@ def _record(table: Table, row: Row, column: Column, entry: Measured | Absent) ->
 def as_json(table: Table) -> str:
     """Every number, with its protocol."""
     metrics = []
-    for row, column, entry in _entries(table):
-        record = _record(table, row, column, entry)
+    for record, (_, column, _) in zip(records(table), _entries(table), strict=True):
         record["protocol"] = dict(column.protocol)
         metrics.append(record)
     told = {"metrics": metrics, "notes": list(table.notes)}

@@ -10,7 +10,8 @@ from typing import Any
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
-from simssl.report.runs import Run, find, load_run, load_runs, settings_of
+from simssl.report.find import find
+from simssl.report.runs import Run, load_run, load_runs, settings_of
 from simssl.store.metrics import FAMILIES
 
 
@@ -62,9 +63,9 @@ def _any_measured(runs: Iterable[Run]) -> bool:
 
 def _runs_in_folder(path: Path) -> tuple[list[Run], list[str]]:
     """The runs in a folder, in the order of a table, and a sentence for each that cannot be read."""
-    folders = find(path)
+    folders, out_of_reach = find(path)
     runs, unreadable = load_runs(folders)
-    return _by_family(runs), unreadable
+    return _by_family(runs), [*unreadable, *out_of_reach]
 
 
 def _by_family(runs: Sequence[Run]) -> list[Run]:
@@ -143,7 +144,8 @@ def _run_of(experiment: Experiment, folder: Path) -> Run:
 
 def _none_finished(file: Path, folder: Path, expected: set[Path]) -> str:
     """The sentence that no run of a file is finished, and what can be done."""
-    others = set(find(folder)) - expected
+    there, _ = find(folder)
+    others = set(there) - expected
     sentence = f"no run of {file} is finished in {folder}"
     if not others:
         return f"{sentence}; simssl run {file} makes them, and --runs says where they are"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.report.best import COMPARED
+from simssl.report.best import COMPARED, several_settings
 from simssl.report.runs import Run
 from simssl.report.table import Row
 
@@ -115,3 +115,18 @@ def unknown_families(rows: Sequence[Row]) -> list[str]:
         "simssl evaluate RUN_DIR records it, or, where the evaluators of the run's file no longer fit the plugins, "
         "simssl evaluate RUN_DIR -e EVALUATOR"
     ]
+
+
+def several_settings_of_one(rows: Sequence[Row]) -> list[str]:
+    """A sentence if rows are not marked as the best since they are some of several settings of one method."""
+    rivals: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.family in COMPARED and row.runs:
+            rivals.setdefault(row.circumstances, []).append(row)
+    methods: dict[str, None] = {}
+    for group in rivals.values():
+        methods |= dict.fromkeys(several_settings(group))
+    if not methods:
+        return []
+    listed = ", ".join(methods)
+    return [f"no best is marked among several settings of one method ({listed}): it would be chosen on test"]

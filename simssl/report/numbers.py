@@ -12,6 +12,9 @@ from simssl.report.table import Absent, Measured, Row, Table
 ABSENT = "\N{EN DASH}"
 """The text of what is not measured."""
 
+UNDERTRAINED = "\N{DAGGER}"
+"""The mark of what would be another number if what measures it were trained for longer."""
+
 
 def number(value: float, unit: str, stderr: float | None = None) -> str:
     """The number as text, with its standard error if it has one.
@@ -57,7 +60,8 @@ def texts_of(entry: Measured | Absent | None, unit: str, runs: int) -> list[str]
         if entry.published:
             lines.append(_published(entry.published, unit))
         return lines
-    lines = [estimate(entry.ours, unit, runs)]
+    mark = UNDERTRAINED if entry.undertrained else ""
+    lines = [estimate(entry.ours, unit, runs) + mark]
     if entry.published:
         published = _published(entry.published, unit)
         gap = _gap(entry.ours, entry.published, unit)
@@ -133,11 +137,14 @@ def caption(table: Table) -> str:
     entries = _summary_entries(table)
     sources = set()
     any_difference = False
+    any_undertrained = False
     for entry in entries:
         if entry and entry.published:
             sources.add(entry.published.source)
         if isinstance(entry, Measured) and entry.difference:
             any_difference = True
+        if isinstance(entry, Measured) and entry.undertrained:
+            any_undertrained = True
 
     parts = [_mean_over(table)]
     if sources:
@@ -153,6 +160,8 @@ def caption(table: Table) -> str:
             f"bold: the best of several generative, or several discriminative, methods{alike}, and what is within a "
             "standard error of it"
         )
+    if any_undertrained:
+        parts.append(f"{UNDERTRAINED}: measured by what had not converged, and would do better if trained for longer")
     if None in entries:
         parts.append("a dash: not measured")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""The runs in folders: their files are read, and copies of a run become one."""
+"""The runs of a report: their files are read, and copies of a run become one."""
 
 from __future__ import annotations
 
@@ -64,27 +64,6 @@ class Run:
         shared = [self.settings["name"]]
         shared += [self.settings[key] for key in SETTINGS]
         return json.dumps(shared, sort_keys=True)
-
-
-def find(path: Path) -> list[Path]:
-    """The folders of the runs below a folder that were begun, each once.
-
-    These are the runs with metrics, and those that something still locks or has locked, with their experiment written
-    down. Hidden folders are passed over.
-    """
-    begun = {file.parent for file in path.rglob("metrics.json")}
-    for lock in path.rglob(".lock"):
-        folder = lock.parent
-        if RunFolder(folder).experiment.exists():
-            begun.add(folder)
-
-    folders = []
-    for folder in sorted(begun):
-        below = folder.relative_to(path).parts
-        hidden = any(part.startswith(".") for part in below)
-        if not hidden:
-            folders.append(folder)
-    return folders
 
 
 def load_run(path: Path) -> Run:

@@ -22,6 +22,8 @@ class Measured:
     by_seed: Mapping[int, float]
     published: Published | None = None
     difference: Estimate | None = None
+    undertrained: bool = False
+    """True if what measures a run of these, such as a probe, would do better if it were trained for longer."""
 
     @property
     def ours(self) -> Estimate:

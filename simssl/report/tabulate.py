@@ -6,12 +6,12 @@ protocols in different columns: nothing is merged in silence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from simssl.report import notes
 from simssl.report.best import mark_best
-from simssl.report.columns import Column, column_of, columns_of
+from simssl.report.columns import Column, column_of, columns_of, is_undertrained
 from simssl.report.labels import Label, labels_of
 from simssl.report.published import PublishedTable, read_published
 from simssl.report.relative import take_differences
@@ -36,8 +36,9 @@ def tabulate(
     """
     published = read_published(against) if against else {}
     runs, copies = merge_copies(runs)
+    by_experiment = _columns_by_experiment(runs)
     columns = columns_of(runs)
-    rows = _rows(runs, columns, published)
+    rows = _rows(runs, by_experiment, published)
     rows = mark_best(rows)
     unrelated: list[str] = []
     if relative_to is not None:
@@ -48,6 +49,7 @@ def tabulate(
         *copies,
         *notes.beside(rows, against),
         *notes.unknown_families(rows),
+        *notes.several_settings_of_one(rows),
         *unrelated,
         *unreadable,
     ]
@@ -60,8 +62,16 @@ def tabulate(
     )
 
 
-def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTable) -> list[Row]:
-    """A row for each group of runs that differ in their seeds alone."""
+def _columns_by_experiment(runs: Sequence[Run]) -> dict[str, list[Column]]:
+    """The columns of each experiment's table: those that it would have if it were reported alone."""
+    of_experiment: dict[str, list[Run]] = {}
+    for run in runs:
+        of_experiment.setdefault(run.settings["name"], []).append(run)
+    return {name: columns_of(own) for name, own in of_experiment.items()}
+
+
+def _rows(runs: Sequence[Run], columns: Mapping[str, Sequence[Column]], published: PublishedTable) -> list[Row]:
+    """A row for each group of runs that differ in their seeds alone. `columns` are those of each experiment."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.group, []).append(run)
@@ -69,13 +79,15 @@ def _rows(runs: Sequence[Run], columns: Sequence[Column], published: PublishedTa
     labels = labels_of(one_of_each)
     rows = []
     for group, label in zip(groups.values(), labels, strict=True):
-        row = _row(group, label, columns, published)
+        own = columns[group[0].settings["name"]]
+        row = _row(group, label, own, published)
         rows.append(row)
     return rows
 
 
 def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], published: PublishedTable) -> Row:
     values: dict[Column, dict[int, float]] = {}
+    undertrained = set()
     for run in group:
         seed = run.settings["seed"]
         for key, entry in run.metrics.items():
@@ -83,6 +95,8 @@ def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], publishe
                 column = column_of(key, entry)
                 by_seed = values.setdefault(column, {})
                 by_seed[seed] = entry["value"]
+                if is_undertrained(entry):
+                    undertrained.add(column)
 
     settings = group[0].settings
     dataset = settings["dataset"]["name"]
@@ -94,7 +108,7 @@ def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], publishe
         beside = published.get(subject)
         if column in values:
             by_seed = values[column]
-            measured[column] = Measured(by_seed, beside)
+            measured[column] = Measured(by_seed, beside, undertrained=column in undertrained)
             continue
         without = _absent(group, column)
         if without:

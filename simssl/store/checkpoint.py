@@ -83,6 +83,14 @@ def fitting(path: Path) -> Iterator[None]:
         ) from error
 
 
+def require_finite(state: State, path: Path) -> None:
+    """Raise RunError if a weight is not a number, or is infinite. Nothing good can come of such a checkpoint."""
+    weights = state["objective"]
+    wrong = [name for name, value in weights.items() if not bool(torch.as_tensor(value).isfinite().all())]
+    if wrong:
+        raise RunError(f"the checkpoint {path} has weights that are not finite ({wrong[0]} first); {REMEDY}")
+
+
 def require_device(state: State, run: Path, device: torch.device) -> None:
     """Raise RunError if the run was begun on another kind of device."""
     begun = state["device"]

@@ -97,6 +97,16 @@ def _is_entry(key: str, entry: Any) -> bool:
     )
 
 
+def measured_on(folder: RunFolder) -> set[str]:
+    """The fingerprints of the data that the numbers in metrics.json are of. RunError if it is damaged."""
+    fingerprints = set()
+    for entry in (read_metrics(folder) or {}).values():
+        fingerprint = entry.get("protocol", {}).get("data")
+        if fingerprint:
+            fingerprints.add(str(fingerprint))
+    return fingerprints
+
+
 def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:
     """The experiment's evaluators that have not measured this run yet with their parameters.
 

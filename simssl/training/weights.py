@@ -12,12 +12,22 @@ from simssl.training.build import BuiltRun
 
 
 def restore_weights(built: BuiltRun, folder: RunFolder, state: State) -> None:
-    """Restore the weights and the number of threads. RunError if they are of other data or of other networks."""
-    if state["data"] != built.data.fingerprint:
-        raise RunError(
-            f"{folder.path} was trained on other data (fingerprint {state['data']}, not {built.data.fingerprint}); "
-            "name the folder of that data with --data, or train anew with `simssl run ... --fresh`"
-        )
+    """Restore the weights and the number of threads.
+
+    RunError if they are of other data or of other networks, or are not finite.
+    """
+    there = built.data.fingerprint
+    if state["data"] != there:
+        raise RunError(on_other_data(folder, state["data"], there))
     torch.set_num_threads(state["threads"])
     with checkpoint.fitting(folder.checkpoint):
+        checkpoint.require_finite(state, folder.checkpoint)
         built.objective.load_state_dict(state["objective"])
+
+
+def on_other_data(folder: RunFolder, trained_on: str, there: str) -> str:
+    """The sentence for a run whose data is not what is there. Both are fingerprints."""
+    return (
+        f"{folder.path} was trained on other data (fingerprint {trained_on}, not {there}); name the folder of that "
+        "data with --data, or train anew with `simssl run ... --fresh`"
+    )

@@ -19,7 +19,7 @@ def test_the_adam_kernel_steps_as_torch_optim_does() -> None:
     reference = nn.Parameter(weights.clone())
     optimizer = torch.optim.Adam([reference], lr=3e-4, fused=True)
     gradient, mean, square = torch.zeros(3, 50)
-    step = internals.fused_adam(weights, gradient, mean, square, lr=3e-4)
+    step = internals.fused_adam([weights], [gradient], [mean], [square], lr=3e-4)
     for number, values in enumerate(gradients, 1):
         reference.grad = values.clone()
         optimizer.step()

@@ -15,7 +15,9 @@ from click.testing import Result
 from PIL import Image
 
 from simssl.api import Data, Split, Target
+from simssl.errors import RunError
 from simssl.evaluation.encode import _targets
+from simssl.evaluation.trained import load_trained
 from simssl.experiment.yaml12 import dump, read
 from simssl.plugin.registry import Registry
 from simssl.store import folder
@@ -309,3 +311,62 @@ def test_the_file_says_which_data_set_it_holds(run: Path, simssl: Command, pictu
     common = {"mean", "variance", "experiment", "objective", "seed", "run", "trained_on"}
     assert set(arrays) == common | {"split", "index", "dataset", "data", "target_class", "classes_class"}
     assert set(encoded(simssl, run, pictures, out="files.npz")) == common | {"files"}
+
+
+def damage_weights(run: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Change a weight of a run's checkpoint, whose checksums are right all the same."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    name = next(iter(state["objective"]))
+    state["objective"][name] = change(state["objective"][name])
+    torch.save(state, run / "checkpoint.pt")
+
+
+def one_infinite(weight: torch.Tensor) -> torch.Tensor:
+    weight.view(-1)[0] = torch.inf
+    return weight
+
+
+@pytest.mark.parametrize("change", [lambda weight: weight * torch.nan, one_infinite])
+def test_weights_that_are_no_numbers_are_refused_wherever_they_are_used(
+    change: Callable[[torch.Tensor], torch.Tensor], trained: dict[str, Path], simssl: Command, tmp_path: Path
+) -> None:
+    """Encoding writes nothing, evaluation changes nothing, loading gives no model, and going on does not, either."""
+    run = tmp_path / trained["simvae"].parent.name / trained["simvae"].name
+    shutil.copytree(trained["simvae"], run)
+    damage_weights(run, change)
+    sentence = f"the checkpoint {run / 'checkpoint.pt'} has weights that are not finite ("
+    before = (run / "metrics.json").read_bytes()
+    for words in (["encode", run, "digits", "-o", "out.npz"], ["evaluate", run, "-e", "collapse"]):
+        result = simssl(*words)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(sentence)
+    assert not Path("out.npz").exists()
+    assert (run / "metrics.json").read_bytes() == before
+    with pytest.raises(RunError, match="has weights that are not finite"):
+        load_trained(run)
+
+
+def test_a_run_does_not_go_on_with_weights_that_are_no_numbers(simssl: Command, small: Write) -> None:
+    simssl("run", small())
+    (run,) = Path("runs/small").iterdir()
+    damage_weights(run, one_infinite)
+    (run / "metrics.json").unlink()
+    result = simssl("run", small())
+    assert result.exit_code == 1
+    assert "has weights that are not finite" in result.stderr
+    assert not (run / "metrics.json").exists()
+
+
+def test_representations_that_overflow_are_not_written(run: Path, simssl: Command) -> None:
+    """Weights can be numbers, and what they make of an image none."""
+    damage_weights(run, lambda weight: weight * 0 + 3e38)
+    result = simssl("encode", run, "digits", "-o", "out.npz")
+    assert result.exit_code == 1
+    assert "the representation of 719 of 719 is not finite; train simvae-seed0-" in result.stderr
+    assert not Path("out.npz").exists()
+
+
+def test_representations_that_are_no_numbers_are_not_decoded(trained: dict[str, Path]) -> None:
+    model = load_trained(trained["simvae"])
+    with pytest.raises(ValueError, match="representations are finite numbers"):
+        model.decode(torch.full((2, 4), torch.nan))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -243,15 +245,66 @@ def test_a_damaged_record_is_written_anew(content: str, simssl: Command, small: 
     assert "environment.json is damaged and is written anew" in result.stderr
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"\x93NUMPY"])
-def test_damaged_features_are_named(content: bytes, simssl: Command, small: Write) -> None:
+def emptied(features_ND: np.ndarray) -> np.ndarray:
+    features_ND[:200] = 0
+    return features_ND
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "nothing": lambda content: b"",
+    "junk": lambda content: b"junk",
+    "cut": lambda content: content[:100],
+    "a bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "zeros": lambda content: content[:3000] + bytes(1000) + content[4000:],
+}
+SAVED_OVER: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "zeros": emptied,
+    "not a number": lambda features_ND: np.full_like(features_ND, np.nan),
+    "shape": lambda features_ND: features_ND[:10],
+    "type": lambda features_ND: features_ND.astype(str),
+}
+
+
+def save_over(file: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    np.save(file, change(np.load(file)))
+
+
+def overwrite(file: Path, change: Callable[[bytes], bytes]) -> None:
+    file.write_bytes(change(file.read_bytes()))
+
+
+def test_damaged_features_are_computed_anew_and_it_is_said(simssl: Command, small: Write) -> None:
+    """The same command gives the same numbers, to the last bit, and not those of the damaged features."""
     simssl("run", small())
     (run,) = Path("runs/small").iterdir()
-    file = run / "features" / "representation-test.npy"
-    file.write_bytes(content)
-    result = simssl("run", small(evaluators=[{"name": "knn", "k": 1}]))
-    assert result.exit_code == 1
-    assert f"the cached features {file} are damaged" in result.stderr
+    before = (run / "metrics.json").read_bytes()
+    file = run / "features" / "representation-train.npy"
+    features = file.read_bytes()
+    damages = [partial(overwrite, change=change) for change in DAMAGES.values()]
+    damages += [partial(save_over, change=change) for change in SAVED_OVER.values()]
+    for damage in damages:
+        damage(file)
+        (run / "metrics.json").unlink()
+        result = simssl("run", small())
+        assert result.exit_code == 0, result.stderr
+        assert f"{file} is damaged, or an older simssl made it; the features are computed anew" in result.stderr
+        assert (run / "metrics.json").read_bytes() == before
+        assert file.read_bytes() == features
+
+
+def test_features_of_other_weights_or_another_split_are_computed_anew(simssl: Command, small: Write) -> None:
+    simssl("run", small(), "--seed", 0)
+    simssl("run", small(), "--seed", 1)
+    one, other = sorted(Path("runs/small").iterdir())
+    before = (one / "metrics.json").read_bytes()
+    train, test = (one / "features" / f"representation-{split}.npy" for split in ("train", "test"))
+    train.write_bytes((other / "features" / "representation-train.npy").read_bytes())
+    test.write_bytes((other / "features" / "representation-train.npy").read_bytes())
+    (one / "metrics.json").unlink()
+    result = simssl("run", small(), "--seed", 0)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("computed anew") == 2
+    assert (one / "metrics.json").read_bytes() == before
 
 
 def test_a_run_copied_without_its_lock_can_be_evaluated(simssl: Command, small: Write) -> None:

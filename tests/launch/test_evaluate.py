@@ -98,17 +98,16 @@ def test_a_run_of_another_version_is_measured_by_name(simssl: Command, small: Wr
     assert {"knn/class/accuracy", "near/class/accuracy"} == set(metrics(run))
 
 
-def test_features_are_computed_once(simssl: Command, small: Write) -> None:
+def test_features_are_computed_once(simssl: Command, small: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second evaluate reads them, and does not encode."""
-    import numpy as np
+    from simssl.evaluation.subject import FrozenSubject
 
     simssl("run", small())
     (run,) = Path("runs/small").iterdir()
-    for split in ("train", "test"):
-        cached = run / "features" / f"representation-{split}.npy"
-        np.save(cached, np.zeros_like(np.load(cached)))
-    simssl("evaluate", run, "-e", "{name: knn, as: near, k: 1}")
-    assert metrics(run)["near/class/accuracy"]["value"] == pytest.approx(0.1, abs=0.02), "all are one neighbour's"
+    monkeypatch.setattr(FrozenSubject, "encode", None)
+    result = simssl("evaluate", run, "-e", "{name: knn, as: near, k: 1}")
+    assert result.exit_code == 0, result.stderr
+    assert metrics(run)["near/class/accuracy"]["value"] > 0.3
 
 
 def test_representations_that_are_not_finite_are_refused(

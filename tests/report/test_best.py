@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_runs import metric
-from reports import KNN, Command, Lines, Write, table_of
+from reports import KNN, STYLE, Command, Lines, Write, table_of
 
 from simssl.report import formats
 from simssl.report.table import Table
@@ -118,3 +118,45 @@ def test_a_single_seed_is_level_with_nothing_but_its_equal(run: Write, lines: Li
     run("s", {KNN: metric(0.41)}, seed=1)
     run("b", {KNN: metric(0.41)}, objective={"name": "beta_vae"})
     assert best_in(lines()) == ["beta_vae", "simvae"]
+
+
+# --- several settings of one method ----------------------------------------------------------------------
+
+
+def of_settings(run: Write, values: dict[str, list[float]]) -> list[Path]:
+    """A run for each temperature of a method: "simclr" -> its numbers."""
+    paths = []
+    for name, numbers in values.items():
+        for i, value in enumerate(numbers):
+            objective = {"name": name, "temperature": 0.1 * (i + 1)}
+            metrics = {KNN: metric(value, role="content"), STYLE: metric(1 - value, role="style")}
+            paths.append(run(f"{name}{i}", metrics, objective=objective))
+    return paths
+
+
+def test_the_best_of_several_settings_of_one_method_is_not_marked(run: Write) -> None:
+    """It would be chosen on test. Neither is the next best method, which another setting is better than."""
+    table = table_of(*of_settings(run, {"simclr": [0.7, 0.9, 0.8], "vicreg": [0.85], "vae": [0.1], "simvae": [0.2]}))
+    by_method = {row.objective: {column.key for column in row.best} for row in table.rows if row.family == "generative"}
+    assert by_method == {"vae": {STYLE}, "simvae": {KNN}}
+    assert all(KNN not in {column.key for column in row.best} for row in table.rows if row.objective == "simclr")
+    discriminative = {row.label: {column.key for column in row.best} for row in table.rows if row.objective == "vicreg"}
+    assert discriminative == {"vicreg": set()}
+    assert "no best is marked among several settings of one method (simclr): it would be chosen on test" in table.notes
+
+
+def test_a_method_that_is_better_than_all_settings_of_another_is_marked(run: Write) -> None:
+    table = table_of(*of_settings(run, {"simclr": [0.7, 0.8], "vicreg": [0.85]}))
+    assert {row.objective for row in table.rows if any(column.key == KNN for column in row.best)} == {"vicreg"}
+
+
+def test_the_headline_takes_no_setting_that_test_chose(run: Write, simssl: Command) -> None:
+    of_settings(run, {"simclr": [0.7, 0.9], "vicreg": [0.85]})
+    simssl("report", "runs", "--html", "page.html")
+    assert "most is kept by" not in Path("page.html").read_text()
+    of_settings(run, {"vicreg": [0.95], "moco": [0.2]})
+    simssl("report", "runs", "--html", "page.html")
+    page = Path("page.html").read_text()
+    assert page.count("most is kept by") == 2
+    assert "most is kept by <b>vicreg" in page
+    assert "most is kept by <b>moco" in page

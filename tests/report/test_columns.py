@@ -83,3 +83,30 @@ def test_what_nobody_has_measured_has_a_column(run: Write, lines: Lines, simssl:
     assert (line["key"], line["status"], line["mean"]) == ("style_probe", "unfinished", "")
     simssl("report", "runs", "--html", "page.html")
     assert '<th scope="row">style_<wbr>probe</th>' in Path("page.html").read_text()
+
+
+def test_an_experiments_columns_do_not_appear_in_another(run: Write, simssl: Command) -> None:
+    """Reported together, each experiment has the table that it has alone."""
+    skip = {"reconstruction": {"skipped": "simclr has no decoder", "evaluator": {}}}
+    for name, data in (("a", "1111"), ("b", "2222")):
+        decoded = {"reconstruction/R2": metric(0.5, data=data), KNN: metric(0.9, data=data)}
+        run(f"{name}/vae", decoded, name=name, objective={"name": "vae"})
+        run(f"{name}/simclr", {KNN: metric(0.8, data=data), **skip}, name=name, objective={"name": "simclr"})
+    run("c/simclr", {KNN: metric(0.8, data="3333"), **skip}, name="c", objective={"name": "simclr"})
+    unfinished = [{"name": "knn"}, {"name": "reconstruction"}]
+    run("d/vae", {KNN: metric(0.7, data="4444")}, name="d", objective={"name": "vae"}, evaluators=unfinished)
+    together = simssl("report", "runs", "--format", "md").stdout
+    tables = [block for block in together.split("\n\n") if block.startswith("| ")]
+    for name, table in zip("abcd", tables, strict=True):
+        alone = simssl("report", f"runs/{name}", "--format", "md").stdout
+        assert alone.startswith(table), name
+    assert together.count("[data") == 0
+    assert "| vae | 0.700 | unfinished |" in together
+
+
+def test_csv_has_no_line_of_another_experiments_column(run: Write, lines: Lines) -> None:
+    skip = {"reconstruction": {"skipped": "simclr has no decoder", "evaluator": {}}}
+    run("a", {"reconstruction/R2": metric(0.5, data="1111")}, name="a")
+    run("b", {KNN: metric(0.8), **skip}, name="b", objective={"name": "simclr"})
+    told = [(line["experiment"], line["key"], line["status"]) for line in lines()]
+    assert told == [("a", "reconstruction/R2", "measured"), ("b", KNN, "measured")]

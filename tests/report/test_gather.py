@@ -190,3 +190,44 @@ def test_a_path_that_is_not_there_is_said_beside_one_that_is(run: Write, simssl:
     result = simssl("report", "runs", "nowhere", "no/where.yaml")
     assert result.exit_code == 2
     assert result.stderr == "nowhere does not exist\nno/where.yaml does not exist\n"
+
+
+# --- links -----------------------------------------------------------------------------------------------
+
+
+def test_linked_runs_are_reported(run: Write, simssl: Command, tmp_path: Path) -> None:
+    """A link among runs, a folder of links, and a link to a folder of runs; each run once, whatever leads to it."""
+    run("a", {KNN: metric(0.1)}, seed=0)
+    for seed, folder in enumerate(("disk/d", "disk/e", "far/away/f"), 1):
+        write_run(tmp_path / folder, {KNN: metric(0.1 * seed)}, seed=seed)
+    (tmp_path / "runs/d").symlink_to("../disk/d")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/e").symlink_to(tmp_path / "disk/e")
+    (tmp_path / "links/again").symlink_to(tmp_path / "disk/e")
+    (tmp_path / "links/far").symlink_to(tmp_path / "far")
+    for folder, count in (("runs", 2), ("links", 2)):
+        result = simssl("report", folder, "--format", "json")
+        assert result.exit_code == 0, result.stderr
+        (record,) = json.loads(result.stdout)["metrics"]
+        assert record["runs"] == count
+        assert json.loads(result.stdout)["notes"] == []
+
+
+def test_links_that_lead_back_end(run: Write, simssl: Command, tmp_path: Path) -> None:
+    run("a", {KNN: metric(0.1)})
+    write_run(tmp_path / "other", {KNN: metric(0.3)}, seed=1)
+    (tmp_path / "runs/up").symlink_to(tmp_path)
+    (tmp_path / "runs/self").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs/a/features").symlink_to(tmp_path / "other")
+    result = simssl("report", "runs", "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    (record,) = json.loads(result.stdout)["metrics"]
+    assert record["runs"] == 1, "what a run links to is no run of this folder"
+
+
+def test_a_link_to_nothing_is_told(run: Write, simssl: Command, tmp_path: Path) -> None:
+    run("a", {KNN: metric(0.1)})
+    (tmp_path / "runs/d").symlink_to("../disk/d")
+    result = simssl("report", "runs")
+    assert "0.100" in result.stdout
+    assert "left out: runs/d is a link to ../disk/d, which is not there" in result.stderr

@@ -15,7 +15,7 @@ from torchvision.datasets import CIFAR10
 
 import simssl
 from simssl.api import Data, Dataset, Progress, Split, Target
-from simssl.blocks.images import without_leftovers
+from simssl.blocks.images import may_download, without_leftovers
 from simssl.blocks.messages import reason
 
 FOLDER = "cifar-10-batches-py"
@@ -58,7 +58,7 @@ def _download(root: Path) -> None:
     """Unpack or download the set; FileNotFoundError says what to put where if torchvision can do neither."""
     try:
         with without_leftovers(root):  # torchvision makes it before it downloads
-            CIFAR10(str(root), download=True)
+            CIFAR10(str(root), download=may_download())
     except Exception as error:
         raise FileNotFoundError(
             f"{root / FOLDER} has no {', '.join(_missing(root))}, which could be neither unpacked from "

@@ -57,15 +57,18 @@ class Attributes(Evaluator):
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets
         scores: dict[str, dict[str, float]] = {}
+        undertrained = set()
         metrics = {}
         for probed in train_probes(subject, self.params, HIDDEN[self.params.probe]):
             scores[probed.target] = _scores(probed)
+            if probed.undertrained:
+                undertrained.add(probed.target)
             target_protocol = _protocol(probed, targets[probed.target])
             for score, value in scores[probed.target].items():
                 metrics[f"{probed.target}/{score}"] = _metric(score, value, target_protocol)
         layers = "MLP D-D-C" if self.params.probe == "mlp" else "linear"
         protocol = probe_protocol(self.params, subject.data) | {"probe": layers}
-        means = _means(scores, targets)
+        means = _means(scores, targets, undertrained)
         return Result({**means, **metrics}, protocol=protocol)
 
 
@@ -74,7 +77,7 @@ def _metric(score: str, value: float, protocol: Mapping[str, object]) -> Metric:
 
 
 def _protocol(probed: ProbedTarget, target: Target) -> dict[str, object]:
-    protocol: dict[str, object] = {"role": target.role, "selected": {"epochs": probed.epochs}}
+    protocol: dict[str, object] = {"role": target.role, **probed.protocol}
     absent = []
     for number, name in enumerate(target.classes or ()):
         occurs = bool((probed.labels_N == number).any())
@@ -113,28 +116,33 @@ def _log_odds(logits_NC: Tensor, c: int) -> Tensor:
     return logits_NC[:, c] - logits_NC[:, others].logsumexp(1)
 
 
-def _means(scores: Scores, targets: Mapping[str, Target]) -> dict[str, Metric]:
+def _means(scores: Scores, targets: Mapping[str, Target], undertrained: set[str]) -> dict[str, Metric]:
     """The mean of each score over all targets, and where there are both, over the content and the style targets."""
-    means = _means_over(list(scores), scores)
+    means = _means_over(list(scores), scores, undertrained)
     content = [name for name in scores if targets[name].role == "content"]
     style = [name for name in scores if targets[name].role == "style"]
     if content and style:
-        means |= _means_over(content, scores, role="content")
-        means |= _means_over(style, scores, role="style")
+        means |= _means_over(content, scores, undertrained, role="content")
+        means |= _means_over(style, scores, undertrained, role="style")
     return means
 
 
-def _means_over(names: Sequence[str], scores: Scores, role: str | None = None) -> dict[str, Metric]:
+def _means_over(
+    names: Sequence[str], scores: Scores, undertrained: set[str], role: str | None = None
+) -> dict[str, Metric]:
     means = {}
     for score in SCORES:
         over = [name for name in names if score in scores[name]]
         if not over:
             continue
         mean = fmean(scores[name][score] for name in over)
+        protocol: dict[str, object] = {"mean over": over}
+        if undertrained & set(over):
+            protocol["found"] = {"undertrained": True}
         if role is None:
-            means[score] = _metric(score, mean, {"mean over": over})
+            means[score] = _metric(score, mean, protocol)
         else:
-            means[f"{role}_{score}"] = _metric(score, mean, {"mean over": over, "role": role})
+            means[f"{role}_{score}"] = _metric(score, mean, {**protocol, "role": role})
     return means
 
 

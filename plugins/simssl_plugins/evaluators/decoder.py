@@ -65,13 +65,14 @@ class Decoder(Evaluator):
         likelihood = Gaussian(self.params.sigma2_x)
         mean_CHW = mean_image(train_images, len(train_ND))
         epochs = self._best_epoch(subject, train_ND, fit_N, held_out_N)
+        chosen: dict[str, object] = {"selected": {"epochs": epochs}}
         if epochs == self.params.epochs > 1:
             logger.warning(f"a decoder was best at its last epoch, {epochs}: raise the evaluator's 'epochs'")
+            chosen["found"] = {"undertrained": True}
         scale = Standardizer(train_ND)
         *_, decoder = self._trained(subject, scale(train_ND), train_images, epochs)
         z_ND = scale(subject.features("test"))
         errors = reconstruction_errors(test_images, z_ND, decoder, likelihood, mean_CHW)
-        chosen = {"selected": {"epochs": epochs}}
         metrics = {
             "mse": Metric(errors.mse, "squared error/pixel, pixels in [0, 1]", "lower", chosen),
             "nll": Metric(errors.nll, "nats/image", "lower", {"likelihood": str(likelihood), **chosen}),

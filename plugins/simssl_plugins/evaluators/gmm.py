@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch.nn.functional as F
 from pydantic import Field
+from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
 from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
-from simssl.blocks.statistics import fit_mixture
+from simssl.blocks.statistics import Mixture, fit_mixture
+
+SCORES = ("accuracy", "nmi", "ari")
 
 
 class Gmm(Evaluator):
@@ -19,7 +24,8 @@ class Gmm(Evaluator):
     the training split, as it is and without labels, and gives each test image its likeliest component. Accuracy is
     that of the best assignment of components to classes, one to one, on the test split (Hungarian method), as usual
     for clusterings; chance is therefore above 1/C. NMI is the mutual information over the mean of both entropies; ARI
-    the adjusted Rand index, 0 by chance.
+    the adjusted Rand index, 0 by chance. A target of which one class alone occurs in test is skipped: of one class
+    any clustering says all.
     """
 
     class Params(simssl.Params):
@@ -60,14 +66,16 @@ class Gmm(Evaluator):
         for C in dict.fromkeys(classes.values()):
             mixtures[C] = fit_mixture(train_ND, C, self.params.starts, subject.generator)
             components[C] = mixtures[C].predict(test_ND).cpu().numpy()
-        metrics = {}
+        metrics: dict[str, Metric] = {}
+        skipped: dict[str, str] = {}
         for name, C in classes.items():
-            mixture = mixtures[C]
-            protocol = {"found": {"iterations": mixture.iterations, "converged": mixture.converged}}
-            scores = _scores(components[C], targets[name].values.numpy(), C)
-            for score, value in scores.items():
-                metrics[f"{name}/{score}"] = Metric(value, "fraction", "higher", protocol)
-        return Result(metrics, protocol=self._protocol())
+            label_N = targets[name].values
+            if _occurring(label_N) < 2:
+                reason = f"the test split has images of one class of '{name}' alone"
+                skipped |= {f"{name}/{score}": reason for score in SCORES}
+            else:
+                metrics |= _metrics(name, mixtures[C], _scores(components[C], label_N.numpy(), C))
+        return Result(metrics, protocol=self._protocol(), skipped=skipped)
 
     def _protocol(self) -> dict[str, str]:
         return {
@@ -79,6 +87,16 @@ class Gmm(Evaluator):
             "assignment": "one, of components to classes, that is best on the labels of test (Hungarian method)",
             "selected_on": "nothing",
         }
+
+
+def _occurring(label_N: Tensor) -> int:
+    """The number of classes that occur; -1 is no label."""
+    return len(label_N[label_N >= 0].unique())
+
+
+def _metrics(name: str, mixture: Mixture, scores: Mapping[str, float]) -> dict[str, Metric]:
+    protocol = {"found": {"iterations": mixture.iterations, "converged": mixture.converged}}
+    return {f"{name}/{score}": Metric(value, "fraction", "higher", protocol) for score, value in scores.items()}
 
 
 def _scores(component_N: np.ndarray, label_N: np.ndarray, classes: int) -> dict[str, float]:

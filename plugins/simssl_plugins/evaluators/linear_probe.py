@@ -8,7 +8,7 @@ from simssl.blocks.probes import ProbeParams, check_probe, probe_protocol, train
 
 
 class LinearProbe(Evaluator):
-    """Accuracy on the test split of one linear layer D-C trained on one layer of the training split, as it is.
+    """Accuracy on the test split of one linear layer D-C on one layer, trained until it has converged.
 
     The probes of several targets are trained as one batched network, as the MLP probe's.
     """
@@ -33,8 +33,7 @@ class LinearProbe(Evaluator):
     def run(self, subject: Subject) -> Result:
         metrics = {}
         for probed in train_probes(subject, self.params, hidden=0):
-            protocol = {"selected": {"epochs": probed.epochs}}
-            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", protocol)
+            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", probed.protocol)
         return Result(metrics, protocol=probe_protocol(self.params, subject.data))
 
 

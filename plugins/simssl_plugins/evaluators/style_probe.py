@@ -5,6 +5,7 @@ N counts views and P their parameters; L counts the penalties of ridge regressio
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,8 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
 from simssl.blocks.probes import LayerName, ParallelMLP, Standardizer, r2, ridge, train_epochs
+
+logger = logging.getLogger("simssl")
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 """Penalties of the ridge regressions, on standardised columns."""
@@ -97,9 +100,13 @@ class StyleProbe(Evaluator):
             predicted_NP, selected = self._mlp(subject, to_fit, to_select, to_score.x_ND)
         r2_P = r2(predicted_NP, to_score.y_NP).tolist()
         mean = sum(r2_P) / len(r2_P)
-        metrics = {"R2": Metric(mean, "R2", "higher", {"mean over": names})}
+        undertrained = [name for name, chosen in zip(names, selected, strict=True) if self._is_last_epoch(chosen)]
+        if undertrained:
+            listed = ", ".join(undertrained)
+            logger.warning(f"the style probe of {listed} was best at its last epoch: raise the evaluator's 'epochs'")
+        metrics = {"R2": Metric(mean, "R2", "higher", {"mean over": names} | _found(undertrained))}
         for name, value, chosen in zip(names, r2_P, selected, strict=True):
-            protocol = {"selected": {self._selects: chosen}}
+            protocol = {"selected": {self._selects: chosen}} | _found(name in undertrained)
             metrics[f"{name}/R2"] = Metric(value, "R2", "higher", protocol)
         return Result(metrics, protocol=self._protocol(subject.data))
 
@@ -107,6 +114,9 @@ class StyleProbe(Evaluator):
     def _selects(self) -> str:
         """The name of what is chosen on the held-out images."""
         return "penalty" if self.params.probe == "ridge" else "epochs"
+
+    def _is_last_epoch(self, chosen: float) -> bool:
+        return self.params.probe == "mlp" and chosen == self.params.epochs > 1
 
     def _protocol(self, data: Data) -> dict[str, object]:
         return {
@@ -181,6 +191,11 @@ class StyleProbe(Evaluator):
             standard_NP = network(scale_x(new_ND))[0]
             predictions.append(scale_y.inverse(standard_NP))
         return predictions
+
+
+def _found(undertrained: object) -> dict[str, object]:
+    """What a protocol says if more training would do better."""
+    return {"found": {"undertrained": True}} if undertrained else {}
 
 
 def _together(one: Pairs, other: Pairs) -> Pairs:

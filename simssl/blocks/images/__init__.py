@@ -14,7 +14,7 @@ from simssl.blocks.images.decoding import (
     read_image,
     upright_image,
 )
-from simssl.blocks.images.downloads import without_leftovers
+from simssl.blocks.images.downloads import may_download, no_downloads, without_leftovers
 from simssl.blocks.images.files import find_images, folder_entries
 from simssl.blocks.images.idx import load_idx, write_idx_example
 from simssl.blocks.images.pictures import bar_charts, picture_grid
@@ -35,6 +35,8 @@ __all__ = [  # noqa: RUF022 - in groups
     # data sets that are downloaded
     "load_idx",
     "write_idx_example",
+    "may_download",
+    "no_downloads",
     "without_leftovers",
     # pictures for a result
     "picture_grid",

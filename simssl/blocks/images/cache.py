@@ -1,8 +1,10 @@
 """Image files, decoded once, into a memory-mapped cache of uint8 pixels.
 
 A cache is one file: a header of JSON and the pixels (N, 3, S, S) after it, S the side of the images. Its key is the
-digest of every source file's name, size and time of change, so that a second start reads no image and a changed file is
-noticed. The files in another order are another cache; those of files that have changed are removed.
+digest of what the file system says of every source file: its name, size, inode, and the times at which its content and
+its inode changed. A second start decodes no image, and a changed file is noticed, whatever time it says it is of. The
+header holds the pixels' digest, and a cache that is damaged is made anew. The files in another order are another cache;
+those of files that have changed are removed.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import fcntl
 import glob
 import hashlib
 import json
+import logging
 import math
 import os
 import warnings
@@ -53,29 +56,46 @@ def cached_pixels(cache: Path, source: ImageSource, progress: Progress) -> tuple
     one process while others wait. ValueError names a file that is no image, or a folder that cannot be written.
     """
     key = source.key
-    cached = _open(cache, key)
+    shape = (len(source.names), 3, source.size, source.size)
+    cached = _open(cache, key, shape)
     if cached is not None:
         return cached
     with _writing(cache):
-        cached = _open(cache, key)  # another process may have written it by now
+        cached = _open(cache, key, shape)  # another process may have written it by now
         if cached is None:
-            cached = _build(cache, key, source, progress)
+            _say_if_damaged(cache, key)
+            _build(cache, key, source, progress)
+            cached = _open(cache, key, shape)
+            if cached is None:
+                raise ValueError(
+                    f"the decoded images in {cache} are not what was written there; mend that disk, or name another "
+                    "folder in $SIMSSL_CACHE"
+                )
     return cached
 
 
-def _open(cache: Path, key: tuple[str, str]) -> tuple[Tensor, str] | None:
-    """The pixels and their digest, if the cache is whole and of this key."""
+def _open(cache: Path, key: tuple[str, str], shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
+    """The pixels and their digest, if the cache is whole and of this key and shape."""
     header = _header(cache)
-    try:
-        shape = tuple(header["shape"])
-        digest = str(header["digest"])
-        whole = HEADER + math.prod(shape)
-        if header["key"] != list(key) or cache.stat().st_size != whole:
-            return None
-    except (OSError, KeyError, TypeError):
+    if header.get("key") != list(key) or header.get("shape") != list(shape):
         return None
-    mapped = np.memmap(cache, np.uint8, mode="c", offset=HEADER, shape=shape)
+    try:
+        if cache.stat().st_size != HEADER + math.prod(shape):
+            return None
+        mapped = np.memmap(cache, np.uint8, mode="c", offset=HEADER, shape=shape)
+    except FileNotFoundError:  # another process has just removed it
+        return None
+    digest = hashlib.sha256(mapped.data).hexdigest()
+    if header.get("digest") != digest:
+        return None
     return torch.from_numpy(mapped), digest
+
+
+def _say_if_damaged(cache: Path, key: tuple[str, str]) -> None:
+    """Tell the log of a cache that is neither usable nor of files that have changed since."""
+    key_there = _header(cache).get("key", list(key))
+    if cache.exists() and key_there == list(key):
+        logging.getLogger("simssl").warning(f"the decoded images in {cache} are damaged; they are decoded anew")
 
 
 def _header(cache: Path) -> dict[str, Any]:
@@ -88,8 +108,8 @@ def _header(cache: Path) -> dict[str, Any]:
     return header if isinstance(header, dict) else {}
 
 
-def _build(cache: Path, key: tuple[str, str], source: ImageSource, progress: Progress) -> tuple[Tensor, str]:
-    """Decode the source into the cache, and open that."""
+def _build(cache: Path, key: tuple[str, str], source: ImageSource, progress: Progress) -> None:
+    """Decode the source into the cache."""
     digest = hashlib.sha256()
     part = cache.with_name(_family(cache) + ".part")
     try:
@@ -110,9 +130,6 @@ def _build(cache: Path, key: tuple[str, str], source: ImageSource, progress: Pro
     finally:
         part.unlink(missing_ok=True)
     _drop_outdated(cache, key)
-    built = _open(cache, key)
-    assert built is not None
-    return built
 
 
 def _family(cache: Path) -> str:

@@ -52,7 +52,7 @@ class ImageSource:
             path = os.path.join(self.folder, name)
             try:
                 stat = os.stat(path)
-                files.append((name, stat.st_size, stat.st_mtime_ns))
+                files.append((name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
             except FileNotFoundError:
                 faults[name] = f"{path} is a link to nothing, or gone; take it away"
             except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simssl.blocks.images.downloads import without_leftovers
+from simssl.blocks.images.downloads import may_download, without_leftovers
 from simssl.blocks.messages import reason
 
 FILES = {
@@ -28,7 +28,7 @@ def load_idx(dataset: Any, root: Path, train: bool) -> tuple[Tensor, Tensor]:
     folder = root / dataset.__name__ / "raw"
     try:
         with without_leftovers(folder, folder.parent, root):  # torchvision makes them before it downloads
-            split = dataset(str(root), train=train, download=True)
+            split = dataset(str(root), train=train, download=may_download())
     except Exception as error:
         raise _explained(error, folder, train) from error
     images = len(split.data)

@@ -3,19 +3,21 @@
 Probes of a data set's targets, regressions, and the fixed splits on whose held-out part their settings are chosen.
 """
 
+from simssl.blocks.probes.adam import adam_of_problems
 from simssl.blocks.probes.class_probes import (
     FrozenModel,
-    LabelledFeatures,
-    ProbedTarget,
-    ProbeParams,
     check_probe,
     probe_protocol,
     train_probes,
 )
-from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.classifiers import ParallelClassifiers, train_classifiers
+from simssl.blocks.probes.convergence import ChosenTraining, choose_training
 from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.parameters import LayerName, TargetNames
+from simssl.blocks.probes.probe_params import ProbeParams
+from simssl.blocks.probes.probed import LabelledFeatures, ProbedTarget
 from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes.scores import accuracies, cross_entropies
 from simssl.blocks.probes.splits import held_out_split, selection_split, stratified_permutation
 from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
 from simssl.blocks.probes.threads import threads_for
@@ -31,9 +33,13 @@ __all__ = [  # noqa: RUF022
     "check_probe",
     "probe_protocol",
     "train_probes",
+    # a training that has converged
+    "ChosenTraining",
+    "choose_training",
     # classifiers of several targets, as one network
     "ParallelClassifiers",
     "accuracies",
+    "cross_entropies",
     "train_classifiers",
     # regressions
     "ParallelMLP",
@@ -50,6 +56,7 @@ __all__ = [  # noqa: RUF022
     "has_classes",
     "labelled_targets",
     # how small operations are run fast
+    "adam_of_problems",
     "capture",
     "threads_for",
 ]

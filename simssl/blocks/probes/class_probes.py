@@ -1,39 +1,27 @@
-"""Probes of a data set's targets: trained on frozen features, stopped where they are best on other images.
+"""Probes of a data set's targets: trained on frozen features, with what is chosen on other images.
 
 M counts the probes, one for each target.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
-from simssl.blocks.probes.parameters import LayerName, TargetNames
+from simssl.blocks.messages import listed
+from simssl.blocks.probes.classifiers import ParallelClassifiers, train_classifiers
+from simssl.blocks.probes.convergence import GAIN, RATES, choose_training
+from simssl.blocks.probes.probe_params import ProbeParams
+from simssl.blocks.probes.probed import LabelledFeatures, ProbedTarget
+from simssl.blocks.probes.regression import Standardizer
+from simssl.blocks.probes.scores import accuracies
 from simssl.blocks.probes.targets import class_targets, labelled_targets
-
-
-class ProbeParams(BaseModel):
-    """The parameters of all probes. A probe's Params inherit them, before simssl.Params."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    targets: TargetNames | None = None
-    "Targets of the data set to predict; all that have classes if empty."
-    epochs: int = Field(200, ge=1)
-    "Most passes over the training images. Source: the paper, 200."
-    batch: int = Field(64, ge=1)
-    "Images in a step. Source: the paper, 64."
-    lr: float = Field(3e-4, gt=0)
-    "Learning rate of Adam. Source: the paper, 3e-4."
-    layer: LayerName = "representation"
-    select: Literal["held_out", "test"] = "held_out"
-    "Where the epoch is chosen: on images held out of train, or on test (the release's way, for its tables alone)."
 
 
 class FrozenModel(Protocol):
@@ -48,32 +36,13 @@ class FrozenModel(Protocol):
 
 
 @dataclass(frozen=True)
-class LabelledFeatures:
-    """Features (N, D) with the labels (M, N) of M targets, -1 for none."""
+class _Chosen:
+    """What was chosen for M probes, and their logits (M, N, C) for the test images then."""
 
-    x_ND: Tensor
-    labels_MN: Tensor
-
-    def __getitem__(self, index_B: Tensor) -> LabelledFeatures:
-        return LabelledFeatures(self.x_ND[index_B], self.labels_MN[:, index_B])
-
-
-@dataclass(frozen=True)
-class ProbedTarget:
-    """The result of one target's probe.
-
-    It has the number of epochs that were chosen, and, of the test images that have a label, the logits (N, C) and the
-    labels (N,).
-    """
-
-    target: str
-    epochs: int
-    logits_NC: Tensor
-    labels_N: Tensor
-
-    @property
-    def accuracy(self) -> float:
-        return accuracies(self.logits_NC[None], self.labels_N[None]).item()
+    epochs: Sequence[int]
+    logits_MNC: Tensor
+    undertrained: Sequence[bool]
+    rates: Sequence[float | None]
 
 
 def check_probe(params: ProbeParams, data: Any) -> None:
@@ -83,51 +52,119 @@ def check_probe(params: ProbeParams, data: Any) -> None:
 
 @torch.no_grad()
 def train_probes(subject: FrozenModel, params: ProbeParams, hidden: int) -> list[ProbedTarget]:
-    """A probe of each target, `hidden` layers of D units with ReLU and one of C, on features as they are.
+    """A probe of each target, `hidden` layers of D units with ReLU and one of C.
 
-    All are one batched network, trained by Adam. The epoch of each is the first that is best on the held-out images;
-    then they are trained anew on all of train, and scored on test. With `select: test` the epoch is the best on test.
+    All are one batched network, trained by Adam, and scored on test. Each is trained until it has converged: the
+    learning rate and the epoch are those of the least cross entropy on the held-out images, and then all of train is
+    trained on anew. The features are standardised. With `protocol: paper` the features stay as they are, the learning
+    rate is given, and the epoch is the first of the best accuracy. With `select: test` the choice is made on test. The
+    log says so if more training would do better.
     """
-    targets = subject.data.train.targets
-    names = class_targets(targets, params.targets)
-    classes = [len(targets[name].classes) for name in names]
+    names = class_targets(subject.data.train.targets, params.targets)
+    classes = [len(subject.data.train.targets[name].classes) for name in names]
     train = _labelled(subject, "train", params.layer, names)
     test = _labelled(subject, "test", params.layer, names)
-
-    def trained_on(images: LabelledFeatures, epochs: int) -> Iterator[ParallelClassifiers]:
-        """The probes after each epoch."""
-        D = images.x_ND.shape[1]
-        network = ParallelClassifiers(D, hidden * (D,), classes, subject.generator)
-        training = train_classifiers(
-            network,
-            images.x_ND,
-            images.labels_MN,
-            epochs=epochs,
-            batch=params.batch,
-            lr=params.lr,
-            generator=subject.generator,
-        )
-        for _ in training:
-            yield network
-
-    if params.select == "held_out":
-        fit_N, held_out_N = subject.selection()
-        selecting = trained_on(train[fit_N], params.epochs)
-        epochs_M, _ = _best(selecting, train[held_out_N])
-        final = trained_on(train, int(epochs_M.max()))
-        logits_MNC = _after(epochs_M, final, test)
-    else:
-        final = trained_on(train, params.epochs)
-        epochs_M, logits_MNC = _best(final, test)
-
+    probes = _Probes(classes, hidden, params, subject.generator)
+    chosen = (
+        _paper(probes, subject, train, test) if params.protocol == "paper" else _converged(probes, subject, train, test)
+    )
     probed = []
     for m, name in enumerate(names):
         labels_N = test.labels_MN[m]
         known_N = labels_N >= 0
-        logits_NC = logits_MNC[m, known_N, : classes[m]]
-        epochs = int(epochs_M[m])
-        probed.append(ProbedTarget(name, epochs, logits_NC, labels_N[known_N]))
+        probed.append(
+            ProbedTarget(
+                target=name,
+                epochs=chosen.epochs[m],
+                logits_NC=chosen.logits_MNC[m, known_N, : classes[m]],
+                labels_N=labels_N[known_N],
+                lr=chosen.rates[m],
+                undertrained=chosen.undertrained[m],
+            )
+        )
+    _tell_of_undertrained(probed, params)
     return probed
+
+
+@dataclass(frozen=True)
+class _Probes:
+    """How the probes of M targets with these numbers of classes are trained."""
+
+    classes: Sequence[int]
+    hidden: int
+    params: ProbeParams
+    generator: torch.Generator
+
+    def trained_on(
+        self, images: LabelledFeatures, epochs: int, lr: float | Sequence[float]
+    ) -> Iterator[ParallelClassifiers]:
+        """The probes after each epoch. With L M learning rates there are L probes of each target, in turns."""
+        D = images.x_ND.shape[1]
+        L = 1 if isinstance(lr, int | float) else len(lr) // len(self.classes)
+        network = ParallelClassifiers(D, self.hidden * (D,), L * list(self.classes), self.generator)
+        training = train_classifiers(
+            network,
+            images.x_ND,
+            images.labels_MN.repeat(L, 1),
+            epochs=epochs,
+            batch=self.params.batch,
+            lr=lr,
+            generator=self.generator,
+        )
+        for _ in training:
+            yield network
+
+
+def _paper(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, test: LabelledFeatures) -> _Chosen:
+    """The paper's protocol: one learning rate, and at most so many epochs."""
+    epochs, lr = probes.params.epochs, probes.params.lr
+    assert epochs is not None
+    assert lr is not None
+    if probes.params.select == "held_out":
+        fit_N, held_out_N = subject.selection()
+        epochs_M, _ = _best(probes.trained_on(train[fit_N], epochs, lr), train[held_out_N])
+        logits_MNC = _after(epochs_M, probes.trained_on(train, int(epochs_M.max()), lr), test)
+    else:
+        epochs_M, logits_MNC = _best(probes.trained_on(train, epochs, lr), test)
+    is_last_M = (epochs_M == epochs) & (epochs > 1)
+    return _Chosen(epochs_M.tolist(), logits_MNC, is_last_M.tolist(), len(epochs_M) * [None])
+
+
+def _converged(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, test: LabelledFeatures) -> _Chosen:
+    """Probes that are trained until they have converged, on standardised features."""
+    steps = probes.params.steps
+    assert steps is not None
+    fit, other = train, test
+    if probes.params.select == "held_out":
+        fit_N, held_out_N = subject.selection()
+        fit, other = train[fit_N], train[held_out_N]
+    scale = Standardizer(fit.x_ND)
+    to_fit = fit.scaled(scale)
+    choices = choose_training(
+        lambda rates, epochs: probes.trained_on(to_fit, epochs, rates),
+        scale(other.x_ND),
+        other.labels_MN,
+        steps_per_epoch=math.ceil(len(fit.x_ND) / probes.params.batch),
+        most_steps=steps,
+    )
+    scale = Standardizer(train.x_ND)
+    rates = [choice.lr for choice in choices]
+    epochs_M = torch.tensor([choice.epochs for choice in choices], device=train.x_ND.device)
+    final = probes.trained_on(train.scaled(scale), int(epochs_M.max()), rates)
+    logits_MNC = _after(epochs_M, final, test.scaled(scale))
+    return _Chosen(epochs_M.tolist(), logits_MNC, [not choice.converged for choice in choices], rates)
+
+
+def _tell_of_undertrained(probed: Sequence[ProbedTarget], params: ProbeParams) -> None:
+    """Tell the log of the probes that more training would do better for."""
+    names = [target.target for target in probed if target.undertrained]
+    if not names:
+        return
+    if params.protocol == "paper":
+        reason = f"was best at its last epoch, {params.epochs}: raise 'epochs', or leave out the paper's protocol"
+    else:
+        reason = f"has not converged in {params.steps:,} steps: raise 'steps'"
+    logging.getLogger("simssl").warning(f"the probe of {listed(names)} {reason}")
 
 
 def _labelled(subject: FrozenModel, split: str, layer: str, names: Sequence[str]) -> LabelledFeatures:
@@ -166,14 +203,22 @@ def _after(epochs_M: Tensor, after_each_epoch: Iterable[ParallelClassifiers], im
 
 def probe_protocol(params: ProbeParams, data: Any) -> dict[str, str]:
     """A description of how the numbers of `train_probes` are made."""
-    if params.select == "held_out":
-        selection = f"epochs on {data.held_out}; then refitted on all of train"
-    else:
-        selection = "epochs on the TEST split, as the paper's release does"
-    return {
+    on_test = params.select == "test"
+    protocol = {
         "split": "test",
         "layer": params.layer,
         "features": f"{params.layer}, as it is",
-        "selection": selection,
+        "selection": f"epochs on {data.held_out}; then refitted on all of train",
         "selected_on": params.select,
     }
+    if params.protocol == "paper" and on_test:
+        protocol["selection"] = "epochs on the TEST split, as the paper's release does"
+    if params.protocol == "converged":
+        rates = ", ".join(f"{rate:g}" for rate in RATES)
+        where = "the TEST split" if on_test else data.held_out
+        protocol["features"] = f"{params.layer}, standardised"
+        protocol["selection"] = f"learning rate and epochs on {where}; then refitted on all of train"
+        protocol["training"] = (
+            f"Adam at one of {rates}, until the second half of the steps gains less than {GAIN:g} nats"
+        )
+    return protocol

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simssl.blocks.internals import fused_adam
+from simssl.blocks.probes.adam import adam_of_problems
 from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.regression import ParallelMLP
 from simssl.blocks.probes.threads import threads_for
@@ -154,7 +154,14 @@ class _Epoch:
     `shuffle` gives them the images in a new order. The steps' numbers, which Adam needs, go on from epoch to epoch.
     """
 
-    def __init__(self, network: ParallelClassifiers, x_ND: Tensor, labels_MN: Tensor, batch: int, lr: float) -> None:
+    def __init__(
+        self,
+        network: ParallelClassifiers,
+        x_ND: Tensor,
+        labels_MN: Tensor,
+        batch: int,
+        lr: float | Sequence[float],
+    ) -> None:
         self._labels_MN = labels_MN
         self._batch = batch
         self._x_NE = F.pad(x_ND, (0, 1), value=1)
@@ -167,7 +174,7 @@ class _Epoch:
 
         weights = network.flat.data
         gradient, mean, square = torch.zeros(3, len(weights), device=x_ND.device)
-        self._adam = fused_adam(weights, gradient, mean, square, lr)
+        self._adam = adam_of_problems(network.layers_in, (weights, gradient, mean, square), lr)
 
         gradients: dict[int, _Gradient] = {}
         differentiate = []
@@ -219,10 +226,12 @@ def train_classifiers(
     *,
     epochs: int,
     batch: int,
-    lr: float,
+    lr: float | Sequence[float],
     generator: torch.Generator,
 ) -> Iterator[int]:
     """Train by Adam on the mean cross entropies, yielding the number of each epoch as it ends.
+
+    `lr` is the learning rate, one for all problems or one for each.
 
     It does what `train_epochs` does with that loss: mini-batches of a new order each epoch, none is dropped. A label
     of -1 does not count. On CUDA an epoch is a graph, captured after the first.
@@ -237,10 +246,3 @@ def train_classifiers(
         with threads_for(network.flat.numel() * batch):
             steps()
         yield number
-
-
-def accuracies(logits_MBC: Tensor, labels_MB: Tensor) -> Tensor:
-    """The accuracy of each of M problems (M,); a label of -1 does not count."""
-    known_MB = labels_MB >= 0
-    right_MB = (logits_MBC.argmax(2) == labels_MB) & known_MB
-    return right_MB.sum(1).double() / known_MB.sum(1)

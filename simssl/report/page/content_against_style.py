@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report import words
+from simssl.report.best import several_settings
 from simssl.report.columns import Column
 from simssl.report.estimate import Estimate, difference
 from simssl.report.numbers import estimate, signed
@@ -157,7 +158,10 @@ def _number(row: Row, column: Column) -> str:
 
 
 def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
-    """The trained methods that keep most and least, and their difference, seed by seed; None if there are no two."""
+    """The trained methods that keep most and least, and their difference, seed by seed.
+
+    None if there are no two, or if one of them is one of several settings of a method: it would be chosen on test.
+    """
     measured = [row for row in table.rows if column in row.measured]
     trained = [row for row in measured if row.family != "untrained"]
     if len(trained) < 2 or column.better is None:
@@ -166,6 +170,8 @@ def _extremes(table: Table, column: Column, where: str) -> Extremes | None:
     ordered = sorted(trained, key=lambda row: row.measured[column].ours.mean, reverse=highest_first)
     most = ordered[0]
     least = ordered[-1]
+    if {most.objective, least.objective} & set(several_settings(trained)):
+        return None
     ours = least.measured[column].by_seed
     theirs = most.measured[column].by_seed
     gap = difference(ours, theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,12 +163,65 @@ def test_a_change_is_noticed(change: Callable[[ImageSource], ImageSource], same_
     assert torch.equal(after[3], torch.tensor(changed.decode(changed.names[3])))
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[:-1], lambda c: c[:100], lambda c: b"[1]" + c[3:], lambda c: b""])
-def test_a_damaged_cache_is_made_anew(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+def overwrite_in_place(source: ImageSource) -> ImageSource:
+    """Other pixels, in a file of the same size that says it is of the same time."""
+    file = source.folder / "3.bmp"
+    content = file.read_bytes()
+    file.write_bytes(content[:54] + bytes(len(content) - 54))
+    os.utime(file, (0, 0))
+    return source
+
+
+def swap_names(source: ImageSource) -> ImageSource:
+    first, second = source.folder / "2.bmp", source.folder / "3.bmp"
+    first.rename(source.folder / "between")
+    second.rename(first)
+    (source.folder / "between").rename(second)
+    return source
+
+
+@pytest.mark.parametrize("change", [overwrite_in_place, swap_names])
+def test_a_change_that_keeps_size_and_time_is_noticed(
+    change: Callable[[ImageSource], ImageSource], tmp_path: Path
+) -> None:
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    for i, pixels_HW3 in enumerate(NOISE):
+        Image.fromarray(pixels_HW3).save(folder / f"{i}.bmp")
+        os.utime(folder / f"{i}.bmp", (0, 0))
+    source = ImageSource(folder, [f"{i}.bmp" for i in range(len(NOISE))], 16)
+    _, before = cached_pixels(tmp_path / "cache", source, silent)
+    time.sleep(0.02)  # the clock of a file system ticks every few milliseconds
+    images, digest = cached_pixels(tmp_path / "cache", change(source), silent)
+    assert digest != before
+    assert torch.equal(images[3], torch.tensor(source.decode("3.bmp")))
+
+
+DAMAGES: list[Callable[[bytes], bytes]] = [
+    lambda content: content[:-1],
+    lambda content: content[:100],
+    lambda content: b"[1]" + content[3:],
+    lambda content: b"",
+    lambda content: content[:HEADER] + bytes(len(content) - HEADER),
+    lambda content: content[: HEADER + 700] + bytes(1) + content[HEADER + 701 :],
+    lambda content: content.replace(b"[6, 3, 16, 16]", b"[3, 6, 16, 16]"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_made_anew_and_it_is_said(
+    damage: Callable[[bytes], bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = folder_of_noise(tmp_path / "noise")
-    whole = cached_pixels(tmp_path / "cache", source, silent)[0].clone()
-    (tmp_path / "cache").write_bytes(damage((tmp_path / "cache").read_bytes()))
-    assert torch.equal(cached_pixels(tmp_path / "cache", source, silent)[0], whole)
+    pixels, digest = cached_pixels(tmp_path / "cache", source, silent)
+    whole = pixels.clone()
+    content = (tmp_path / "cache").read_bytes()
+    (tmp_path / "cache").write_bytes(damage(content))
+    assert (tmp_path / "cache").read_bytes() != content
+    images, same = cached_pixels(tmp_path / "cache", source, silent)
+    assert torch.equal(images, whole)
+    assert same == digest
+    assert f"the decoded images in {tmp_path / 'cache'} are damaged; they are decoded anew" in caplog.messages
 
 
 @pytest.mark.parametrize(

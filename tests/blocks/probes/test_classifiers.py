@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from simssl.blocks.probes import classifiers
-from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, train_classifiers
+from simssl.blocks.probes.classifiers import ParallelClassifiers, train_classifiers
 from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.regression import train_epochs
+from simssl.blocks.probes.scores import accuracies
 from simssl.testing.recording import Recorder
 
 
@@ -132,6 +133,27 @@ def test_parallel_problems_train_as_if_alone() -> None:
     together = train(both, labels_MN)
     for m, net in enumerate(alone):
         torch.testing.assert_close(train(net, labels_MN[m : m + 1])[0], together[m])
+
+
+def test_each_problem_can_have_a_learning_rate_of_its_own() -> None:
+    """Of four problems, the second and the third have the same rate; each ends where it ends alone."""
+    x_ND, labels_MN, _ = problems()
+    labels_MN = labels_MN.repeat(2, 1)
+    rates = [1e-3, 1e-2, 1e-2, 3e-2]
+
+    def train(net: ParallelClassifiers, labels: Tensor, lr: float | list[float]) -> Tensor:
+        generator = torch.Generator().manual_seed(5)
+        list(train_classifiers(net, x_ND, labels, epochs=3, batch=16, lr=lr, generator=generator))
+        return net(x_ND).detach()
+
+    together_net = network((4,), 4 * [3])
+    alone = [network((4,), [3]) for _ in rates]
+    for m, net in enumerate(alone):
+        for one, two in zip(net.layers, together_net.layers, strict=True):
+            one.data.copy_(two.data[m : m + 1])
+    together = train(together_net, labels_MN, rates)
+    for m, net in enumerate(alone):
+        torch.testing.assert_close(train(net, labels_MN[m : m + 1], rates[m])[0], together[m])
 
 
 def test_a_problem_never_names_a_class_that_it_lacks() -> None:

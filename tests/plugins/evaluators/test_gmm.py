@@ -12,6 +12,8 @@ from sklearn.mixture import GaussianMixture
 from subjects import CLASSES, Known, Labels, evaluator, labelled, noise, oracle, target
 from torch import Tensor
 
+SCORES = ("accuracy", "nmi", "ari")
+
 
 def scores(subject: Known, **params: object) -> dict[str, float]:
     metrics = evaluator("gmm", **params).run(subject).metrics
@@ -109,14 +111,29 @@ def test_targets_have_a_component_for_each_class() -> None:
     subject.set_targets(
         **{"class": target(labels, CLASSES)},
         half=target((labels[0] // 2, labels[1] // 2), 2),
-        first=target((labels[0], labels[1].clamp(max=0)), CLASSES),
+        two=target((labels[0], labels[1].clamp(max=1)), CLASSES),
     )
     metrics = evaluator("gmm", starts=5).run(subject).metrics
     assert metrics["class/accuracy"].value == metrics["half/accuracy"].value == 1
-    assert 0.2 < metrics["first/accuracy"].value < 0.3
-    assert set(metrics) == {
-        f"{name}/{score}" for name in ("class", "half", "first") for score in ("accuracy", "nmi", "ari")
-    }
+    assert set(metrics) == {f"{name}/{score}" for name in ("class", "half", "two") for score in SCORES}
+    assert 0.4 < metrics["two/accuracy"].value < 0.6
+
+
+def test_a_target_of_which_one_class_is_in_test_is_skipped() -> None:
+    """Of one class even a constant representation would have accuracy, NMI and ARI 1."""
+    labels = labelled()
+    subject = Known(torch.zeros(400, 5), torch.zeros(200, 5), labels)
+    one = labels[1].clamp(max=0)
+    one[::3] = -1
+    subject.set_targets(**{"class": target(labels, CLASSES)}, first=target((labels[0], one), CLASSES))
+    result = evaluator("gmm", starts=2).run(subject)
+    assert set(result.metrics) == {f"class/{score}" for score in SCORES}
+    reason = "the test split has images of one class of 'first' alone"
+    assert result.skipped == {f"first/{score}": reason for score in SCORES}
+    subject.set_targets(first=target((labels[0], one), CLASSES))
+    alone = evaluator("gmm", starts=2).run(subject)
+    assert not alone.metrics
+    assert set(alone.skipped) == {f"first/{score}" for score in SCORES}
 
 
 def test_its_protocol_says_where_the_assignment_was_made() -> None:
