@@ -319,12 +319,14 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     """
     from simssl.evaluation import encode as encoding
     from simssl.evaluation.trained import load_trained
+    from simssl.training.spinning import considerate_threads
 
     encoding.check_output(out, force)
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)
     model = load_trained(run_dir, device, ctx.obj)
     progress = workspace.progress()
-    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
+    with considerate_threads():
+        arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
     sentence = encoding.write(out, arrays)
     click.echo(sentence)
 

@@ -80,6 +80,7 @@ def share(workspace: Workspace, jobs: int) -> Setup:
         data=workspace.data,
         device=workspace.device,
         threads=threads,
+        jobs=jobs,
     )
 
 

@@ -42,6 +42,7 @@ class Setup:
     data: Path
     device: str
     threads: int
+    jobs: int
     visible: str | None = None
     """The one CUDA device that it sees, as CUDA_VISIBLE_DEVICES names it; None if it sees those of the command."""
 
@@ -73,8 +74,6 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
     """
     _print_to(output)
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-    if setup.threads == 1:  # a run keeps the threads that it began with: more must not spin
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if setup.visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.visible
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -133,6 +132,7 @@ def _workspace(setup: Setup) -> Workspace:
         say=_say,
         warn=_warn,
         threads=setup.threads,
+        jobs=setup.jobs,
     )
 
 

@@ -30,6 +30,8 @@ class Workspace:
     warn: Say = print
     threads: int = field(default_factory=torch.get_num_threads)
     """The number of threads that a new run begins with. A run that was begun keeps its own number."""
+    jobs: int = 1
+    """The number of runs that the command works on at a time."""
     _loaded: dict[str, Data] = field(default_factory=dict)
 
     def folder(self, experiment: Experiment) -> RunFolder:
