@@ -99,6 +99,15 @@ class _Device(click.Choice[str]):
         return value
 
 
+class _Jobs(click.IntRange):
+    """A number of runs at a time; None for auto."""
+
+    name = "number of runs, or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value in ("auto", None) else super().convert(value, param, ctx)
+
+
 _experiment = click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
 _settings = click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value; repeatable."
@@ -148,12 +157,12 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
+    type=_Jobs(min=1),
+    default="auto",
     show_default=True,
     metavar="N",
     help="Work on N runs at a time, each in a process of its own; they share the cores, and take the CUDA devices in "
-    "turns.",
+    "turns. auto: as many as fit on a CPU that one does not fill, else one.",
 )
 @_files
 @click.pass_context
@@ -166,7 +175,7 @@ def run(
     data: Path,
     runs: Path,
     fresh: bool,
-    jobs: int,
+    jobs: int | None,
 ) -> None:
     """Train, freeze and measure every run of an experiment.
 

@@ -174,8 +174,8 @@ class OpenMP:
     """GNU's OpenMP library, libgomp, whose threads share torch's operations on a CPU.
 
     Its threads spin while they wait for one another. How long is set by the environment when the library is loaded, and
-    no function changes it later. But it follows the number of its threads (so says its manual, at `GOMP_SPINCOUNT`): 300,000
-    rounds as a rule, and 100 rounds while there are more threads than cores, whether they work or not.
+    no function changes it later. But it follows the number of its threads, as its manual says at `GOMP_SPINCOUNT`:
+    300,000 rounds as a rule, and 100 rounds while there are more threads than cores, whether they work or not.
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:

@@ -10,6 +10,7 @@ from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
 from simssl.launch.jobs import side_by_side
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
+from simssl.launch.sharing import Plan, Size, asked, free_memory, planned, size_if_built, size_of
 from simssl.launch.workspace import Workspace
 from simssl.training.build import build_run, choose_device
 from simssl.training.precision import require_repeatable
@@ -17,9 +18,11 @@ from simssl.training.stop import Stop
 
 
 def run_all(
-    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int = 1
+    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int | None = None
 ) -> list[Outcome]:
     """Train and measure every run that is not done, `jobs` at a time. A failed run does not stop the others.
+
+    None lets as many as fit go side by side where one does not fill the machine.
 
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
@@ -33,13 +36,14 @@ def run_all(
         done = not fresh and is_done(experiment, folder)
         runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
-    jobs = min(jobs, len(runs))
     with Stop() as stop:
-        _check_all(unfinished, workspace, device)
-        if jobs > 1:
-            outcomes = side_by_side(runs, workspace, jobs, stop)
-        else:
+        sizes = _check_all(unfinished, workspace, device)
+        one_by_one = Plan(1, workspace.threads)
+        plan = asked(jobs, runs, workspace) if jobs else _plan(runs, sizes, workspace, device)
+        if plan == one_by_one:
             outcomes = [_start_or_skip(run, workspace, device, stop) for run in runs]
+        else:
+            outcomes = side_by_side(runs, workspace, plan, stop)
     return [_looked_at_again(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
 
 
@@ -57,16 +61,29 @@ def _looked_at_again(run: PlannedRun, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> None:
+def _plan(runs: Sequence[PlannedRun], sizes: Sequence[Size], workspace: Workspace, device: torch.device) -> Plan:
+    """Return the plan for a file whose unfinished runs have these sizes. The others count, too.
+
+    So a run has the same number of threads whatever is done already. On CUDA it is one run at a time.
+    """
+    if not sizes or len(runs) == 1 or device.type != "cpu":
+        return Plan(1, workspace.threads)
+    others = [size_if_built(run.experiment, workspace) for run in runs if run.done]
+    return planned([*sizes, *others], workspace.threads, free_memory())
+
+
+def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> list[Size]:
     """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained.
 
-    It is built on the CPU. With several jobs this process never opens the device.
+    Their sizes are returned. It is built on the CPU. With several jobs this process never opens the device.
     """
     skipped: dict[str, None] = {}
+    sizes: list[Size] = []
     for experiment in experiments:
         require_repeatable(experiment, device)
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
+        sizes.append(size_of(built))
         for choice in experiment.evaluators:
             evaluator = build(choice, workspace.registry, data)
             reason = why_skipped(evaluator, built)
@@ -76,3 +93,4 @@ def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: 
         workspace.folder(experiment).create()
     for sentence in skipped:
         workspace.say(sentence)
+    return sizes
