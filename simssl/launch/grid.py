@@ -9,8 +9,8 @@ import torch
 from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
 from simssl.launch.jobs import side_by_side
+from simssl.launch.plan import Plan, Size, asked, free_memory, planned, size_if_built, size_of
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
-from simssl.launch.sharing import Plan, Size, asked, free_memory, planned, size_if_built, size_of
 from simssl.launch.workspace import Workspace
 from simssl.training.build import build_run, choose_device
 from simssl.training.precision import require_repeatable

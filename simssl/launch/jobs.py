@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from simssl.errors import Interrupted
 from simssl.launch.devices import devices_to_share
 from simssl.launch.job import Job
+from simssl.launch.plan import Plan
 from simssl.launch.run import Outcome, PlannedRun, announce
-from simssl.launch.sharing import Plan
 from simssl.launch.worker import Setup
 from simssl.launch.workspace import Say, Workspace
 from simssl.training.stop import Stop

@@ -169,7 +169,7 @@ def _train_and_measure(
         if not trainer.done:
             precision = computed_in(experiment.training.precision, device)
             record.add("training", precision, started=now())
-            train(trainer, trackers, stop)
+            train(trainer, trackers, stop, workspace.estimates)
             seconds = round(trainer.seconds, 3)
             beside_others = round(spinning.short_seconds, 3)
             record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)

@@ -80,8 +80,8 @@ def planned(sizes: Sequence[Size], threads: int, free_bytes: float) -> Plan:
     if jobs < 2:
         return one
     needed = WORKER + max(size.data_bytes for size in sizes)
-    fitting = max(1, int(free_bytes // needed))
-    return Plan(min(jobs, fitting), threads // jobs)
+    at_a_time = math.floor(min(jobs, free_bytes / needed))
+    return Plan(max(1, at_a_time), threads // jobs)
 
 
 def size_if_built(experiment: Experiment, workspace: Workspace) -> Size:
