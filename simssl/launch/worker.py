@@ -42,7 +42,7 @@ class Setup:
     data: Path
     device: str
     threads: int
-    jobs: int
+    jobs: int = 1
     visible: str | None = None
     """The one CUDA device that it sees, as CUDA_VISIBLE_DEVICES names it; None if it sees those of the command."""
 
