@@ -64,7 +64,7 @@ def steps_task() -> Callable[[], float]:
 
     def task() -> float:
         done, start = 0, time.perf_counter()
-        with considerate_threads():
+        with considerate_threads(torch.device("cpu")):
             while time.perf_counter() - start < SECONDS:
                 done += steps(1)
         return 1000 * (time.perf_counter() - start) / done
@@ -88,7 +88,7 @@ def evaluate_task() -> Callable[[], float]:
     def task() -> float:
         shutil.rmtree(folder.features, ignore_errors=True)
         start = time.perf_counter()
-        with considerate_threads():
+        with considerate_threads(built.device):
             evaluate(built, folder, choices, Registry(), Trackers({}, print))
         return time.perf_counter() - start
 

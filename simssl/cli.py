@@ -334,7 +334,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)
     model = load_trained(run_dir, device, ctx.obj)
     progress = workspace.progress()
-    with considerate_threads():
+    with considerate_threads(model.device):
         arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
     sentence = encoding.write(out, arrays)
     click.echo(sentence)

@@ -131,7 +131,7 @@ class TrainedModel:
         """
         images_NCHW = self._checked(images)
         posteriors = []
-        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads():
+        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads(self.device):
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
                 posteriors.append(_on_cpu(posterior))
@@ -151,7 +151,7 @@ class TrainedModel:
         if z_ND.ndim != 2 or not len(z_ND) or z_ND.shape[1] != latent_dim:
             raise ValueError(f"representations have the shape (N, {latent_dim}), and these {tuple(z_ND.shape)}")
         means = []
-        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads():
+        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads(self.device):
             for z_BD in z_ND.split(BATCH):
                 logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
                 mean_BCHW = likelihood.mean(logits_BCHW)

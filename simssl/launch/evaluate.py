@@ -34,7 +34,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     tell_of_changes(folder, experiment.choices, registry)
     experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
     device = choose_device(workspace.device)
-    with Stop(), folder.locked(), computing_on(device), considerate_threads():
+    with Stop(), folder.locked(), computing_on(device), considerate_threads(device):
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)

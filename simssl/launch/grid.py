@@ -37,10 +37,10 @@ def run_all(
         runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
     with Stop() as stop:
-        sizes = _check_all(unfinished, workspace, device)
-        one_by_one = Plan(1, workspace.threads)
-        plan = asked(jobs, runs, workspace) if jobs else _plan(runs, sizes, workspace, device)
-        if plan == one_by_one:
+        by_size = jobs is None and count > 1 and device.type == "cpu"
+        sizes = _check_all(unfinished, workspace, device, by_size)
+        plan = asked(jobs, runs, workspace) if jobs else _plan(runs, sizes, workspace)
+        if plan == Plan(1, workspace.threads):
             outcomes = [_start_or_skip(run, workspace, device, stop) for run in runs]
         else:
             outcomes = side_by_side(runs, workspace, plan, stop)
@@ -61,21 +61,24 @@ def _looked_at_again(run: PlannedRun, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _plan(runs: Sequence[PlannedRun], sizes: Sequence[Size], workspace: Workspace, device: torch.device) -> Plan:
+def _plan(runs: Sequence[PlannedRun], sizes: Sequence[Size], workspace: Workspace) -> Plan:
     """Return the plan for a file whose unfinished runs have these sizes. The others count, too.
 
-    So a run has the same number of threads whatever is done already. On CUDA it is one run at a time.
+    So a run has the same number of threads whatever is done already. Without sizes it is one run at a time.
     """
-    if not sizes or len(runs) == 1 or device.type != "cpu":
+    if not sizes:
         return Plan(1, workspace.threads)
     others = [size_if_built(run.experiment, workspace) for run in runs if run.done]
     return planned([*sizes, *others], workspace.threads, free_memory())
 
 
-def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> list[Size]:
+def _check_all(
+    experiments: Sequence[Experiment], workspace: Workspace, device: torch.device, by_size: bool
+) -> list[Size]:
     """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained.
 
-    Their sizes are returned. It is built on the CPU. With several jobs this process never opens the device.
+    Return their sizes if they are asked for. All is built on the CPU. With several jobs this process never opens the
+    device.
     """
     skipped: dict[str, None] = {}
     sizes: list[Size] = []
@@ -83,7 +86,8 @@ def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: 
         require_repeatable(experiment, device)
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
-        sizes.append(size_of(built))
+        if by_size:
+            sizes.append(size_of(built))
         for choice in experiment.evaluators:
             evaluator = build(choice, workspace.registry, data)
             reason = why_skipped(evaluator, built)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from simssl.errors import SimsslError
 from simssl.experiment.model import Experiment
@@ -96,6 +95,8 @@ def size_if_built(experiment: Experiment, workspace: Workspace) -> Size:
 
 def size_of(built: BuiltRun) -> Size:
     """Return the size of a run. The operations of its encoder are counted on two images."""
+    from torch.utils.flop_counter import FlopCounterMode  # it takes a tenth of a second
+
     operations = 0.0
     if built.steps:
         x_2CHW = torch.zeros(2, *built.views.shape)

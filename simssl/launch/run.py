@@ -87,7 +87,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
-        with folder.locked(), computing_on(device), considerate_threads() as spinning:
+        with folder.locked(), computing_on(device), considerate_threads(device) as spinning:
             _train_and_measure(experiment, workspace, folder, device, stop, spinning)
         return Outcome(folder.path, "done")
     except RunHeld as error:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from simssl.blocks.internals import OpenMP, openmp
 
 TASKS = Path("/proc/self/task")
@@ -40,7 +42,7 @@ class Spinning:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.short_seconds = 0.0
-        """Seconds for which the threads hardly spun, as others used the cores."""
+        """Seconds in which others used the cores, and the threads hardly spun."""
 
     def begin(self) -> None:
         """Begin to watch. Nothing happens where waiting cannot be measured, or the library is another one."""
@@ -118,9 +120,13 @@ _one = threading.Lock()
 
 
 @contextmanager
-def considerate_threads() -> Iterator[Spinning]:
-    """Within it OpenMP's threads hardly spin while others use the cores. Within another one it changes nothing."""
-    spinning = Spinning(openmp())
+def considerate_threads(device: torch.device) -> Iterator[Spinning]:
+    """Within it OpenMP's threads hardly spin while others use the cores. Within another one it changes nothing.
+
+    On CUDA there is nothing to do: the threads of the host hardly compute.
+    """
+    library = openmp() if device.type == "cpu" else None
+    spinning = Spinning(library)
     if not _one.acquire(blocking=False):
         yield spinning
         return

@@ -6,14 +6,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from click.testing import Result
 
+from simssl.blocks.internals import openmp
+from simssl.evaluation.trained import load_trained
 from simssl.training import spinning as module
 from simssl.training.spinning import Spinning, considerate_threads, waited
+
+CPU = torch.device("cpu")
 
 
 class Library:
@@ -79,11 +85,11 @@ def test_beside_others_they_hardly_spin_until_the_others_are_gone(others: thread
     assert spinning.short_seconds >= 0.06
 
 
-def test_one_watches_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    with considerate_threads(), considerate_threads():
+def test_one_watches_at_a_time() -> None:
+    with considerate_threads(CPU), considerate_threads(CPU):
         watching = [thread for thread in threading.enumerate() if "_watch" in thread.name]
         assert len(watching) <= 1
-    with considerate_threads():
+    with considerate_threads(CPU):
         pass
     assert not [thread for thread in threading.enumerate() if "_watch" in thread.name]
 
@@ -92,7 +98,7 @@ def test_where_the_system_does_not_say_it_nothing_is_done(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "TASKS", tmp_path / "none")
     assert waited() is None
     assert module.policy()["spins"] == "as usual"
-    with considerate_threads() as spinning:
+    with considerate_threads(CPU) as spinning:
         assert not [thread for thread in threading.enumerate() if "_watch" in thread.name]
     assert spinning.short_seconds == 0
 
@@ -118,3 +124,20 @@ def test_two_processes_on_one_core_wait_for_it() -> None:
     command = [sys.executable, "-c", COMPETING]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert float(printed) > 0.1
+
+
+def test_each_command_watches_and_so_does_a_loaded_model(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Spinning] = []
+    monkeypatch.setattr(Spinning, "begin", lambda self: begun.append(self))
+    assert simssl("run", small()).exit_code == 0
+    (run,) = Path("runs").rglob("checkpoint.pt")
+    assert simssl("evaluate", run.parent, "-e", "collapse").exit_code == 0
+    assert simssl("encode", run.parent, "digits", "-o", "digits.npz").exit_code == 0
+    assert len(begun) == 3
+    model = load_trained(run.parent)
+    z_ND = model.encode(torch.zeros(2, 1, 8, 8)).mean
+    model.decode(z_ND)
+    assert len(begun) == 5
+    assert all(spinning._library is openmp() for spinning in begun)
