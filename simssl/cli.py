@@ -101,6 +101,15 @@ class _Device(click.Choice[str]):
         return value
 
 
+class _Jobs(click.IntRange):
+    """A number of runs at a time; None for auto."""
+
+    name = "number of runs, or auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value in ("auto", None) else super().convert(value, param, ctx)
+
+
 _experiment = click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
 _settings = click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value; repeatable."
@@ -150,12 +159,12 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
 @click.option(
     "-j",
     "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
+    type=_Jobs(min=1),
+    default="auto",
     show_default=True,
     metavar="N",
     help="Work on N runs at a time, each in a process of its own; they share the cores, and take the CUDA devices in "
-    "turns.",
+    "turns. auto: as many as fit on a CPU that one does not fill, else one.",
 )
 @_files
 @click.pass_context
@@ -168,7 +177,7 @@ def run(
     data: Path,
     runs: Path,
     fresh: bool,
-    jobs: int,
+    jobs: int | None,
 ) -> None:
     """Train, freeze and measure every run of an experiment.
 
@@ -325,12 +334,14 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     """
     from simssl.evaluation import encode as encoding
     from simssl.evaluation.trained import load_trained
+    from simssl.training.spinning import considerate_threads
 
     encoding.check_output(out, force)
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)
     model = load_trained(run_dir, device, ctx.obj)
     progress = workspace.progress()
-    arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
+    with considerate_threads(model.device):
+        arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
     sentence = encoding.write(out, arrays)
     click.echo(sentence)
 

@@ -32,7 +32,7 @@ def test_run_ends_with_a_table_and_a_record(simssl: Command, small: Write) -> No
     record = json.loads((runs[0] / "environment.json").read_text())
     environment = record["training"]
     assert environment["plugins"]["objective random"].startswith("simssl ")
-    assert {"first_started", "started", "ended", "seconds"} == environment["times"].keys()
+    assert {"first_started", "started", "ended", "seconds", "beside_others"} == environment["times"].keys()
     assert {"first_started", "started", "ended"} == record["measurement"]["times"].keys()
     assert {"torch", "numpy"} <= environment["libraries"].keys()
     assert environment["threads"] >= 1

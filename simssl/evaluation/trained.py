@@ -25,6 +25,7 @@ from simssl.store.environment import recalling, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.training.build import Model, build_model, choose_device, computing_on
 from simssl.training.precision import in_float32
+from simssl.training.spinning import considerate_threads
 from simssl.training.train import trained_state
 
 ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")
@@ -142,7 +143,7 @@ class TrainedModel:
         """
         images_NCHW = self._checked(images)
         posteriors = []
-        with torch.no_grad(), in_float32(), computing_on(self.device):
+        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads(self.device):
             for x_BCHW in self._views.plain_batches(images_NCHW, self.device):
                 posterior = self._objective.posterior(x_BCHW)
                 posteriors.append(on_cpu(posterior))
@@ -169,7 +170,7 @@ class TrainedModel:
         if not bool(z_ND.isfinite().all()):
             raise ValueError("representations are finite numbers, and these are not")
         means = []
-        with torch.no_grad(), in_float32(), computing_on(self.device):
+        with torch.no_grad(), in_float32(), computing_on(self.device), considerate_threads(self.device):
             for z_BD in z_ND.split(BATCH):
                 logits_BCHW = self._objective.decode(z_BD.to(self.device, torch.float32))
                 mean_BCHW = likelihood.mean(logits_BCHW)

@@ -16,6 +16,7 @@ from simssl.store.environment import Record, describe, recalling, tell_of_change
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, missing, read_metrics
 from simssl.training.build import build_run, choose_device, computing_on
+from simssl.training.spinning import considerate_threads, policy
 from simssl.training.stop import Stop
 from simssl.training.trackers import run_info
 from simssl.training.train import restore_trained
@@ -33,7 +34,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     tell_of_changes(folder, experiment.choices, registry)
     experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
     device = choose_device(workspace.device)
-    with Stop(), folder.locked(), computing_on(device):
+    with Stop(), folder.locked(), computing_on(device), considerate_threads(device):
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)
@@ -41,6 +42,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         built = build_run(experiment, workspace.registry, data, device)
         restore_trained(built, folder)
         made_with = describe(device, plugins_of(experiment, registry))
+        made_with |= {"jobs": workspace.jobs, "openmp": policy()}
         record = Record(folder, made_with, workspace.warn)
         with tracked(experiment, workspace) as trackers:
             trackers.started(run_info(built, folder, built.steps))

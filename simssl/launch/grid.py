@@ -10,6 +10,7 @@ from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
+from simssl.launch.plan import Plan, Size, asked, free_memory, planned, size_if_built, size_of
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
 from simssl.launch.workspace import Workspace
@@ -19,11 +20,12 @@ from simssl.training.stop import Stop
 
 
 def run_all(
-    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int = 1
+    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, jobs: int | None = None
 ) -> list[Outcome]:
     """Train and measure every run that is not done, `jobs` at a time. A failed run does not stop the others.
 
-    Runs that another process holds come last, when it has let go of them.
+    None lets as many as fit go side by side where one does not fill the machine. Runs that another process holds come
+    last, when it has let go of them.
 
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
@@ -38,15 +40,16 @@ def run_all(
         runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
     unfinished = [run.experiment for run in runs if not run.done]
     with Stop() as stop:
+        by_size = jobs is None and count > 1 and device.type == "cpu"
+        sizes = _check_all(unfinished, workspace, device, by_size)
+        tell_of_changed_data(runs, workspace)
+        plan = asked(jobs, runs, workspace) if jobs else _plan(runs, sizes, workspace)
 
         def work(runs: Sequence[PlannedRun]) -> list[Outcome]:
-            at_a_time = min(jobs, len(runs))
-            if at_a_time > 1:
-                return side_by_side(runs, workspace, at_a_time, stop)
-            return [_start_or_skip(run, workspace, device, stop) for run in runs]
+            if plan == Plan(1, workspace.threads):
+                return [_start_or_skip(run, workspace, device, stop) for run in runs]
+            return side_by_side(runs, workspace, plan, stop)
 
-        _check_all(unfinished, workspace, device)
-        tell_of_changed_data(runs, workspace)
         return share(runs, work, workspace.say)
 
 
@@ -57,16 +60,33 @@ def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, 
     return start(run, workspace, device, stop)
 
 
-def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: torch.device) -> None:
+def _plan(runs: Sequence[PlannedRun], sizes: Sequence[Size], workspace: Workspace) -> Plan:
+    """Return the plan for a file whose unfinished runs have these sizes. The others count, too.
+
+    So a run has the same number of threads whatever is done already. Without sizes it is one run at a time.
+    """
+    if not sizes:
+        return Plan(1, workspace.threads)
+    others = [size_if_built(run.experiment, workspace) for run in runs if run.done]
+    return planned([*sizes, *others], workspace.threads, free_memory())
+
+
+def _check_all(
+    experiments: Sequence[Experiment], workspace: Workspace, device: torch.device, by_size: bool
+) -> list[Size]:
     """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained.
 
-    It is built on the CPU. With several jobs this process never opens the device.
+    Return their sizes if they are asked for. All is built on the CPU. With several jobs this process never opens the
+    device.
     """
     skipped: dict[str, None] = {}
+    sizes: list[Size] = []
     for experiment in experiments:
         require_repeatable(experiment, device)
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
+        if by_size:
+            sizes.append(size_of(built))
         for choice in experiment.evaluators:
             evaluator = build(choice, workspace.registry, data)
             reason = why_skipped(evaluator, built)
@@ -76,3 +96,4 @@ def _check_all(experiments: Sequence[Experiment], workspace: Workspace, device: 
         workspace.folder(experiment).create()
     for sentence in skipped:
         workspace.say(sentence)
+    return sizes

@@ -17,8 +17,8 @@ from simssl.launch.worker import SIGNALS, Setup, Task, Told
 from simssl.launch.workspace import Say
 from simssl.plugin.registry import Registry
 
-SAVED = tuple(128 + signum for signum in SIGNALS)
-"""The exit codes of a worker that has saved its run's state on a signal."""
+SAVED = (*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS))
+"""The exit codes of a worker that has saved its run's state on a signal, and of one that came again at its end."""
 
 PATIENCE = 10.0
 """The seconds within which a worker has to end once it is let go."""

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 from simssl.errors import Interrupted
 from simssl.launch.devices import devices_to_share
 from simssl.launch.job import Job
+from simssl.launch.plan import Plan
 from simssl.launch.run import Outcome, PlannedRun, announce
 from simssl.launch.worker import Setup
 from simssl.launch.workspace import Say, Workspace
@@ -19,18 +20,20 @@ SECONDS = 0.2
 """The longest time until a signal is passed on, or the sudden end of a worker is noticed."""
 
 
-def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, stop: Stop) -> list[Outcome]:
-    """Train and measure the runs that are not done, `jobs` at a time. Return the outcome of each run.
+def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, plan: Plan, stop: Stop) -> list[Outcome]:
+    """Train and measure the runs that are not done, as many at a time as planned. Return the outcome of each run.
 
     A run that fails, or whose process is killed, does not stop the others. Interrupted on a signal, when the runs under
     way are saved; on a second signal at once.
     """
-    setup = share(workspace, jobs)
+    jobs = plan.jobs
+    setup = share(workspace, plan)
     devices = devices_to_share(workspace.device)[:jobs]
     if not all(run.done for run in runs):
         over = f" on {len(devices)} devices" if len(devices) > 1 else ""
         plural = "s" if setup.threads > 1 else ""
-        workspace.say(f"{jobs} runs at a time{over}, with {setup.threads} thread{plural} each")
+        runs_at_a_time = f"{jobs} runs" if jobs > 1 else "1 run"
+        workspace.say(f"{runs_at_a_time} at a time{over}, with {setup.threads} thread{plural} each")
     workspace.forget_data()  # each worker has its own
     outcomes: dict[int, Outcome] = {}
     waiting: deque[int] = deque()
@@ -68,18 +71,18 @@ def side_by_side(runs: Sequence[PlannedRun], workspace: Workspace, jobs: int, st
     return [outcomes[number] for number in range(len(runs))]
 
 
-def share(workspace: Workspace, jobs: int) -> Setup:
-    """Return what each of so many workers is to use."""
+def share(workspace: Workspace, plan: Plan) -> Setup:
+    """Return what each worker is to use."""
     registry = workspace.registry
     files = tuple(path.resolve() for path in registry.files)
-    threads = max(1, workspace.threads // jobs)
     return Setup(
         builtins_only=registry.builtins_only,
         files=files,
         runs=workspace.runs,
         data=workspace.data,
         device=workspace.device,
-        threads=threads,
+        threads=plan.threads,
+        jobs=plan.jobs,
     )
 
 

@@ -28,6 +28,7 @@ from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run, computing_on
 from simssl.training.device_memory import give_back
 from simssl.training.precision import computed_in, shortfall, slow_convolutions
+from simssl.training.spinning import Spinning, considerate_threads, policy
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train
@@ -89,8 +90,8 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             old = _make_room(run)
         if old:
             workspace.say(f"  {old}")
-        with folder.locked(), computing_on(device):
-            _train_and_measure(experiment, workspace, folder, device, stop)
+        with folder.locked(), computing_on(device), considerate_threads(device) as spinning:
+            _train_and_measure(experiment, workspace, folder, device, stop, spinning)
         return Outcome(folder.path, "done")
     except RunHeld as error:
         workspace.warn(f"{error.holder} works on it; it comes last")
@@ -151,6 +152,7 @@ def _train_and_measure(
     folder: RunFolder,
     device: torch.device,
     stop: Stop,
+    spinning: Spinning,
 ) -> None:
     """Train the run from where it stands, then run the evaluators that are missing."""
     torch.set_num_threads(workspace.threads)
@@ -163,15 +165,17 @@ def _train_and_measure(
         _tell_of_precision(built)
     write_whole(folder.experiment, dump(experiment.resolved).encode())
     made_with = describe(device, plugins_of(experiment, workspace.registry))
+    made_with |= {"jobs": workspace.jobs, "openmp": policy()}
     record = Record(folder, made_with, workspace.warn)
     with tracked(experiment, workspace) as trackers:
         trackers.started(run_info(built, folder, trainer.step))
         if not trainer.done:
             precision = computed_in(experiment.training.precision, device)
             record.add("training", precision, started=now())
-            train(trainer, trackers, stop)
+            train(trainer, trackers, stop, workspace.estimates)
             seconds = round(trainer.seconds, 3)
-            record.add("training", precision, ended=now(), seconds=seconds)
+            beside_others = round(spinning.short_seconds, 3)
+            record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
         del trainer  # with the images and the optimiser's state, so that evaluators have that memory
         give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)

@@ -43,6 +43,7 @@ class Setup:
     data: Path
     device: str
     threads: int
+    jobs: int = 1
     visible: str | None = None
     """The one CUDA device that it sees, as CUDA_VISIBLE_DEVICES names it; None if it sees those of the command."""
 
@@ -74,8 +75,6 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
     """
     _print_to(output)
     os.environ["OMP_NUM_THREADS"] = str(setup.threads)
-    if setup.threads == 1:  # a run keeps the threads that it began with: more must not spin
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if setup.visible is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.visible
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -135,6 +134,7 @@ def _workspace(setup: Setup) -> Workspace:
         say=_say,
         warn=_warn,
         threads=setup.threads,
+        jobs=setup.jobs,
     )
 
 

@@ -13,6 +13,7 @@ from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.training.build import load_data
+from simssl.training.estimate import Estimates
 
 Say = Callable[[str], None]
 """Tells the user a sentence."""
@@ -30,7 +31,14 @@ class Workspace:
     warn: Say = print
     threads: int = field(default_factory=torch.get_num_threads)
     """The number of threads that a new run begins with. A run that was begun keeps its own number."""
+    jobs: int = 1
+    """The number of runs that the command works on at a time."""
+    estimates: Estimates = field(init=False)
+    """Says what the training of a run will take."""
     _loaded: dict[str, Data] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.estimates = Estimates(self.say)
 
     def folder(self, experiment: Experiment) -> RunFolder:
         """The folder of the experiment's run."""

@@ -7,14 +7,15 @@ from simssl.store import checkpoint
 from simssl.store.checkpoint import State
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
+from simssl.training.estimate import Estimates
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
 from simssl.training.trainer import Trainer
 from simssl.training.weights import restore_weights
 
 
-def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
-    """Train the run to the end, from where it stands.
+def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates | None = None) -> None:
+    """Train the run to the end, from where it stands. `estimates` says what it will take.
 
     RunError if a loss or a weight is not finite; the last good checkpoint stays. Interrupted on a signal, when the
     state is saved.
@@ -22,11 +23,15 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
     built = trainer.built
     if built.steps:
         trackers.follow(trainer.finished)
+    estimates = estimates or Estimates(lambda text: None)
+    estimates.begin(built.experiment.objective.name)
     try:
         with stop.deferred():
             while trainer.step < built.steps:
                 trainer.train_step()
                 trainer.log_and_save(trackers)
+                if _device_is_done(trainer):
+                    estimates.done(trainer.step, built.steps)
                 if stop.signum is not None:
                     trainer.save()
                     raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
@@ -37,6 +42,11 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop) -> None:
         built.objective.fit(batches, built.generator)
     trainer.done = True
     trainer.save()
+
+
+def _device_is_done(trainer: Trainer) -> bool:
+    """True if the device has surely done the steps that were launched: a CPU, or at a record of the terms."""
+    return trainer.device.type == "cpu" or trainer.step % trainer.settings.log_every == 0
 
 
 def trained_state(folder: RunFolder) -> State:

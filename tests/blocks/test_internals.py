@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -101,3 +104,41 @@ def test_an_allocation_to_a_pool_can_be_ended() -> None:
     assert hasattr(torch._C, "_cuda_releasePool")
     assert hasattr(torch._C, "_cuda_clearCublasWorkspaces")
     assert hasattr(torch.cuda.CUDAGraph, "pool")
+
+
+SPINNING = """
+import time
+import torch
+from simssl.blocks.internals import openmp
+
+def seconds_of_cores():
+    x = torch.zeros(2**18)
+    before = time.process_time()
+    for _ in range(20):
+        x.add_(1)
+        time.sleep(0.02)
+    return time.process_time() - before
+
+seconds_of_cores()
+usual = seconds_of_cores()
+with openmp().short_spins():
+    time.sleep(0.05)
+    short = seconds_of_cores()
+time.sleep(0.05)
+again = seconds_of_cores()
+print(usual, short, again)
+"""
+
+
+@pytest.mark.skipif(internals.openmp() is None, reason="OpenMP is not GNU's")
+def test_openmp_spins_less_while_it_has_idle_threads_too_many() -> None:
+    """What its threads take of the cores between operations tells: it is the same beside other work."""
+    cores = len(os.sched_getaffinity(0))
+    if cores < 2:
+        pytest.skip("there is one core")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    command = [sys.executable, "-c", SPINNING]
+    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    usual, short, again = map(float, printed.split())
+    assert short < usual / 3
+    assert short < again / 3

@@ -1,0 +1,138 @@
+"""How long OpenMP's threads spin: as usual while the cores are free, and hardly while they have other work, too.
+
+An operation of torch on a CPU is done by several threads, and those that are ready first wait for the others. They
+spin: they look again and again, for some milliseconds, and keep a core busy meanwhile. That is the fastest way to wait
+where each thread has a core. Beside another program it takes the core from the very thread that is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from simssl.blocks.internals import OpenMP, openmp
+
+TASKS = Path("/proc/self/task")
+"""The threads of this process, on Linux."""
+
+SECONDS = 0.05
+"""Time between two looks at how long the threads have waited for a core."""
+
+CROWDED = 0.1
+"""Seconds in a second for which all threads together wait for a core, from which on others are taken to be there."""
+
+SHORTEST, LONGEST = 1.0, 8.0
+"""Seconds of short spinning before it is tried without. Each time that others are still there they are doubled."""
+
+
+class Spinning:
+    """Watches, in a thread of its own, whether others use the cores, and lets OpenMP's threads spin accordingly.
+
+    It has no influence on any number: an operation is shared among as many threads, in the same way.
+    """
+
+    def __init__(self, library: OpenMP | None) -> None:
+        self._library = library
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.short_seconds = 0.0
+        """Seconds in which others used the cores, and the threads hardly spun."""
+
+    def begin(self) -> None:
+        """Begin to watch. Nothing happens where waiting cannot be measured, or the library is another one."""
+        if self._library is None or waited() is None:
+            return
+        self._thread = threading.Thread(target=self._watch, args=(self._library,), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End it. From now on the threads spin as usual."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+
+    def _watch(self, library: OpenMP) -> None:
+        pause = SHORTEST
+        while not self._ended.is_set():
+            if not self._crowded():
+                pause = SHORTEST
+                continue
+            self._spin_shortly(library, pause)
+            pause = min(2 * pause, LONGEST)
+
+    def _crowded(self) -> bool:
+        """Return whether others use the cores now. It takes a moment to find out."""
+        before = waited() or 0.0
+        start = time.perf_counter()
+        self._ended.wait(SECONDS)
+        seconds = time.perf_counter() - start
+        share = ((waited() or 0.0) - before) / seconds
+        return share > CROWDED
+
+    def _spin_shortly(self, library: OpenMP, seconds: float) -> None:
+        start = time.perf_counter()
+        with library.short_spins():
+            self._ended.wait(seconds)
+        self.short_seconds += time.perf_counter() - start
+
+
+def waited() -> float | None:
+    """Return the seconds for which the threads of this process were ready to run, and others had the cores.
+
+    None where the system does not say it.
+    """
+    nanoseconds = 0
+    try:
+        for task in TASKS.iterdir():
+            nanoseconds += _waited(task)
+    except (OSError, ValueError, IndexError):
+        return None
+    return nanoseconds / 1e9
+
+
+def _waited(task: Path) -> int:
+    """Return the nanoseconds for which a thread waited; 0 if it has ended just now."""
+    try:
+        _, waiting, _ = (task / "schedstat").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(waiting)
+
+
+def policy() -> dict[str, str | None]:
+    """Return how OpenMP's threads wait in this process, for a run's record."""
+    shortened = openmp() is not None and waited() is not None
+    return {
+        "spins": "shorter beside others" if shortened else "as usual",
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY"),
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT"),
+    }
+
+
+_one = threading.Lock()
+"""Held by the one who watches this process."""
+
+
+@contextmanager
+def considerate_threads(device: torch.device) -> Iterator[Spinning]:
+    """Within it OpenMP's threads hardly spin while others use the cores. Within another one it changes nothing.
+
+    On CUDA there is nothing to do: the threads of the host hardly compute.
+    """
+    library = openmp() if device.type == "cpu" else None
+    spinning = Spinning(library)
+    if not _one.acquire(blocking=False):
+        yield spinning
+        return
+    try:
+        spinning.begin()
+        yield spinning
+    finally:
+        spinning.end()
+        _one.release()
