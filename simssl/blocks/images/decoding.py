@@ -124,12 +124,13 @@ def upright_image(image: Image.Image) -> Image.Image:
     return colours if turn is None else colours.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> object:
-    """The orientation in the image's EXIF; None if there is none, or if the EXIF cannot be read."""
+def _orientation(image: Image.Image) -> int:
+    """The orientation in the image's EXIF; 1, upright, if there is none or it cannot be read."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation)
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # Pillow raises what it likes on a damaged EXIF, and the pixels are sound all the same
-        return None
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _of_8_bits(image: Image.Image) -> Image.Image:
