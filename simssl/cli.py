@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
+from simssl.launch.streams import hold_open
 from simssl.training import device_name
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ class _Commands(click.Group):
         except KeyboardInterrupt as error:
             _end(ctx, error, "interrupted", 130)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise
             lack = lack_of_memory(error)
             if lack:
                 _end(ctx, error, f"{lack}; end what else takes memory, or give another --device", 1)
@@ -486,4 +485,9 @@ def schema(registry: Registry, out: Path | None) -> None:
 
 def main() -> None:
     """The `simssl` command."""
-    cli(prog_name="simssl")
+    hold_open()
+    try:
+        cli(prog_name="simssl")
+    except SimsslError as error:  # before a command is chosen, as by --help to a full disk
+        _echo(str(error))
+        sys.exit(error.exit_code)
