@@ -15,7 +15,15 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
-from simssl.blocks.probes import LayerName, ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes import (
+    LayerName,
+    ParallelMLP,
+    Standardizer,
+    r2,
+    require_images_to_fit_on,
+    ridge,
+    train_epochs,
+)
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
 """Penalties of the ridge regressions, on standardised columns."""
@@ -68,6 +76,9 @@ class StyleProbe(Evaluator):
         layer: LayerName = "representation"
 
     needs = frozenset({"test", "views"})
+
+    def check(self, data: Data) -> None:
+        require_images_to_fit_on(data)
 
     @classmethod
     def oracle(cls) -> Oracle:

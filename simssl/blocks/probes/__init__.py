@@ -16,7 +16,12 @@ from simssl.blocks.probes.classifiers import ParallelClassifiers, accuracies, tr
 from simssl.blocks.probes.graph import capture
 from simssl.blocks.probes.parameters import LayerName, TargetNames
 from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
-from simssl.blocks.probes.splits import held_out_split, selection_split, stratified_permutation
+from simssl.blocks.probes.splits import (
+    held_out_split,
+    require_images_to_fit_on,
+    selection_split,
+    stratified_permutation,
+)
 from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
 from simssl.blocks.probes.threads import threads_for
 
@@ -43,6 +48,7 @@ __all__ = [  # noqa: RUF022
     "train_epochs",
     # images to fit on and to select on
     "held_out_split",
+    "require_images_to_fit_on",
     "selection_split",
     "stratified_permutation",
     # targets of a data set
