@@ -67,8 +67,9 @@ def encode(
     folder's name) and `trained_on` (the fingerprint of its data). Those without an N are 0-d. UserError if there are no
     such images, or one cannot be read.
     """
-    if os.path.exists(images):
-        posterior, sources = _encode_files(model, Path(images), progress)
+    files = os.path.expanduser(images)
+    if os.path.exists(files):
+        posterior, sources = _encode_files(model, Path(files), progress)
     else:
         chosen = _data_set(model, images, registry)
         data = data_of(chosen)

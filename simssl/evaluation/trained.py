@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +52,7 @@ def load_trained(
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
     end, or that a plugin is missing. RunError says that its checkpoint is damaged.
     """
-    folder = RunFolder.existing(Path(run_dir))
+    folder = RunFolder.existing(Path(os.path.expanduser(run_dir)))
     registry = recalling(registry or Registry(), folder)
     (experiment,) = load_experiments(folder.experiment, registry, ONLY_THE_MODEL)
     tell_of_changes(folder, experiment.choices, registry)

@@ -40,7 +40,7 @@ SINGLE = "a step has only one image, of which batch norm has one value of a chan
         ((18, 4, 14), {"name": "knn"}, "'knn': k is 20, and 18 images to fit on have a 'class'; set 'k' to 18 or less"),
         ((6, 4), {"name": "knn", "k": 7}, "'knn': k is 7, and 6 images of train have a 'class'; set 'k' to 6 or less"),
         (
-            (1, 2),
+            (1, 1),
             {"name": "style_probe"},
             "'style_probe': 0 training images are left to fit on, and at least 1 image is",
         ),
