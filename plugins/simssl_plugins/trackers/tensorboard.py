@@ -6,7 +6,9 @@ P counts the images in the projector.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ class TensorBoardTracker(Tracker):
 
     def started(self, run: RunInfo) -> None:
         _require_utf8(run.directory)
+        _silence_its_thread()
         self.run = run
         self.subject: Subject | None = None
         unfinished = run.start_step < run.steps
@@ -108,6 +111,18 @@ class TensorBoardTracker(Tracker):
         z_PD = self.subject.features("test")[index_P.to(self.subject.device)].cpu()
         x_PCHW = self.subject.images("test", index_P).cpu()
         _write_projector(self.run.directory, z_PD, x_PCHW, _columns(test, index_P))
+
+
+@cache
+def _silence_its_thread() -> None:
+    """Let the thread that writes the events print no traceback: it hands its error on, and that is told."""
+    otherwise = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            otherwise(failure)
+
+    threading.excepthook = hook
 
 
 def _require_utf8(folder: Path) -> None:
