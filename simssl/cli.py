@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import shlex
 import shutil
 import sys
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
+from simssl.launch.streams import hold_open
 from simssl.training import device_name
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ class _Commands(click.Group):
         except KeyboardInterrupt as error:
             _end(ctx, error, "interrupted", 130)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise
             lack = lack_of_memory(error)
             if lack:
                 _end(ctx, error, f"{lack}; end what else takes memory, or give another --device", 1)
@@ -110,7 +109,15 @@ class _Jobs(click.IntRange):
         return None if value in ("auto", None) else super().convert(value, param, ctx)
 
 
-_experiment = click.argument("experiment", type=click.Path(path_type=Path), metavar="EXPERIMENT.yaml")
+class _Path(click.Path):
+    """A path, which may begin with ~: a shell leaves it in `--runs=~/x`, and in a variable's value."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        expanded = os.path.expanduser(value)
+        return super().convert(expanded, param, ctx)
+
+
+_experiment = click.argument("experiment", type=_Path(path_type=Path), metavar="EXPERIMENT.yaml")
 _settings = click.option(
     "-s", "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a dotted key to a YAML value; repeatable."
 )
@@ -120,14 +127,14 @@ _device = click.option(
 )
 _data = click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     envvar="SIMSSL_DATA",
     default=Path("data"),
     show_default="$SIMSSL_DATA, then data",
     help="Folder of the data sets.",
 )
 _runs = click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs."
+    "--runs", type=_Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of the runs."
 )
 
 
@@ -138,7 +145,7 @@ def _use_files(ctx: click.Context, option: click.Parameter, files: tuple[Path, .
 
 _files = click.option(
     "--plugin",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     multiple=True,
     metavar="FILE.py",
     expose_value=False,
@@ -279,7 +286,7 @@ def _print_table(
 @_files
 @click.pass_context
 def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed: int | None) -> None:
-    """Check an experiment file; train nothing.
+    """Check an experiment file; train nothing, and read no data.
 
     Everything that is wrong is said at once, with file, line and column.
     """
@@ -287,10 +294,11 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
     count = len(experiments)
     runs = "1 run" if count == 1 else f"{count} runs"
     click.echo(f"{experiment} is right: {runs}")
+    click.echo("the data were not looked at; `simssl run` does so before it trains")
 
 
 @cli.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=_Path(path_type=Path))
 @click.option(
     "-e",
     "--evaluator",
@@ -317,10 +325,10 @@ def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], dev
 
 
 @cli.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=_Path(path_type=Path))
 @click.argument("images")
 @click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="OUT.npz", required=True, help="File to write."
+    "-o", "--output", "out", type=_Path(path_type=Path), metavar="OUT.npz", required=True, help="File to write."
 )
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @_device
@@ -347,7 +355,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 
 
 @cli.command("report")
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
+@click.argument("paths", type=_Path(path_type=Path), nargs=-1, required=True, metavar="RUNS...")
 @click.option("--against", metavar="CSV", help="Published values beside ours: a file, or a name such as bizeul2024.")
 @click.option(
     "--relative-to",
@@ -367,7 +375,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     "-e", "--evaluator", "evaluators", multiple=True, metavar="NAME", help="This evaluator alone (repeat for several)."
 )
 @click.option(
-    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write tables, plots and pictures as one page, too."
+    "--html", type=_Path(path_type=Path), metavar="FILE", help="Write tables, plots and pictures as one page, too."
 )
 @_settings
 @_runs
@@ -466,7 +474,7 @@ def show(ctx: click.Context, kind: str, name: str) -> None:
 @cli.command()
 @_kind
 @click.argument("name")
-@click.argument("dest", type=click.Path(path_type=Path))
+@click.argument("dest", type=_Path(path_type=Path))
 @click.pass_obj
 def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
     """Write a package of your own with one plugin.
@@ -486,7 +494,7 @@ def new(registry: Registry, kind: str, name: str, dest: Path) -> None:
 
 @cli.command()
 @click.option(
-    "-o", "--output", "out", type=click.Path(path_type=Path), metavar="FILE.json", help="Write it to a file instead."
+    "-o", "--output", "out", type=_Path(path_type=Path), metavar="FILE.json", help="Write it to a file instead."
 )
 @_files
 @click.pass_obj
@@ -513,4 +521,9 @@ def schema(registry: Registry, out: Path | None) -> None:
 
 def main() -> None:
     """The `simssl` command."""
-    cli(prog_name="simssl")
+    hold_open()
+    try:
+        cli(prog_name="simssl")
+    except SimsslError as error:  # before a command is chosen, as by --help to a full disk
+        _echo(str(error))
+        sys.exit(error.exit_code)

@@ -74,8 +74,9 @@ def encode(
     A data set's targets are `target_NAME` (N,), with `classes_NAME` (K,) where they have classes; their values are the
     numbers of the classes then, and -1 is "no label". An image of a split without the target has -1, or not a number.
     """
-    if os.path.exists(images):
-        posterior, sources = _encode_files(model, Path(images), progress)
+    files = os.path.expanduser(images)
+    if os.path.exists(files):
+        posterior, sources = _encode_files(model, Path(files), progress)
     else:
         chosen = _data_set(model, images, registry)
         data = data_of(chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,10 +51,10 @@ def load_trained(
     The errors are those of `simssl.errors`. UserError says that there is no such run, that it is not trained to the
     end, or that a plugin is missing. RunError says that its checkpoint is damaged, or that its weights are not finite.
     """
-    folder = RunFolder.existing(Path(run_dir))
+    folder = RunFolder.existing(Path(os.path.expanduser(run_dir)))
     registry = registry or Registry()
     if plugins:
-        files = [Path(file) for file in plugins]
+        files = [Path(os.path.expanduser(file)) for file in plugins]
         registry = Registry(registry.builtins_only, (*registry.files, *files))
     registry = recalling(registry, folder)
     (experiment,) = load_experiments(folder.experiment, registry, ONLY_THE_MODEL)

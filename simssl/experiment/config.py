@@ -15,7 +15,7 @@ from simssl.experiment.document import Document, ExperimentError, Keys, Position
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
-from simssl.plugin.registry import Registry
+from simssl.plugin.registry import BrokenPlugin, Registry
 
 ONE = ("dataset", "backbone", "objective")
 """Sections that name one plugin; each is called as its kind."""
@@ -35,6 +35,7 @@ ABOUT = {
 """The meaning of the sections that name plugins, and of the grid."""
 DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
 """The plugins of a list that the file leaves out."""
+WITHOUT_TRACKER = "; -s 'trackers=[{name: console}]' goes on without it"
 SECTIONS = (*ONE, *MANY, *Core.model_fields)
 
 
@@ -215,7 +216,8 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     try:
         plugin = registry.load(kind, name)
     except UserError as error:
-        raise wrong(str(error), "name") from error
+        way_out = WITHOUT_TRACKER if kind == "tracker" and isinstance(error, BrokenPlugin) else ""
+        raise wrong(f"{error}{way_out}", "name") from error
     given = {key: node[key] for key in node if key not in ("name", "as")}
     params = validate(plugin.Params, given, document, path)
     return Choice(kind, name, params, alias)

@@ -10,8 +10,10 @@ from simssl.errors import UserError
 from simssl.evaluation.evaluate import build
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
+from simssl.experiment.yaml12 import dump, read
 from simssl.launch.run import measure, plugins_of, tracked
 from simssl.launch.workspace import Workspace
+from simssl.plugin.registry import BrokenPlugin
 from simssl.store.environment import Record, describe, recalling, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, missing, read_metrics
@@ -29,7 +31,8 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     """
     folder = RunFolder.existing(path)
     registry = recalling(workspace.registry, folder)
-    overrides = ("evaluators=[]",) if choices else ()
+    overrides = ["evaluators=[]"] if choices else []
+    overrides += _trackers_that_work(folder, workspace)
     (experiment,) = load_experiments(folder.experiment, registry, overrides)
     tell_of_changes(folder, experiment.choices, registry)
     experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
@@ -48,6 +51,24 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
             trackers.started(run_info(built, folder, built.steps))
             wanted = choices or missing(experiment, folder, in_part=True)
             measure(built, folder, wanted, workspace, trackers, record)
+
+
+def _trackers_that_work(folder: RunFolder, workspace: Workspace) -> list[str]:
+    """The option that leaves out the run's trackers that are broken here, which is said; none if all work."""
+    trackers = read(folder.experiment).tree.get("trackers")
+    if not isinstance(trackers, list):  # told when the file is checked
+        return []
+    working = []
+    for tracker in trackers:
+        try:
+            workspace.registry.load("tracker", tracker["name"])
+        except BrokenPlugin as error:
+            workspace.warn(f"{error}; it is left out")
+            continue
+        except (UserError, KeyError, TypeError):  # told when the file is checked
+            pass
+        working.append(tracker)
+    return [] if len(working) == len(trackers) else [f"trackers={dump(working)}"]
 
 
 def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, workspace: Workspace) -> None:

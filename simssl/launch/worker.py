@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from simssl.errors import Interrupted, RunError, SimsslError, one_line
+from simssl.launch.streams import hold_open
 from simssl.launch.warned import log_warnings
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
@@ -93,9 +94,10 @@ def main(setup: Setup, channel: Connection, output: Connection) -> None:
 
 def _print_to(output: Connection) -> None:
     """Send everything that is printed to the process above, in plain lines."""
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(output.fileno(), stream.fileno())
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
     output.close()
+    hold_open()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.pop("FORCE_COLOR", None)  # rich would take the pipe for a terminal
     os.environ["TTY_COMPATIBLE"] = "0"
@@ -143,8 +145,7 @@ def _warn(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody listens any more, and the state is saved all the same
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ PublishedTable = Mapping[Subject, Published]
 
 def read_published(name: str) -> PublishedTable:
     """Return a published table, by file or by name; UserError if there is none, or a line of it is wrong."""
-    path = Path(name)
+    path = Path(os.path.expanduser(name))
     text = _text(path) if path.is_file() else published_table(name)
     if text is None:
         raise UserError(f"'{name}' is neither a file nor a published table that is installed, such as bizeul2024")

@@ -59,12 +59,7 @@ class RunFolder:
                 raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
             if not self._is_lock(file.fileno()):
                 raise RunHeld(f"{self.path} was moved away by another process just now; try again", "another process")
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            file.truncate(0)
-            process = os.getpid()
-            machine = socket.gethostname()
-            file.write(f"process {process} on {machine} since {since}")
-            file.flush()
+            self._sign(file.fileno())
             yield
 
     def is_held(self) -> bool:
@@ -77,6 +72,19 @@ class RunFolder:
         except OSError:  # told when the run is started
             return False
         return False
+
+    def _sign(self, lock: int) -> None:
+        """Write down who holds the lock. RunError if the disk has not a byte for it."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {since}"
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, holder.encode(), 0)
+        except OSError as error:
+            raise RunError(
+                f"{self.path} cannot be written ({error.strerror}); make room or mend it, then give the same command "
+                "again"
+            ) from error
 
     def _is_lock(self, descriptor: int) -> bool:
         """True if the locked file still lies in the folder. Another process may have moved it."""

@@ -19,6 +19,7 @@ from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
 from simssl.training.device_name import NAMES, parsed
+from simssl.training.one_image import require_values_to_normalise
 from simssl.training.precision import prepare_numerics, require_repeatable
 from simssl.training.views import Views
 
@@ -206,6 +207,8 @@ def build_model(
             with frozen(objective):
                 posterior = objective.posterior(torch.zeros(2, *shape))
                 check_posterior(objective, posterior, 2)
+            if images_per_step == 1:
+                require_values_to_normalise(objective)
         objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
+import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 FORK = multiprocessing.get_context("forkserver")
@@ -48,5 +52,30 @@ def _command(folder: Path, error: str, words: list[str]) -> None:
         opened = os.open(file, os.O_WRONLY)
         os.dup2(opened, stream.fileno())
         os.close(opened)
+    sys.argv = ["simssl", *words]
+    main()
+
+
+def command_on(stream: str, closed: Sequence[int], folder: Path, words: Sequence[str]) -> None:
+    """`simssl WORDS` with its three streams on this file, and those of these numbers closed.
+
+    A terminal becomes the command's own, and may go without ending it.
+    """
+    from simssl.cli import main
+
+    os.chdir(folder)
+    terminal = stream.startswith("/dev/pts")
+    if terminal:
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    opened = os.open(stream, os.O_RDWR if terminal else os.O_WRONLY)
+    if terminal:
+        fcntl.ioctl(opened, termios.TIOCSCTTY, 0)
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        os.dup2(opened, descriptor)
+        if descriptor in closed:
+            os.close(descriptor)
+            setattr(sys, name, None)  # as Python sets it at its start
+    os.close(opened)
     sys.argv = ["simssl", *words]
     main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -38,8 +39,9 @@ class ImageFolder(Dataset):
     with `labels: false`, there is no target. A folder `train` alone, or beside `test` or `val` (or `valid`, or
     `validation`), makes these the splits, each as above; validation images are part of the training split, and
     evaluators select on them. Without `test` the last tenth of a fixed permutation of the training images,
-    stratified by class, is the test split. Files that are hidden, or no images by their names, are left out. The
-    images are decoded once into a cache, anew when a file changes.
+    stratified by class, is the test split. Left out are files that are hidden, or no images by their names, and folders
+    that systems make, such as `@eaDir` and `__MACOSX`. The images are decoded once into a cache, anew when a file
+    changes.
     """
 
     class Params(simssl.Params):
@@ -53,11 +55,13 @@ class ImageFolder(Dataset):
     def load(self, root: Path, progress: Progress) -> Data:
         folder = root / os.path.expanduser(self.params.path)
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} is no folder; 'path' is seen from --data, or absolute")
+            raise FileNotFoundError(self._no_folder(folder, root))
         passed = frozenset({os.path.realpath(folder), os.path.realpath(cache_folder(root))})
         folders = _split_folders(folder, passed)
         names = {split: find_images(folder, below, passed) for split, below in folders.items()}
         class_of = _classes(folder, folders["train"], names) if self.params.labels else {}
+        if class_of:
+            _tell_of_empty_folders(folder, folders, names, passed)
         train = names["train"]
         validation = names.get("validation", [])
         if "test" in names:
@@ -74,6 +78,13 @@ class ImageFolder(Dataset):
         trained = len(train) + len(validation)
         validation_N = torch.arange(len(train), trained) if validation else None
         return Data.of(split_of(slice(trained)), split_of(slice(trained, None)), validation=validation_N)
+
+    def _no_folder(self, folder: Path, root: Path) -> str:
+        """The sentence about a folder that is not there; it names the one that `path` is from here, if there is one."""
+        here = Path(self.params.path).resolve()
+        if here.is_dir():
+            return f"{folder} is no folder: 'path' is seen from {root} (--data); of {here}, write the whole path"
+        return f"{folder} is no folder; 'path' is seen from {root} (--data), or absolute"
 
     @classmethod
     def example(cls, root: Path) -> None:
@@ -125,7 +136,7 @@ def _say(sentence: str) -> None:
 def _classes(folder: Path, train_folder: str, names: dict[str, list[str]]) -> dict[str, str]:
     """The class of each image, by the image's name: the folder that it lies in below its split's.
 
-    `names` are the images of each split. The result is empty if there are no folders.
+    `names` are the images of each split. The result is empty if there are no folders. A class is spelled as in train.
     """
     depth = 1 if train_folder else 0
     parts = {}
@@ -140,14 +151,39 @@ def _classes(folder: Path, train_folder: str, names: dict[str, list[str]]) -> di
             f"{folder} has images beside the folders of its classes, {loose[0]} first; move them into one, or set "
             "'labels: false'"
         )
-    trained = {parts[name][depth] for name in names["train"]}
-    for part in parts.values():
-        if part[depth] not in trained:
+    spelling_of: dict[str, str] = {}
+    for name in names["train"]:
+        trained = parts[name][depth]
+        spelling_of.setdefault(_composed(trained), trained)
+    class_of = {}
+    for name, part in parts.items():
+        spelling = spelling_of.get(_composed(part[depth]))
+        if spelling is None:
             raise ValueError(
                 f"{folder.joinpath(*part[:2])} is a class that {folder / train_folder} lacks; add it there, take it "
                 "away, or set 'labels: false'"
             )
-    return {name: part[depth] for name, part in parts.items()}
+        class_of[name] = spelling
+    return class_of
+
+
+def _composed(name: str) -> str:
+    """The name in Unicode's composed form. macOS writes an accent as a letter of its own, other systems do not."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _tell_of_empty_folders(
+    folder: Path, folders: dict[str, str], names: dict[str, list[str]], passed: frozenset[str]
+) -> None:
+    """Say which folders, among those of the classes, have no images."""
+    empty = []
+    for split, below in folders.items():
+        used = {PurePosixPath(name).relative_to(below).parts[0] for name in names[split]}
+        for name, real in folder_entries(folder / below, passed).items():
+            if real is not None and name not in used:
+                empty.append(os.path.join(below, name))
+    if empty:
+        _say(f"{folder}: left out, folders without images: {listed(empty)}")
 
 
 def _parted(folder: Path, names: list[str], class_of: dict[str, str]) -> tuple[list[str], list[str]]:

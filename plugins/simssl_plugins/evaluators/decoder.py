@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject
 from simssl.blocks.losses import Gaussian
-from simssl.blocks.probes import Standardizer, train_epochs
+from simssl.blocks.probes import Standardizer, require_images_to_fit_on, train_epochs
 from simssl.blocks.statistics import mean_image, reconstruction_errors, reconstruction_picture
 
 logger = logging.getLogger("simssl")
@@ -37,7 +37,7 @@ class Decoder(Evaluator):
     class Params(simssl.Params):
         epochs: int = Field(10, ge=1)
         "Most passes over the training images. Ours: modest, for a CPU."
-        batch: int = Field(128, ge=1)
+        batch: int = Field(128, ge=2)
         "Images in a step. Ours."
         lr: float = Field(1e-3, gt=0)
         "Learning rate of Adam. Ours."
@@ -47,6 +47,9 @@ class Decoder(Evaluator):
         "Test images in the picture: originals over reconstructions."
 
     needs = frozenset({"no_decoder", "new_decoder", "test"})
+
+    def check(self, data: Data) -> None:
+        require_images_to_fit_on(data, least=2)  # batch norm normalises over them
 
     @classmethod
     def oracle(cls) -> Oracle:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
-from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets
+from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets, selection_split
 from simssl.blocks.statistics import nearest_rows
 
 Count = Annotated[int, Field(ge=1)]
@@ -35,12 +35,17 @@ class Knn(Evaluator):
     needs = frozenset({"labels", "test"})
 
     def check(self, data: Data) -> None:
+        k = max(self.ks)
         for name in labelled_targets(data, self.params.targets, held_out=self._selects):
             values_N = data.train.targets[name].values
-            labelled = int((values_N >= 0).sum())
-            k = max(self.ks)
-            if k > 0.8 * labelled:
-                raise ValueError(f"k is {k}, too many for the {labelled} training images with a '{name}'")
+            if self._selects:
+                fit_N, _ = selection_split(data)
+                values_N = values_N[fit_N]
+            voters = int((values_N >= 0).sum())
+            if k > voters:
+                where = "to fit on" if self._selects else "of train"
+                images = "1 image" if voters == 1 else f"{voters} images"
+                raise ValueError(f"k is {k}, and {images} {where} have a '{name}'; set 'k' to {voters} or less")
 
     @property
     def ks(self) -> tuple[int, ...]:

@@ -16,7 +16,15 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
-from simssl.blocks.probes import LayerName, ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes import (
+    LayerName,
+    ParallelMLP,
+    Standardizer,
+    r2,
+    require_images_to_fit_on,
+    ridge,
+    train_epochs,
+)
 
 logger = logging.getLogger("simssl")
 
@@ -71,6 +79,9 @@ class StyleProbe(Evaluator):
         layer: LayerName = "representation"
 
     needs = frozenset({"test", "views"})
+
+    def check(self, data: Data) -> None:
+        require_images_to_fit_on(data)
 
     @classmethod
     def oracle(cls) -> Oracle:

@@ -6,7 +6,9 @@ P counts the images in the projector.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,8 @@ class TensorBoardTracker(Tracker):
         "Most test images in the projector, evenly spaced over the split; 0 for no projector. Ours."
 
     def started(self, run: RunInfo) -> None:
+        _require_utf8(run.directory)
+        _silence_its_thread()
         self.run = run
         self.subject: Subject | None = None
         unfinished = run.start_step < run.steps
@@ -111,6 +115,26 @@ class TensorBoardTracker(Tracker):
         _write_projector(self.run.directory, z_PD, x_PCHW, _columns(test, index_P))
 
 
+@cache
+def _silence_its_thread() -> None:
+    """Let the thread that writes the events print no traceback: it hands its error on, and that is told."""
+    otherwise = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            otherwise(failure)
+
+    threading.excepthook = hook
+
+
+def _require_utf8(folder: Path) -> None:
+    """ValueError if TensorBoard could not write to a folder of this name."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("TensorBoard writes to paths in UTF-8 alone; give another --runs") from error
+
+
 def _flat(key: str, value: Any) -> Iterator[tuple[str, float | str]]:
     """Dotted keys and values; a plugin's name is the value of its section's key, and what is empty is left out."""
     if key in LEFT_OUT or value is None:
@@ -151,7 +175,7 @@ def _write_projector(folder: Path, z_PD: Tensor, x_PCHW: Tensor, columns: dict[s
     if len(columns) > 1:  # a column that is alone has no head, says the format
         rows.insert(0, tuple(columns))
     lines = ["\t".join(row) + "\n" for row in rows]
-    (projector / "labels.tsv").write_text("".join(lines), encoding="utf-8")
+    (projector / "labels.tsv").write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
     thumbnails_PCHW = _thumbnails(x_PCHW)
     _sprite(thumbnails_PCHW).save(projector / "thumbnails.png")
     height, width = thumbnails_PCHW.shape[2:]

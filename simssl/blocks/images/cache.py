@@ -34,7 +34,8 @@ HEADER = 4096
 
 def cache_folder(root: Path) -> Path:
     """$SIMSSL_CACHE, or `simssl-cache` below the data's `root`."""
-    return Path(os.environ.get("SIMSSL_CACHE") or root / "simssl-cache")
+    named = os.environ.get("SIMSSL_CACHE")
+    return Path(os.path.expanduser(named)) if named else root / "simssl-cache"
 
 
 def cache_file(root: Path, source: ImageSource) -> Path:

@@ -12,14 +12,27 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from simssl.blocks.messages import listed, reason
 
-VERSION = 1
+VERSION = 2
 """The version of what is done to an image here; another one makes every cache anew."""
 BLOCK = 256
 """Images that are decoded between two reports of progress."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by the orientation in its EXIF."""
+SIGNED = 2
+"""The sample format of a TIFF whose numbers have a sign."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -100,18 +113,51 @@ def read_image(path: Path, at_least: int = 0) -> Image.Image:
 
 
 def upright_image(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF says, in RGB.
+    """The image turned as its EXIF says, in RGB. It stays as it lies where the EXIF is damaged.
 
-    16-bit grey keeps its upper 8 bits, a transparent image its colours alone. ValueError if its pixels are
-    floating-point numbers or have 32 bits.
+    Grey of more than 8 bits keeps its upper 8, numbers with a sign are counted from the lowest there can be, and a
+    transparent image keeps its colours alone. ValueError if its pixels are floating-point numbers or have 32 bits.
     """
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        upper_bits = np.asarray(image) >> 8
-        image = Image.fromarray(upper_bits.astype(np.uint8))
-    if image.mode in ("I", "F"):
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    colours = _of_8_bits(image).convert("RGB")
+    return colours if turn is None else colours.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation in the image's EXIF; 1, upright, if there is none or it cannot be read."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises what it likes on a damaged EXIF, and the pixels are sound all the same
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _of_8_bits(image: Image.Image) -> Image.Image:
+    """Grey of another depth in 8 bits, all else as it is; ValueError if there are more than 16."""
+    bits, has_sign = _depth(image)
+    if image.mode not in ("L", "I", "F") and not image.mode.startswith("I;16"):
+        return image
+    if image.mode == "F" or bits > 16:
         raise ValueError("its pixels have neither 8 nor 16 bits a channel")
-    return image.convert("RGB")
+    if bits == 8 and not has_sign:
+        return image
+    levels = np.asarray(image).astype(np.int32)
+    if has_sign:
+        half = 1 << (bits - 1)
+        levels = (levels + half) % (1 << bits)
+    return Image.fromarray((levels >> (bits - 8)).astype(np.uint8))
+
+
+def _depth(image: Image.Image) -> tuple[int, bool]:
+    """The bits of a channel, and whether its numbers have a sign. Pillow keeps 16 bits in 32, as PGM in full scale."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits, *_ = image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        sample_format, *_ = image.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+        return max(bits, 8), sample_format == SIGNED
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return 16, False
+    return (32 if image.mode == "I" else 8), False
 
 
 def centred_square(image: Image.Image, size: int, crop: float = 1.0) -> Image.Image:

@@ -17,6 +17,21 @@ SUFFIXES = frozenset(
 )
 """The ends of images' names, in small letters."""
 
+OF_A_SYSTEM = frozenset(
+    {
+        "@eaDir",  # Synology's thumbnails
+        "@Recycle",
+        "@Recently-Snapshot",
+        "#recycle",
+        "#snapshot",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "lost+found",
+        "__MACOSX",  # what macOS adds to a zip file
+    }
+)
+"""Names of folders that a disk, a server or a packer makes beside a user's own. They are left out, as hidden ones."""
+
 
 @cache
 def _readable_suffixes() -> frozenset[str]:
@@ -27,8 +42,8 @@ def _readable_suffixes() -> frozenset[str]:
 def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozenset()) -> list[str]:
     """The images' paths relative to the folder, sorted, however deep they lie below `below`.
 
-    What is hidden is left out, and so are folders whose real path is `passed`. Files that are no images by their names
-    are left out too, and the log says so. ValueError if there are no images, or a folder cannot be read.
+    What is hidden or of a system is left out, and so are folders whose real path is `passed`. Files that are no images
+    by their names are left out too, and the log says so. ValueError if there are no images, or a folder cannot be read.
     """
     suffixes = _readable_suffixes()
     images = []
@@ -51,11 +66,12 @@ def find_images(folder: Path, below: str = "", passed: frozenset[str] = frozense
 def folder_entries(folder: Path, passed: frozenset[str]) -> dict[str, str | None]:
     """The names of what lies in a folder, sorted: with the real path of folders, or links to one, and None of files.
 
-    What is hidden is left out, and so are folders whose real path is `passed`. ValueError if the folder cannot be read.
+    What is hidden or of a system is left out, and so are folders whose real path is `passed`. ValueError if the folder
+    cannot be read.
     """
     try:
         with os.scandir(folder) as scanned:
-            visible = [(entry.name, entry.is_dir()) for entry in scanned if not entry.name.startswith(".")]
+            visible = [(entry.name, entry.is_dir()) for entry in scanned if _is_users(entry.name)]
     except OSError as error:
         raise ValueError(f"{error.filename} cannot be read ({error.strerror}); mend it or take it away") from error
     entries: dict[str, str | None] = {}
@@ -64,6 +80,10 @@ def folder_entries(folder: Path, passed: frozenset[str]) -> dict[str, str | None
         if path not in passed:
             entries[name] = path
     return entries
+
+
+def _is_users(name: str) -> bool:
+    return not name.startswith(".") and name not in OF_A_SYSTEM
 
 
 def _files(folder: Path, below: str, passed: frozenset[str]) -> Iterator[str]:

@@ -18,7 +18,12 @@ from simssl.blocks.probes.probe_params import ProbeParams
 from simssl.blocks.probes.probed import LabelledFeatures, ProbedTarget
 from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
 from simssl.blocks.probes.scores import accuracies, cross_entropies
-from simssl.blocks.probes.splits import held_out_split, selection_split, stratified_permutation
+from simssl.blocks.probes.splits import (
+    held_out_split,
+    require_images_to_fit_on,
+    selection_split,
+    stratified_permutation,
+)
 from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
 from simssl.blocks.probes.threads import threads_for
 
@@ -49,6 +54,7 @@ __all__ = [  # noqa: RUF022
     "train_epochs",
     # images to fit on and to select on
     "held_out_split",
+    "require_images_to_fit_on",
     "selection_split",
     "stratified_permutation",
     # targets of a data set

@@ -54,3 +54,12 @@ def selection_split(data: Any) -> tuple[Tensor, Tensor]:
         if target.classes:
             return held_out_split(target.values, chosen_V=data.validation)
     return held_out_split(torch.zeros(len(data.train)), chosen_V=data.validation)
+
+
+def require_images_to_fit_on(data: Any, least: int = 1) -> None:
+    """ValueError if `selection_split` leaves fewer images than `least` to fit on."""
+    fit_N, _ = selection_split(data)
+    fitted = len(fit_N)
+    if fitted < least:
+        images = "image is" if least == 1 else "images are"
+        raise ValueError(f"{fitted} training images are left to fit on, and at least {least} {images} needed")

@@ -28,5 +28,9 @@ def check_target(path: Path) -> None:
 
 
 def write_page(path: Path, table: Table) -> None:
-    """Write the page, whole or not at all; RunError says why it cannot be written."""
-    write_whole(path, render(gather(table)).encode())
+    """Write the page, whole or not at all; RunError says why it cannot be written.
+
+    Bytes of a file's name that are no UTF-8 are written as escapes.
+    """
+    page = render(gather(table))
+    write_whole(path, page.encode(errors="backslashreplace"))

@@ -7,10 +7,11 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import RunError
+from simssl.errors import RunError, summary
 from simssl.report.page.figures import Curve, CurvePlot, Look, Looks
 from simssl.report.runs import Run
 from simssl.report.table import Row
@@ -205,15 +206,16 @@ def _curves_of(run: Path) -> dict[str, Curve]:
     """Each term of the training, by name; none if there are no event files, or they cannot be read."""
     if not any(run.glob("events.out.tfevents.*")):
         return {}
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    reader = _reader_of_events()
+    if reader is None:
+        return {}
     kept = {
         "scalars": 0,  # all of them
         "images": 1,
         "tensors": 1,
         "histograms": 1,
     }
-    accumulator = EventAccumulator(str(run), size_guidance=kept)
+    accumulator = reader(str(run), size_guidance=kept)
     logger = logging.getLogger("tensorboard")
     level = logger.level
     logger.setLevel(logging.ERROR)  # that a run was resumed is no news
@@ -236,6 +238,20 @@ def _curves_of(run: Path) -> dict[str, Curve]:
         if len(of_name) > 1:
             curves[name] = _thinned(sorted(of_name.items()))
     return curves
+
+
+@cache
+def _reader_of_events() -> Any:
+    """TensorBoard's reader of event files; None, which is said once, where TensorBoard cannot be imported."""
+    try:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except Exception as error:  # a broken installation raises what it likes
+        logging.getLogger("simssl").warning(
+            f"the training curves are left out, for the package tensorboard is broken ({summary(error)}); install it "
+            "again"
+        )
+        return None
+    return EventAccumulator
 
 
 def _thinned(curve: Curve) -> Curve:

@@ -594,7 +594,7 @@ def split_without_train(folder: Path) -> str:
 
 def gone(folder: Path) -> str:
     folder.rename("elsewhere")
-    return "data/photos is no folder; 'path' is seen from --data, or absolute"
+    return "data/photos is no folder; 'path' is seen from data (--data), or absolute"
 
 
 def only_text(folder: Path) -> str:
