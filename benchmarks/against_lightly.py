@@ -29,7 +29,7 @@ import torch
 from random_images import run_of, steps_of
 
 from simssl.plugin.registry import Registry
-from simssl.training.build import choose_device
+from simssl.training.device import choose_device
 from simssl.training.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64

@@ -15,7 +15,8 @@ import machine
 import torch
 from random_images import run_of
 
-from simssl.training.build import BuiltRun, choose_device
+from simssl.training.build import BuiltRun
+from simssl.training.device import choose_device
 from simssl.training.precision import networks_in, step_in
 
 ROUNDS, STEPS = 5, 10

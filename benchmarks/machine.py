@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 
 from simssl.experiment.settings import Training
-from simssl.training.build import choose_device
+from simssl.training.device import choose_device
 from simssl.training.precision import computed_in, multiplies_bfloat16
 
 PRECISIONS: tuple[str, ...] = get_args(Training.model_fields["precision"].annotation)

@@ -18,7 +18,8 @@ import torch
 from random_images import run_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from simssl.training.build import BuiltRun, choose_device
+from simssl.training.build import BuiltRun
+from simssl.training.device import choose_device
 from simssl.training.precision import step_in
 from simssl.training.trainer import Trainer
 

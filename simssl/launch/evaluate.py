@@ -17,7 +17,8 @@ from simssl.plugin.registry import BrokenPlugin
 from simssl.store.environment import Record, describe, recalling, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, missing, read_metrics
-from simssl.training.build import build_run, choose_device, computing_on
+from simssl.training.build import build_run
+from simssl.training.device import choose_device, computing_on
 from simssl.training.spinning import considerate_threads, policy
 from simssl.training.stop import Stop
 from simssl.training.trackers import run_info

@@ -14,7 +14,8 @@ from simssl.launch.plan import Plan, Size, asked, free_memory, planned, size_if_
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
 from simssl.launch.workspace import Workspace
-from simssl.training.build import build_run, choose_device
+from simssl.training.build import build_run
+from simssl.training.device import choose_device
 from simssl.training.precision import require_repeatable
 from simssl.training.stop import Stop
 
@@ -30,17 +31,10 @@ def run_all(
     UserError before anything is trained if a run cannot be built; Interrupted on SIGINT or SIGTERM.
     """
     device = choose_device(workspace.device)
-    count = len(experiments)
-    runs: list[PlannedRun] = []
-    for number, experiment in enumerate(experiments, start=1):
-        method = experiment.objective.name
-        label = f"[{number}/{count}] {method}, seed {experiment.seed}"
-        folder = workspace.folder(experiment)
-        done = not fresh and is_done(experiment, folder)
-        runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
+    runs = _runs(experiments, workspace, fresh)
     unfinished = [run.experiment for run in runs if not run.done]
     with Stop() as stop:
-        by_size = jobs is None and count > 1 and device.type == "cpu"
+        by_size = jobs is None and len(runs) > 1 and device.type == "cpu"
         sizes = _check_all(unfinished, workspace, device, by_size)
         tell_of_changed_data(runs, workspace)
         plan = asked(jobs, runs, workspace) if jobs else _plan(runs, sizes, workspace)
@@ -51,6 +45,18 @@ def run_all(
             return side_by_side(runs, workspace, plan, stop)
 
         return share(runs, work, workspace.say)
+
+
+def _runs(experiments: Sequence[Experiment], workspace: Workspace, fresh: bool) -> list[PlannedRun]:
+    """The runs of the experiments, with what messages call them, and whether they are done."""
+    count = len(experiments)
+    runs: list[PlannedRun] = []
+    for number, experiment in enumerate(experiments, start=1):
+        label = f"[{number}/{count}] {experiment.objective.name}, seed {experiment.seed}"
+        folder = workspace.folder(experiment)
+        done = not fresh and is_done(experiment, folder)
+        runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
+    return runs
 
 
 def _start_or_skip(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Stop) -> Outcome:

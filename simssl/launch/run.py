@@ -25,7 +25,8 @@ from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
-from simssl.training.build import BuiltRun, build_run, computing_on
+from simssl.training.build import BuiltRun, build_run
+from simssl.training.device import computing_on
 from simssl.training.device_memory import give_back
 from simssl.training.precision import computed_in, shortfall, slow_convolutions
 from simssl.training.spinning import Spinning, considerate_threads, policy
