@@ -6,6 +6,7 @@ M counts views: B images, J views each.
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Likelihood, Posterior, Skip, Split
+from simssl.blocks.files import read_within
+from simssl.blocks.messages import reason
 from simssl.blocks.probes import selection_split
 from simssl.errors import RunError
-from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
 from simssl.training.contract import check_layers, check_logits, check_posterior
@@ -39,7 +41,7 @@ class FrozenSubject:
         file = self._folder.features / f"{layer}-{split}.npy"
         if not file.exists():
             z_ND = self._encode(split, layer)
-            _write(file, z_ND)
+            _write(self._folder, file, z_ND)
         features_ND = torch.from_numpy(_read(file))
         return features_ND.to(self.device)
 
@@ -122,15 +124,17 @@ class FrozenSubject:
             return self._built.new_decoder()
 
 
-def _write(file: Path, features_ND: Tensor) -> None:
+def _write(folder: RunFolder, file: Path, features_ND: Tensor) -> None:
     buffer = io.BytesIO()
     np.save(buffer, features_ND.numpy())
-    write_whole(file, buffer.getvalue())
+    folder.write(file, buffer.getvalue())
 
 
 def _read(file: Path) -> np.ndarray:
     try:
-        features: np.ndarray = np.load(file)
-    except (OSError, EOFError, ValueError) as error:
-        raise RunError(f"the cached features {file} are damaged ({error}); delete the file and repeat") from error
+        content = read_within(file, sys.maxsize)
+        features: np.ndarray = np.load(io.BytesIO(content))
+    except Exception as error:  # NumPy raises what it likes on a damaged file
+        why = reason(error)
+        raise RunError(f"the cached features {file} are damaged ({why}); delete the file and repeat") from error
     return features

@@ -69,6 +69,7 @@ def load_trained(
         model = build_model(experiment, registry, shape, state["num_images"], target)
     with checkpoint.fitting(folder.checkpoint):
         model.objective.load_state_dict(state["objective"])
+        _check_moments(state, experiment.latent_dim)
     return TrainedModel(model, state)
 
 
@@ -76,6 +77,15 @@ def _source_shape(state: State) -> Shape:
     """The shape (C, H, W) of the images that a checkpoint's model was trained on."""
     channels, height, width = state["image_shape"]
     return channels, height, width
+
+
+def _check_moments(state: State, latent_dim: int) -> None:
+    """ValueError if the representations' mean and covariance are of other dimensions than the representations."""
+    if "representations" not in state:
+        return
+    mean_D, _ = state["representations"]
+    if len(mean_D) != latent_dim:
+        raise ValueError(f"its representations have {len(mean_D)} dimensions, and not {latent_dim}")
 
 
 @contextmanager

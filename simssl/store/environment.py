@@ -157,6 +157,8 @@ def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
         by_plugin: dict[tuple[str, str], Source] = {}
         for label, source in recorded.items():
             code = Source(**source)
+            if not (isinstance(code.path, str) and isinstance(code.sha256, str)):
+                raise TypeError(source)
             kind, space, name = label.partition(" ")
             if space:  # a label without a kind is no plugin's
                 by_plugin[kind, name] = code

@@ -1,18 +1,21 @@
 import json
 
+from pydantic import Field
+
 import simssl
 from simssl.api import RunInfo, Tracker
+from simssl.blocks.files import open_to_append
 
 
 class JsonLines(Tracker):
     """Write the terms of the loss as lines of JSON into the run's folder."""
 
     class Params(simssl.Params):
-        file: str = "terms.jsonl"
-        "Name of the file."
+        file: str = Field("terms.jsonl", pattern=r"^[\w-]+\.jsonl$$")
+        "Name of the file: what others write into an experiment leads to no other folder."
 
     def started(self, run: RunInfo) -> None:
-        self.stream = (run.directory / self.params.file).open("a")
+        self.stream = open_to_append(run.directory / self.params.file)
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         print(json.dumps({"step": step, **terms}), file=self.stream, flush=True)
