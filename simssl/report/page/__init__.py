@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simssl.blocks.files import write_whole
+from simssl.blocks.messages import printable
 from simssl.errors import UserError
 from simssl.report.page.gather import gather
 from simssl.report.page.render import GENERATOR, render
 from simssl.report.table import Table
-from simssl.store.files import write_whole
 
 BEGINNING = 1000
 """Bytes of a page in which it says what made it."""
@@ -29,4 +30,5 @@ def check_target(path: Path) -> None:
 
 def write_page(path: Path, table: Table) -> None:
     """Write the page, whole or not at all; RunError says why it cannot be written."""
-    write_whole(path, render(gather(table)).encode())
+    html = printable(render(gather(table)))  # a name in it may hold what no page should
+    write_whole(path, html.encode())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from simssl.blocks.files import read_within
 from simssl.errors import RunError
 from simssl.report.page.figures import Curve, CurvePlot, Look, Looks
 from simssl.report.runs import Run
@@ -50,6 +51,9 @@ def records_of(runs: Sequence[Run]) -> list[Record]:
 
 # --- the pictures that evaluators drew
 
+
+LARGEST = 20_000_000
+"""Most bytes of a picture that is shown."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -115,7 +119,7 @@ def _picture_files(row: Row) -> dict[str, tuple[Run, Path]]:
 def _read_picture(file: Path, caption: str) -> Picture | None:
     """The picture; None if it is no PNG that can be read."""
     try:
-        content = file.read_bytes()
+        content = read_within(file, LARGEST)
     except OSError:
         return None
     if not content.startswith(PNG) or len(content) < HEADER:
@@ -187,7 +191,8 @@ def _curve_plots(row: Row, look: Look) -> list[CurvePlot]:
 
 def _curves_of(run: Path) -> dict[str, Curve]:
     """Each term of the training, by name; none if there are no event files, or they cannot be read."""
-    if not any(run.glob("events.out.tfevents.*")):
+    files = list(run.glob("events.out.tfevents.*"))
+    if not files or not all(file.is_file() for file in files):  # a pipe would be waited for
         return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
