@@ -235,7 +235,7 @@ def test_the_cache_of_features(data: st.DataObject, subject: FrozenSubject) -> N
         with quick():
             subject.features("train")
     except SimsslError as error:
-        assert str(cache) in str(error)
+        assert str(cache) in str(error)  # noqa: PT017
     finally:
         cache.write_bytes(content)
 
@@ -270,7 +270,7 @@ def test_a_checkpoint(content: bytes, folder: Path) -> None:
         with quick():
             state = load_state(file)
     except SimsslError as error:
-        assert str(file) in str(error)
+        assert str(file) in str(error)  # noqa: PT017
     else:
         assert state is not None
         save_state(file, state)

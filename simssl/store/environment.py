@@ -215,6 +215,6 @@ def _git_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]  # which may name a program to run
     finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return finished.stdout.strip()
