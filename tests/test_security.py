@@ -23,8 +23,10 @@ from click.testing import CliRunner, Result
 from fake_runs import metric, write_run
 from small_run import SMALL
 
+from simssl.blocks.files import open_to_append
 from simssl.blocks.messages import CONTROL
 from simssl.cli import cli
+from simssl.errors import RunError
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
 KEPT: dict[str, list[str]] = {}
@@ -169,6 +171,21 @@ def test_no_run_is_moved_through_a_link(simssl: Command, copy: Path, victim: Pat
     assert ".old is a link, and no run is moved through it" in result.stderr
     assert content_of(victim) == before
     assert (copy / "checkpoint.pt").exists()
+
+
+@promise("Links")
+@pytest.mark.parametrize("name", ["../file", "link"])
+def test_a_tracker_appends_to_no_file_elsewhere(name: str, victim: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "link").symlink_to(victim / "file")
+    with pytest.raises(RunError, match=r"cannot be written|not the name of a file"):
+        open_to_append(run, name)
+    with open_to_append(run, "terms.jsonl") as file:
+        file.write("a")
+    with open_to_append(run, "terms.jsonl") as file:
+        file.write("b")
+    assert (run / "terms.jsonl").read_text() == "ab"
 
 
 @promise("Links")

@@ -103,8 +103,14 @@ def open_own(path: Path) -> int:
     return descriptor
 
 
-def open_to_append(path: Path) -> TextIO:
-    """Open a text file in a run's folder, to write at its end. RunError if it is a link, or no file of its own."""
+def open_to_append(folder: Path, name: str) -> TextIO:
+    """Open a text file in a run's folder, to write at its end.
+
+    RunError if the name leads out of the folder, or the file is a link or has another name, too.
+    """
+    path = folder / name
+    if path.parent != folder:
+        raise RunError(f"'{name}' is not the name of a file in {folder}")
     try:
         file = os.fdopen(open_own(path), "r+", encoding="utf-8")
     except OSError as error:

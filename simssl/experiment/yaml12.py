@@ -133,7 +133,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
-        if self.flow_level > DEPTH:  # the time that a bracket takes grows with the brackets around it
+        if self.flow_level > 2 * DEPTH:  # the time that a bracket takes grows with the brackets around it
             raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=self.get_mark())
         super().fetch_flow_collection_start(token)
 

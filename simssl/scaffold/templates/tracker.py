@@ -1,7 +1,5 @@
 import json
 
-from pydantic import Field
-
 import simssl
 from simssl.api import RunInfo, Tracker
 from simssl.blocks.files import open_to_append
@@ -11,11 +9,11 @@ class JsonLines(Tracker):
     """Write the terms of the loss as lines of JSON into the run's folder."""
 
     class Params(simssl.Params):
-        file: str = Field("terms.jsonl", pattern=r"^[\w-]+\.jsonl$$")
-        "Name of the file: what others write into an experiment leads to no other folder."
+        file: str = "terms.jsonl"
+        "Name of the file."
 
     def started(self, run: RunInfo) -> None:
-        self.stream = open_to_append(run.directory / self.params.file)
+        self.stream = open_to_append(run.directory, self.params.file)
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         print(json.dumps({"step": step, **terms}), file=self.stream, flush=True)
