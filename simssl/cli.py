@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from simssl.blocks.messages import printable
 from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
 from simssl.launch.streams import hold_open
 from simssl.training import device_name
@@ -35,7 +36,7 @@ class _Commands(click.Group):
             _end(ctx, error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
             _end(ctx, error, "interrupted", 130)
-        except Exception as error:
+        except BaseException as error:  # a plugin's sys.exit(), too
             lack = lack_of_memory(error)
             if lack:
                 _end(ctx, error, f"{lack}; end what else takes memory, or give another --device", 1)
@@ -45,7 +46,7 @@ class _Commands(click.Group):
 def _end(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
     if ctx.params.get("debug"):
         _traceback(error)
-    click.echo(message, err=True)
+    _echo(message)
     ctx.exit(code)
 
 
@@ -56,7 +57,8 @@ def _traceback(error: BaseException) -> None:
 
 
 def _echo(text: str) -> None:
-    click.echo(text, err=True)
+    """Tell the user a text, in which there may be words of a file's."""
+    click.echo(printable(text), err=True)
 
 
 def _print_versions(ctx: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -293,7 +295,7 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
     experiments = _load_experiments(ctx.obj, experiment, settings, seed)
     count = len(experiments)
     runs = "1 run" if count == 1 else f"{count} runs"
-    click.echo(f"{experiment} is right: {runs}")
+    click.echo(printable(f"{experiment} is right: {runs}"))
     click.echo("the data were not looked at; `simssl run` does so before it trains")
 
 
@@ -351,7 +353,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     with considerate_threads(model.device):
         arrays = encoding.encode(model, images, ctx.obj, workspace.load_data, progress)
     sentence = encoding.write(out, arrays)
-    click.echo(sentence)
+    click.echo(printable(sentence))
 
 
 @cli.command("report")

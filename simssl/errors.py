@@ -182,3 +182,7 @@ class Interrupted(BaseException):
     def __init__(self, signum: int, message: str = "what was finished is saved") -> None:
         super().__init__(f"interrupted: {message}; the same command (without --fresh) goes on from there")
         self.exit_code = 128 + signum
+
+
+STOPS = (KeyboardInterrupt, Interrupted)
+"""What a signal raises. All else that comes out of a plugin is the plugin's error, `sys.exit()`, too."""

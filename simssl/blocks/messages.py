@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -16,3 +17,24 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     first = ", ".join(names[:most])
     more = len(names) - most
     return f"{first} and {more:,} more" if more > 0 else first
+
+
+CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # what moves a terminal's cursor, or begins its commands
+    r"|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # what breaks lines, or turns their direction
+    r"|[\ud800-\udfff]"  # halves of characters
+)
+
+
+def printable(text: str) -> str:
+    """The text, in which control characters are told as in Python, such as \\x1b. Tabs and ends of lines stay."""
+    return CONTROL.sub(_escape, text)
+
+
+def printable_line(text: str) -> str:
+    """The text in one line: `printable`, with tabs and ends of lines told, too."""
+    return re.sub(r"[\t\n]", _escape, printable(text))
+
+
+def _escape(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()

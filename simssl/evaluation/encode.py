@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import Data, Posterior, Progress, Split, Target
+from simssl.blocks.files import write_whole
 from simssl.blocks.images import decoded_images, find_images, fitted_image, read_image
 from simssl.errors import UserError
 from simssl.evaluation.posteriors import joined
@@ -23,7 +24,6 @@ from simssl.experiment.config import choice
 from simssl.experiment.document import ExperimentError
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
-from simssl.store.files import write_whole
 
 Arrays = dict[str, np.ndarray]
 

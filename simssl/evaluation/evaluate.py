@@ -6,7 +6,6 @@ import inspect
 import io
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from simssl.api import NEEDS, Data, Evaluator, Result, Skip
+from simssl.blocks.files import remove_folder
 from simssl.blocks.probes import has_classes
-from simssl.errors import RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
+from simssl.errors import STOPS, RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
-from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import Entry, Facts, read_facts, record
 from simssl.training.build import BuiltRun, building, derive_seed, seed_everything
@@ -120,9 +119,9 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: Bu
     try:
         with torch.no_grad():
             result = evaluator.run(subject)
-    except (SimsslError, Skip):
+    except (SimsslError, Skip, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         near = code_of(type(evaluator), type(built.objective))
         reason = _without_memory(error, built) or one_line(error, near, line_of(type(evaluator)))
         raise RunError(f"evaluator '{choice.label}' failed: {reason}") from error
@@ -130,7 +129,7 @@ def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: Bu
     return replace(result, evaluator=choice.label)
 
 
-def _without_memory(error: Exception, built: BuiltRun) -> str | None:
+def _without_memory(error: BaseException, built: BuiltRun) -> str | None:
     """The words for memory that did not suffice, with what to change; None for all other errors."""
     lack = lack_of_memory(error)
     if lack is None:
@@ -216,11 +215,11 @@ def _check_entry(choice: Choice, key: str, entry: Entry) -> None:
 def _save_pictures(folder: RunFolder, label: str, pictures: Mapping[str, Tensor]) -> None:
     """Write the evaluator's pictures; those that it drew before are deleted."""
     of_evaluator = folder.images / label
-    shutil.rmtree(of_evaluator, ignore_errors=True)
+    remove_folder(of_evaluator, folder.path)
     for name, picture_CHW in pictures.items():
         pixels_CHW = picture_CHW.cpu().numpy()
         is_grey = len(pixels_CHW) == 1
         pixels = pixels_CHW[0] if is_grey else pixels_CHW.transpose(1, 2, 0)
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="png")
-        write_whole(of_evaluator / f"{name}.png", buffer.getvalue())
+        folder.write(of_evaluator / f"{name}.png", buffer.getvalue())

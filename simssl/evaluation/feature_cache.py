@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simssl.store.files import write_whole
+from simssl.blocks.files import read_within
+from simssl.store.folder import RunFolder
 
 MARK = b"sha256:"
 """The beginning of what stands behind the array."""
@@ -30,18 +32,18 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_features(file: Path, features_ND: Tensor, made_of: str) -> None:
-    """Write the features, whole or not at all. `made_of` is what they depend on, as text."""
+def save_features(folder: RunFolder, file: Path, features_ND: Tensor, made_of: str) -> None:
+    """Write the features to a file in the run's folder. `made_of` is what they depend on, as text."""
     buffer = io.BytesIO()
     np.save(buffer, features_ND.numpy())
     array = buffer.getvalue()
-    write_whole(file, array + _checksum(array, made_of))
+    folder.write(file, array + _checksum(array, made_of))
 
 
 def load_features(file: Path, made_of: str) -> Tensor | None:
     """The features (N, D) in a file; None if it is not there, is damaged, or was made of something else."""
     try:
-        content = file.read_bytes()
+        content = read_within(file, sys.maxsize)
     except OSError:
         return None
     length = len(content) - len(_checksum(b"", made_of))

@@ -44,7 +44,7 @@ class FrozenSubject:
             if file.exists():
                 logger.warning(f"{file} is damaged, or an older simssl made it; the features are computed anew")
             features_ND = self._encode(split, layer)
-            save_features(file, features_ND, made_of)
+            save_features(self._folder, file, features_ND, made_of)
         return features_ND.to(self.device)
 
     @cached_property

@@ -75,6 +75,7 @@ def load_trained(
     with checkpoint.fitting(folder.checkpoint):
         checkpoint.require_finite(state, folder.checkpoint)
         model.objective.load_state_dict(state["objective"])
+        _check_moments(state, experiment.latent_dim)
     return TrainedModel(model, state)
 
 
@@ -82,6 +83,15 @@ def _source_shape(state: State) -> Shape:
     """The shape (C, H, W) of the images that a checkpoint's model was trained on."""
     channels, height, width = state["image_shape"]
     return channels, height, width
+
+
+def _check_moments(state: State, latent_dim: int) -> None:
+    """ValueError if the representations' mean and covariance are of other dimensions than the representations."""
+    if "representations" not in state:
+        return
+    mean_D, _ = state["representations"]
+    if len(mean_D) != latent_dim:
+        raise ValueError(f"its representations have {len(mean_D)} dimensions, and not {latent_dim}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import ContractError, UserError, code_of, line_of, one_line
+from simssl.errors import STOPS, ContractError, UserError, code_of, line_of, one_line
 from simssl.experiment import grid
 from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, collecting, describe
 from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
@@ -150,7 +150,9 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
         J = len(views_of(objective, chosen.params))
     except ContractError as error:
         raise wrong(f"{error}{line_of(objective)}", "objective", "name") from error
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         reason = one_line(error, code_of(objective), line_of(objective))
         message = f"objective '{chosen.name}' cannot tell its views from its parameters: {reason}"
         raise wrong(message, "objective", "name") from error

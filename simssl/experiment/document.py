@@ -35,11 +35,20 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.position}: {self.message}"
+        return f"{_cut(str(self.position), 300)}: {_cut(self.message, 1000)}"
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or the beginning of one that is longer."""
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 Positions = dict[Keys, Position]
 """The position of each key, or of each value, by its path."""
+
+
+SHOWN = 100
+"""Most problems that an error tells."""
 
 
 class ExperimentError(UserError):
@@ -47,7 +56,10 @@ class ExperimentError(UserError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems), key=_reading_order)
-        lines = [str(problem) for problem in self.problems]
+        lines = [str(problem) for problem in self.problems[:SHOWN]]
+        more = len(self.problems) - SHOWN
+        if more > 0:
+            lines.append(f"and {more:,} more")
         super().__init__("\n".join(lines))
 
 
@@ -94,6 +106,18 @@ class Document:
         keys = _within(self.keys, path)
         values = _within(self.values, path)
         return Document(tree, keys, values)
+
+    def entries(self, path: Keys) -> list[Document]:
+        """Return the entries of the list at `path`, each as a document of its own."""
+        around = self.sub(path)
+        parts = [Document(entry) for entry in around.tree]
+        for keys, position in around.keys.items():
+            if keys:
+                parts[_index(keys)].keys[keys[1:]] = position
+        for keys, position in around.values.items():
+            if keys:
+                parts[_index(keys)].values[keys[1:]] = position
+        return parts
 
     def without(self, key: str) -> Document:
         """Return this document without a key at the top."""
@@ -146,6 +170,12 @@ class Document:
             else:
                 raise wrong(f"'{so_far}' is {describe(node)}, without a key '{part}'")
         return tuple(path)
+
+
+def _index(keys: Keys) -> int:
+    index = keys[0]
+    assert isinstance(index, int)
+    return index
 
 
 def _within(positions: Positions, path: Keys) -> Positions:

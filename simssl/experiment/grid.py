@@ -7,6 +7,7 @@ Or it is a label of the user's own with a list of mappings. Each of them sets se
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterable
 
 from simssl.experiment.document import Document, Position, Problem, collecting, describe
@@ -14,6 +15,11 @@ from simssl.experiment.validation import suggestion
 
 Setting = dict[str, Document]
 """Dotted keys and their new subtrees: what one value of an axis sets, or one combination of values."""
+
+RUNS = 1_000
+"""Most runs of a grid."""
+VALUES = 200_000
+"""Most values of all runs of a grid together."""
 
 FIXED = ("name", "grid")
 """Keys that no axis can set: the runs of a grid belong to one experiment."""
@@ -35,6 +41,12 @@ def expand(
         problems.append(document.problem(("grid",), message))
         return [base]
     axes = [_axis(document, name, sections, problems) for name in grid]
+    runs = math.prod(map(len, axes))
+    if runs > RUNS or runs * len(base.values) > VALUES:
+        message = f"the grid makes {runs:,} runs of {len(base.values):,} values each; {RUNS:,} runs with {VALUES:,} "
+        message += "values in all are the most, so make several files of it"
+        problems.append(document.problem(("grid",), message, of_key=True))
+        return [base]
     settings = list(map(_merged, itertools.product(*axes)))
     for override in overrides:
         problem = _shadowed(document, override, settings)
@@ -87,8 +99,7 @@ def _axis(document: Document, name: str, sections: Collection[str], problems: li
     is_key = section in sections and name not in FIXED
     hint = suggestion(section, set(sections).difference(FIXED))
     settings: list[Setting] = []
-    for i, value in enumerate(values):
-        here = document.sub(("grid", name, i))
+    for value, here in zip(values, document.entries(("grid", name)), strict=True):
         if is_key:
             settings.append({name: here})
             continue

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from simssl.blocks.files import write_whole
 from simssl.errors import UserError
 from simssl.experiment.config import ABOUT, MANY, ONE
 from simssl.experiment.describe import heading
@@ -194,8 +195,10 @@ def write(path: Path, document: Schema) -> None:
     try:
         if path.exists() and not _is_a_schema(path.read_bytes()):
             raise UserError(f"{path} exists and is no schema of simssl's, so it is left as it is; name another file")
+        if not path.parent.is_dir():
+            raise UserError(f"{path} cannot be written: No such file or directory")
         text = json.dumps(document, indent=2)
-        path.write_text(f"{text}\n", encoding="utf-8")
+        write_whole(path, f"{text}\n".encode())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -20,7 +20,9 @@ def read(path: Path) -> Document:
     """Read an experiment file; ExperimentError lists what is wrong with it, with positions."""
     start = Position(str(path), 1, 1)
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(SIZE + 1)
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _wrong(start, f"not a text file ({error.reason})") from None
     except OSError as error:
@@ -69,13 +71,16 @@ def dump(tree: Any) -> str:
 
 def parse(text: str, source: str) -> Document | None:
     """Return the one YAML document of a text; None if it is empty."""
+    if len(text) > SIZE:
+        raise _wrong(Position(source, 1, 1), f"longer than {SIZE:,} characters, which no experiment needs")
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         parts = [part for part in (error.context, error.problem) if part]
         mark = error.problem_mark or error.context_mark
         position = _position(source, mark) if mark else Position(source)
-        raise _wrong(position, f"not YAML: {', '.join(parts)}") from None
+        prefix = "not YAML: " if type(error) is not yaml.MarkedYAMLError else ""  # a bound of ours
+        raise _wrong(position, f"{prefix}{', '.join(parts)}") from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line = before.count("\n") + 1
@@ -97,14 +102,40 @@ def _position(source: str, mark: yaml.Mark) -> Position:
     return Position(source, mark.line + 1, mark.column + 1)
 
 
+SIZE = 131_072
+"""Most characters of a text."""
+NODES = 5_000
+"""Most keys and values of a document, those counted that aliases repeat."""
 DEPTH = 50
 """Most levels of nesting. No experiment needs as many."""
+DIGITS_OF_A_NUMBER = 100
+"""Most characters of a number."""
+TOO_DEEP = f"nested more than {DEPTH} levels deep"
+TOO_MANY = f"more than {NODES:,} keys and values, those counted that aliases repeat"
 
 
 class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars by YAML 1.2's core schema, and digits that are grouped with `_`."""
+    """Resolves plain scalars by YAML 1.2's core schema, and digits that are grouped with `_`. It stops at a bound."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
+    nodes = 0
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > NODES:
+            raise yaml.MarkedYAMLError(problem=TOO_MANY, problem_mark=self.peek_event().start_mark)
+        if self.depth > DEPTH + 1:
+            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=self.peek_event().start_mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level > 2 * DEPTH:  # the time that a bracket takes grows with the brackets around it
+            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=self.get_mark())
+        super().fetch_flow_collection_start(token)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -137,8 +168,10 @@ class _Builder:
     def build(self, node: yaml.Node, path: Keys) -> Any:
         """Return the value of a node, which stands at `path`."""
         self.values[path] = _position(self.source, node.start_mark)
+        if len(self.keys) + len(self.values) > NODES:
+            raise _wrong(self.values[path], TOO_MANY)
         if len(path) > DEPTH:
-            return self._problem(node, f"nested more than {DEPTH} levels deep")
+            return self._problem(node, TOO_DEEP)
         for parent in self.open:
             if parent is node:
                 return self._problem(node, "an alias may not contain itself")
@@ -180,6 +213,8 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text = node.value
+        if kind in ("int", "float") and len(text) > DIGITS_OF_A_NUMBER:
+            return self._problem(node, f"'{text[:20]}...' has {len(text):,} digits, too many for a number")
         try:
             if kind == "str":
                 text.encode()  # half of a surrogate pair is no character

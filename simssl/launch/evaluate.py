@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from simssl.errors import UserError
+from simssl.errors import RunError, UserError, one_line
 from simssl.evaluation.evaluate import build
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
@@ -38,7 +39,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     tell_of_changes(folder, experiment.choices, registry)
     experiment = replace(experiment, evaluators=tuple(choices) or experiment.evaluators)
     device = choose_device(workspace.device)
-    with Stop(), folder.locked(), computing_on(device), considerate_threads(device):
+    with Stop(), _plugins_errors_named(), folder.locked(), computing_on(device), considerate_threads(device):
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)
@@ -70,6 +71,15 @@ def _trackers_that_work(folder: RunFolder, workspace: Workspace) -> list[str]:
             pass
         working.append(tracker)
     return [] if len(working) == len(trackers) else [f"trackers={dump(working)}"]
+
+
+@contextmanager
+def _plugins_errors_named() -> Iterator[None]:
+    """Turn what a plugin raises in place of an error into RunError. A signal would be Interrupted here."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise RunError(f"a plugin raised {one_line(error)}") from error
 
 
 def _say_what_is_replaced(choices: Sequence[Choice], folder: RunFolder, workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from simssl.api import Tracker
-from simssl.errors import RunHeld, SimsslError, code_of, lack_of_memory, line_of, one_line
+from simssl.errors import Interrupted, RunHeld, SimsslError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
@@ -22,7 +22,6 @@ from simssl.launch.workspace import Workspace
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
 from simssl.store.environment import Record, describe, now, tell_of_changes
-from simssl.store.files import write_whole
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run
@@ -66,6 +65,8 @@ def is_done(experiment: Experiment, folder: RunFolder) -> bool:
     This needs neither its checkpoint nor its data.
     """
     try:
+        if not folder.experiment.is_file():
+            return False
         read(folder.experiment)
         return folder.metrics.exists() and not missing(experiment, folder)
     except (SimsslError, OSError):  # told when the run is started
@@ -99,7 +100,9 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
         return Outcome(folder.path, "held", str(error))
     except SimsslError as error:
         outcome = Outcome(folder.path, "failed", str(error), trace(error))
-    except Exception as error:  # a plugin's, or ours
+    except Interrupted:
+        raise
+    except BaseException as error:  # a plugin's, or ours; a signal would be Interrupted
         message = _without_memory(error, experiment, device)
         message = message or _plugins_fault(error, experiment, workspace.registry)
         outcome = Outcome(folder.path, "failed", message, trace(error))
@@ -109,7 +112,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     return outcome
 
 
-def _without_memory(error: Exception, experiment: Experiment, device: torch.device) -> str | None:
+def _without_memory(error: BaseException, experiment: Experiment, device: torch.device) -> str | None:
     """A sentence for a training that memory did not suffice for, with what to change; None for all other errors."""
     lack = lack_of_memory(error)
     if lack is None:
@@ -121,7 +124,7 @@ def _without_memory(error: Exception, experiment: Experiment, device: torch.devi
     return f"{lack}; {', '.join(remedies)}, or let fewer runs train at a time (--jobs)"
 
 
-def _plugins_fault(error: Exception, experiment: Experiment, registry: Registry) -> str:
+def _plugins_fault(error: BaseException, experiment: Experiment, registry: Registry) -> str:
     """An unexpected error in one line, with the line of the plugin that it passed."""
     plugins = [registry.load(choice.kind, choice.name) for choice in experiment.choices]
     line = ""
@@ -164,7 +167,7 @@ def _train_and_measure(
     _tell_of_threads(workspace)
     if not trainer.done:
         _tell_of_precision(built)
-    write_whole(folder.experiment, dump(experiment.resolved).encode())
+    folder.write(folder.experiment, dump(experiment.resolved).encode())
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     made_with |= {"jobs": workspace.jobs, "openmp": policy()}
     record = Record(folder, made_with, workspace.warn)

@@ -160,7 +160,7 @@ def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
     except Interrupted as error:
         workspace.warn(str(error))
         raise
-    except Exception as error:  # the run cannot be planned here, as it could in the process above
+    except BaseException as error:  # the run cannot be planned here, as it could in the process above
         message = str(error) if isinstance(error, SimsslError) else one_line(error)
         workspace.warn(f"failed: {message}")
         return Outcome(task.folder, "failed", message, trace(error))

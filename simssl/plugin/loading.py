@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from simssl.errors import Interrupted, line_of, one_line, said, shown
+from simssl.errors import STOPS, line_of, one_line, said, shown
 from simssl.plugin.one_file import module_name
 from simssl.plugin.plugin import KINDS, BrokenPlugin, Plugin, group, hook
 
@@ -28,7 +28,7 @@ def _import(plugin: Plugin) -> ModuleType:
         return sys.modules[module_name(plugin.module, plugin.sha256)]
     try:
         return importlib.import_module(plugin.module)
-    except (KeyboardInterrupt, Interrupted):
+    except STOPS:
         raise
     except BaseException as error:  # sys.exit() and what tests raise are no reason to end
         reason = f"importing it raised {one_line(error, plugin.code)}"
@@ -60,9 +60,9 @@ def _call_hook(plugin: Plugin, module: ModuleType) -> Any:
         message = " ".join(str(error).split())
         location = line_of(getattr(module, name, None))
         raise BrokenPlugin(plugin, f"its hook does not fit: {message}{location}; the hooks are {known}") from error
-    except BrokenPlugin:
+    except (BrokenPlugin, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise BrokenPlugin(plugin, f"{name}() raised {one_line(error, plugin.code)}") from error
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from simssl.errors import Interrupted, UserError, one_line
+from simssl.errors import STOPS, UserError, one_line
 from simssl.plugin.plugin import KINDS, Plugin, hook
 
 
@@ -48,7 +48,7 @@ def _run(file: str, sha256: str, content: bytes) -> ModuleType:
     try:
         code = compile(content, file, "exec", dont_inherit=True)
         exec(code, vars(module))
-    except (KeyboardInterrupt, Interrupted):
+    except STOPS:
         raise
     except BaseException as error:  # as in an installed plugin
         raise UserError(f"--plugin {file} is broken: running it raised {one_line(error, [file])}") from error

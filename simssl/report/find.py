@@ -45,7 +45,7 @@ def _is_begun(path: Path) -> bool:
     folder = RunFolder(path)
     if folder.metrics.exists():
         return True
-    return (path / ".lock").exists() and folder.experiment.exists()
+    return (path / ".lock").exists() and folder.experiment.is_file()
 
 
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from simssl.blocks.messages import printable_line
 from simssl.report.columns import Column
 from simssl.report.numbers import ABSENT, UNDERTRAINED, at, caption, headings_of, names_of, texts_at
 from simssl.report.table import Absent, Measured, Row, Table
@@ -19,7 +20,7 @@ def markdown(table: Table) -> str:
     blocks = []
     for name, part in table.named_parts:
         if name:
-            blocks.append(f"**{name}**")
+            blocks.append(f"**{_escaped_in_markdown(name)}**")
         headings, *rows = _lines(part, _escaped_in_markdown, bold="**{}**")
         rule = ["---"] * len(headings)
         lines = []
@@ -27,27 +28,34 @@ def markdown(table: Table) -> str:
             entries = " | ".join(line)
             lines.append(f"| {entries} |")
         blocks.append("\n".join(lines))
-    blocks.append(f"{caption(table)}.")
-    notes = [f"- {note}" for note in table.notes]
+    blocks.append(f"{_escaped_in_markdown(caption(table))}.")
+    notes = [f"- {_escaped_in_markdown(note)}" for note in table.notes]
     blocks.append("\n".join(notes))
     return "\n\n".join(blocks).rstrip()
 
 
 def _escaped_in_markdown(text: str) -> str:
-    return text.replace("|", r"\|")
+    """The text in one line, in which nothing begins a cell, HTML, code, a link or a picture."""
+    line = printable_line(text).replace("\\", "\\\\")
+    for mark in ("|", "<", "`", "]("):
+        line = line.replace(mark, f"\\{mark}")
+    return line
 
 
 def latex(table: Table) -> str:
     """The summary columns as a LaTeX tabular (booktabs), one for each experiment."""
     comments = ""
     for sentence in (caption(table), *table.notes):
-        on_one_line = " ".join(sentence.split())
-        comments += f"% {on_one_line}\n"
+        comments += f"% {_in_one_line(sentence)}\n"
     tabulars = []
     for name, part in table.named_parts:
-        heading = f"% {name}\n" if name else ""
+        heading = f"% {_in_one_line(name)}\n" if name else ""
         tabulars.append(heading + _tabular(part))
     return comments + "\n".join(tabulars)
+
+
+def _in_one_line(text: str) -> str:
+    return printable_line(" ".join(text.split()))
 
 
 def _tabular(table: Table) -> str:
@@ -111,7 +119,7 @@ TEX = {
 
 
 def _escaped_in_latex(text: str) -> str:
-    characters = [TEX.get(character, character) for character in text]
+    characters = [TEX.get(character, character) for character in printable_line(text)]
     return "".join(characters)
 
 
@@ -201,13 +209,29 @@ def as_json(table: Table) -> str:
 def as_csv(table: Table) -> str:
     """Every number, one line each."""
     lines = io.StringIO()
-    rows = records(table)
+    rows = [_cells(record) for record in records(table)]
     header = list(rows[0]) if rows else []
     writer = csv.DictWriter(lines, header, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return lines.getvalue().rstrip("\n")
 
+
+def _cells(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as a spreadsheet may open it: no text in it is a formula, or of several lines."""
+    cells = {}
+    for key, value in record.items():
+        cell = value
+        if isinstance(value, str):
+            cell = printable_line(value)
+            if cell.startswith(FORMULA):
+                cell = f"'{cell}"
+        cells[key] = cell
+    return cells
+
+
+FORMULA = ("=", "+", "-", "@")
+"""The beginnings of what a spreadsheet computes. An apostrophe before it makes it text."""
 
 FORMATS = {
     "table": terminal,

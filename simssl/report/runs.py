@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
+from simssl.store.files import check_plain
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
@@ -70,9 +71,13 @@ def load_run(path: Path) -> Run:
     """The run in a folder; RunError says what is wrong with it."""
     folder = RunFolder(path)
     metrics = read_metrics(folder)
-    if not folder.experiment.exists():
+    if not folder.experiment.is_file():
         raise RunError(f"{path} is not a run: it has no experiment.yaml")
     settings = read(folder.experiment).tree
+    try:
+        check_plain(settings)
+    except ValueError as error:
+        raise RunError(f"{folder.experiment} is damaged: {error}") from error
     wrong = []
     for key, fits in _FITS.items():
         value = settings.get(key)
@@ -131,7 +136,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_mapping(value: Any) -> bool:

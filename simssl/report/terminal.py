@@ -7,9 +7,10 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from simssl.blocks.messages import printable_line
 from simssl.report.columns import Column
 from simssl.report.numbers import caption, headings_of, names_of, texts_at
-from simssl.report.table import Table
+from simssl.report.table import Row, Table
 
 GAP = 2
 """Characters between the columns of a terminal's table."""
@@ -29,27 +30,35 @@ def terminal(table: Table) -> str:
     lines: list[str] = []
     for name, part in table.named_parts:
         if name:
-            lines += ["", name]
+            lines += ["", printable_line(name)]
         for columns in _fitting(part, width):
             lines.append("")
             lines += _drawn(part, columns)
     lines.append("")
-    lines.append(caption(table))
-    lines += table.notes
+    for sentence in (caption(table), *table.notes):
+        lines.append(printable_line(sentence))
     return "\n".join(lines)
 
 
 def _heading(column: Column) -> list[str]:
     """The lines of a column's heading: the parts of its key, then its remark."""
-    key = column.key.replace("/", "\n/")
-    remark = textwrap.wrap(column.remark, REMARK)
+    key = printable_line(column.key).replace("/", "\n/")
+    remark = textwrap.wrap(printable_line(column.remark), REMARK)
     return [*key.split("\n"), *remark]
+
+
+def _names(table: Table, row: Row) -> list[str]:
+    return list(map(printable_line, names_of(table, row)))
+
+
+def _texts(row: Row, column: Column) -> list[str]:
+    return list(map(printable_line, texts_at(row, column)))
 
 
 def _fitting(table: Table, width: int | None) -> list[list[Column]]:
     """The summary columns in parts: each has as many as fit beside the rows' names, and at least one."""
     names = [headings_of(table)]
-    names += [names_of(table, row) for row in table.rows]
+    names += [_names(table, row) for row in table.rows]
     names_width = 0
     for texts in zip(*names, strict=True):
         names_width += _longest(texts) + GAP
@@ -59,7 +68,7 @@ def _fitting(table: Table, width: int | None) -> list[list[Column]]:
     for column in table.summary:
         lines = _heading(column)
         for row in table.rows:
-            lines += texts_at(row, column)
+            lines += _texts(row, column)
         needed = _longest(lines) + GAP
         fits = width is None or needed <= room
         if not parts or not fits:
@@ -99,13 +108,12 @@ def _drawn(table: Table, columns: Sequence[Column]) -> list[str]:
     for row in table.rows:
         entries = []
         for column in columns:
-            number, *rest = texts_at(row, column)
+            number, *rest = _texts(row, column)
             style = "bold" if column in row.best else ""
             lines = [Text(number, style)]
             lines += map(Text, rest)
             entries.append(Text("\n").join(lines))
-        names = names_of(table, row)
-        shown.add_row(*names, *entries)
+        shown.add_row(*map(Text, _names(table, row)), *entries)
 
     console = Console(
         highlight=False,

@@ -47,6 +47,8 @@ def _is_range(items: list[Any]) -> bool:
     if not all(isinstance(item, int) for item in items):
         return False
     first, *_, last = items
+    if last - first != len(items) - 1:
+        return False
     consecutive = range(first, last + 1)
     return items == list(consecutive)
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from simssl.blocks.files import read_within, write_whole
 from simssl.errors import RunError
-from simssl.store.files import write_whole
-
-State = dict[str, Any]
-"""A run's state: tensors, numbers, strings, lists and plain dicts. `torch.load(weights_only=True)` reads these."""
-
-ALWAYS = {"digest", "data", "device", "threads", "done", "seconds", "step", "objective"}
-"""The keys that every state has. The state of an unfinished run has more."""
+from simssl.store.state import State, check_form
 
 REMEDY = "move it away, or start again with --fresh; nothing was changed"
 """The end of the sentences about a checkpoint that cannot be used."""
@@ -39,7 +35,7 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
     RunError if the file is damaged, or if it belongs to another run than the one with this digest.
     """
     try:
-        content = path.read_bytes()
+        content = read_within(path, sys.maxsize)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -47,9 +43,7 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
     try:
         state = _parse(content)
     except Exception as error:  # torch raises what it likes on a damaged file
-        text = str(error).strip() or type(error).__name__
-        reason = text.splitlines()[0]
-        raise RunError(f"the checkpoint {path} is damaged ({reason}); {REMEDY}") from error
+        raise RunError(f"the checkpoint {path} is damaged ({_why(error)}); {REMEDY}") from error
     if digest is not None and digest != state["digest"]:
         raise RunError(f"the checkpoint {path} belongs to another run (its settings differ); {REMEDY}")
     return state
@@ -57,14 +51,29 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
 
 def _parse(content: bytes) -> State:
     """Return the state in a checkpoint's bytes; ValueError, or what torch raises, if they are damaged."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare the checksums
-        if archive.testzip() is not None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _check_size(archive, len(content))
+        if archive.testzip() is not None:  # torch does not compare the checksums
             raise ValueError("its checksums do not match its content")
-    state: State = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    absent = ALWAYS - set(state)
-    if absent:
-        raise ValueError(f"it has no {', '.join(sorted(absent))}")
-    return state
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return check_form(state)
+
+
+def _check_size(archive: zipfile.ZipFile, size: int) -> None:
+    """ValueError if the archive would become larger than it is. Nothing is compressed in those that simssl writes."""
+    entries = archive.infolist()
+    unpacked = sum(entry.file_size for entry in entries)
+    compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if compressed or unpacked > size:
+        raise ValueError(f"it would unpack to {unpacked:,} bytes, and has {size:,}")
+
+
+def _why(error: Exception) -> str:
+    """The reason in a line. torch's own words about objects of other kinds say how to load them all the same."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something else than tensors, numbers, text, lists and mappings, and nothing else is loaded"
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
 
 
 @contextmanager
@@ -75,7 +84,7 @@ def fitting(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RunError(
             f"the checkpoint {path} does not fit the run; perhaps another version of a plugin made it ({reason}). "

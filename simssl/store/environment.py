@@ -157,6 +157,8 @@ def sources(folder: RunFolder, *keys: str) -> dict[tuple[str, str], Source]:
         by_plugin: dict[tuple[str, str], Source] = {}
         for label, source in recorded.items():
             code = Source(**source)
+            if not (isinstance(code.path, str) and isinstance(code.sha256, str)):
+                raise TypeError(source)
             kind, space, name = label.partition(" ")
             if space:  # a label without a kind is no plugin's
                 by_plugin[kind, name] = code
@@ -213,6 +215,6 @@ def _git_commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]  # which may name a program to run
     finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return finished.stdout.strip()

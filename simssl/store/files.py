@@ -1,32 +1,20 @@
-"""Files that are written whole or not at all, and JSON in them."""
+"""JSON in a run's files. What others may have written is read within bounds."""
 
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
+import math
 from pathlib import Path
 from typing import Any
 
+from simssl.blocks.files import read_within, write_whole
 from simssl.errors import RunError
 
+MOST = 16_000_000
+"""Most bytes of a record that is read. Those that simssl writes have thousands."""
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole. If that cannot be done, the file stays as it was before; RunError says why."""
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise RunError(
-            f"{path} cannot be written ({error.strerror}); make room or mend it, then give the same command again"
-        ) from error
+DEPTH = 50
+"""Most levels of nesting in a record."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,11 +26,54 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the mapping in a JSON file, or None if there is no file. RunError if the file is damaged."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_within(path, MOST))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); move it away and give the same command again") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
+    except RecursionError as error:
+        raise RunError(f"{path} cannot be read (it is nested too deeply); {_REMEDY}") from error
+    except ValueError as error:
+        raise RunError(f"{path} cannot be read ({error}); {_REMEDY}") from error
+    try:
+        check_plain(value)
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({error}); {_REMEDY}") from error
     if not isinstance(value, dict):
-        raise RunError(f"{path} is not a mapping; move it away and give the same command again")
+        raise RunError(f"{path} is not a mapping; {_REMEDY}")
     return value
+
+
+_REMEDY = "move it away and give the same command again"
+
+
+def check_plain(value: Any, level: int = 0) -> None:
+    """ValueError if something in a record's value is no text or number that can be shown, or lies too deep."""
+    if level > DEPTH:
+        raise ValueError(f"it is nested more than {DEPTH} levels deep")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            check_plain(key)
+            check_plain(inner, level + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            check_plain(inner, level + 1)
+    elif isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, (int, float)):
+        _check_number(value)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a character") from None
+
+
+def _check_number(number: float) -> None:
+    if isinstance(number, int):
+        if abs(number) >= 2**64:
+            raise ValueError("it holds a whole number of more than 64 bits")
+    elif not math.isfinite(number):
+        raise ValueError("it holds a number that is not finite")

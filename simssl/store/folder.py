@@ -9,8 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
+from simssl.blocks.files import open_own, remove_parts, write_whole
 from simssl.errors import RunError, RunHeld, UserError
+
+HOLDER = 200
+"""Most characters that are read of a lock's file."""
 
 
 class RunFolder:
@@ -29,16 +34,22 @@ class RunFolder:
     def existing(cls, path: Path) -> RunFolder:
         """Return the run's folder at this path. UserError if the folder there is not a run's."""
         folder = cls(path)
-        if not folder.experiment.exists():
+        if not folder.experiment.is_file():
             raise UserError(f"{path} is not a run's folder: it has no experiment.yaml")
         return folder
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file in the folder, whole or not at all. RunError if it cannot be written, or a link is on the way.
+
+        A link could lead out of the folder, to any file of the user's.
+        """
+        write_whole(path, content, root=self.path)
 
     def create(self) -> None:
         """Make the folder. UserError if it cannot be written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / ".lock").open("a"):
-                pass
+            os.close(open_own(self.path / ".lock"))
         except OSError as error:
             reason = f"{error.strerror}: {error.filename}"
             raise UserError(
@@ -49,16 +60,17 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder. RunHeld says which process holds it already. The lock ends with the process."""
         self.create()
-        with (self.path / ".lock").open("r+") as file:
+        with self._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = file.read().strip() or "another process"
+                holder = file.read(HOLDER).strip() or "another process"
                 raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it", holder) from None
             except OSError as error:
                 raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
             if not self._is_lock(file.fileno()):
                 raise RunHeld(f"{self.path} was moved away by another process just now; try again", "another process")
+            remove_parts(self.path)
             self._sign(file.fileno())
             yield
 
@@ -86,6 +98,12 @@ class RunFolder:
                 "again"
             ) from error
 
+    def _open_lock(self) -> TextIO:
+        try:
+            return os.fdopen(open_own(self.path / ".lock"), "r+", errors="replace")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be locked ({error.strerror})") from error
+
     def _is_lock(self, descriptor: int) -> bool:
         """True if the locked file still lies in the folder. Another process may have moved it."""
         try:
@@ -102,10 +120,12 @@ class RunFolder:
     def move_aside(self) -> Path:
         """Move the folder to `.old/` beside it, under a free number."""
         old = self.path.parent / ".old"
+        if old.is_symlink():
+            raise RunError(f"{old} is a link, and no run is moved through it; put a folder instead")
         old.mkdir(exist_ok=True)
         number = 1
         target = old / f"{self.path.name}-{number}"
-        while target.exists():
+        while os.path.lexists(target):
             number += 1
             target = old / f"{self.path.name}-{number}"
         self.path.rename(target)

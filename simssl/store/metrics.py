@@ -6,7 +6,6 @@ name, or its `as`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,9 @@ from simssl.store.folder import RunFolder
 
 SCHEMA = 1
 """The version of the layout of metrics.json, written there as `schema`."""
+
+LARGEST = 1e300
+"""The largest number that is shown. Means of larger ones are not finite."""
 
 Entry = Mapping[str, Any]
 """One entry of metrics.json.
@@ -88,11 +90,11 @@ def _is_entry(key: str, entry: Any) -> bool:
     protocol = entry.get("protocol")
     return (
         isinstance(value, (int, float))
-        and abs(value) <= sys.float_info.max  # not a number is not
+        and abs(value) <= LARGEST
         and isinstance(entry.get("unit"), str)
         and entry.get("better", "") in ("higher", "lower", None)
         and isinstance(protocol, dict)
-        and isinstance(protocol.get("evaluator", {}), dict)
+        and _fits(protocol)
         and "/" in key
     )
 
@@ -105,6 +107,15 @@ def measured_on(folder: RunFolder) -> set[str]:
         if fingerprint:
             fingerprints.add(str(fingerprint))
     return fingerprints
+
+
+def _fits(protocol: Mapping[str, Any]) -> bool:
+    """True if the parts of a protocol that a report reads are what they should be."""
+    evaluator = protocol.get("evaluator", {})
+    if not isinstance(evaluator, dict):
+        return False
+    texts = [evaluator.get("name"), protocol.get("selected_on"), protocol.get("layer"), protocol.get("data")]
+    return all(text is None or isinstance(text, str) for text in texts)
 
 
 def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simssl.errors import code_of, line_of, location_of, summary
+from simssl.errors import STOPS, code_of, line_of, location_of, summary
 from simssl.plugin.registry import Plugin, Registry
 from simssl.testing.checks import CHECKS
 from simssl.testing.outcomes import DoesNotApply, FailsAsDeclared, Outcome
@@ -89,12 +89,14 @@ def _outcome(kind: str, check: str, plugin: type[Any]) -> Outcome:
             return Outcome(check, "skipped", str(reason))
         except FailsAsDeclared as reason:
             return Outcome(check, "expected", str(reason))
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             return Outcome(check, "FAILED", _said_of(error, plugin))
     return Outcome(check, "ok")
 
 
-def _said_of(error: Exception, plugin: type[Any]) -> str:
+def _said_of(error: BaseException, plugin: type[Any]) -> str:
     """The error's message, with the line of the plugin's own code that it passed last, or that of its class."""
     message = " ".join(str(error).split())
     has_line = re.search(r"\.py:\d+\)", message)

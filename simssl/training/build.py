@@ -14,7 +14,17 @@ import torch
 from torch import nn
 
 from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
-from simssl.errors import ContractError, RunError, SimsslError, UserError, code_of, line_of, location_of, one_line
+from simssl.errors import (
+    STOPS,
+    ContractError,
+    RunError,
+    SimsslError,
+    UserError,
+    code_of,
+    line_of,
+    location_of,
+    one_line,
+)
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
@@ -49,7 +59,9 @@ def building(choice: Choice, registry: Registry) -> Iterator[None]:
         raise
     except ValueError as error:
         raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         plugin_class = registry.load(choice.kind, choice.name)
         reason = one_line(error, code_of(plugin_class), line_of(plugin_class))
         raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {reason}") from error
@@ -68,7 +80,9 @@ def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress
         raise UserError(f"dataset '{choice.name}': {error}") from error
     except SimsslError:
         raise
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         reason = one_line(error, code_of(dataset_class), line_of(dataset_class))
         raise RunError(f"dataset '{choice.name}' cannot be loaded: {reason}") from error
     check_data(dataset.load, data)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.api import Data, Evaluator, Metric, Objective, Posterior, Result, Terms
-from simssl.errors import ContractError, line_of, said, summary
+from simssl.errors import STOPS, ContractError, line_of, said, summary
 
 Method = Callable[..., Any]
 """A bound method of a plugin."""
@@ -38,7 +38,9 @@ def check_network(method: Method, network: Any, given: Sequence[int], shape: Seq
     try:
         with frozen(network):
             output = network(torch.zeros(input_shape))
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         reason = summary(error)
         raise _wrong(method, f"returned a network that fails on a tensor {input_shape}: {reason}") from error
     if not _is_tensor(output, output_shape):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from simssl.api import Result, RunInfo, StepsDone, Subject, Tracker
-from simssl.errors import code_of, one_line
+from simssl.errors import STOPS, code_of, one_line
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
 
@@ -65,7 +65,9 @@ class Trackers:
         """Detach the tracker of this name if it raises, also while it is built."""
         try:
             yield
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             tracker = self._trackers.pop(name, None)
             code = code_of(type(tracker)) if tracker else []
             reason = one_line(error, code)

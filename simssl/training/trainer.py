@@ -12,6 +12,7 @@ from simssl.errors import RunError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State
 from simssl.store.folder import RunFolder
+from simssl.store.state import check_optimizer, check_within
 from simssl.training.build import BuiltRun
 from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
@@ -232,6 +233,8 @@ class Trainer:
         if state is None:
             return
         restore_weights(self.built, self.folder, state)
+        with checkpoint.fitting(self.folder.checkpoint):
+            check_within("step", state["step"], self.built.steps)
         self.step = state["step"]
         self.done = state["done"]
         self.seconds = state["seconds"]
@@ -246,6 +249,9 @@ class Trainer:
         if self.unit is None:
             return
         checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
+        check_within("position", state["position"], len(self.images_NCHW))
+        check_within("order", state["order"], len(self.images_NCHW) - 1)
+        check_optimizer(state["optimizer"], self.optimizer)
         self.epoch = state["epoch"]
         self.unit.order_N.copy_(state["order"])
         self.optimizer.load_state_dict(state["optimizer"])

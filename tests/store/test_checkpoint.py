@@ -14,7 +14,16 @@ from click.testing import Result
 from simssl.errors import RunError
 from simssl.store import checkpoint, folder
 
-STATE = dict.fromkeys(checkpoint.ALWAYS, 0) | {"digest": "d", "step": 1}
+STATE = {
+    "digest": "d",
+    "data": "f",
+    "device": "cpu",
+    "threads": 1,
+    "done": False,
+    "seconds": 1.0,
+    "step": 1,
+    "objective": {},
+}
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ P counts the images in the projector.
 
 from __future__ import annotations
 
+import io
 import math
+import secrets
 import threading
 from collections.abc import Iterator
 from functools import cache
@@ -24,6 +26,7 @@ from torch.utils.tensorboard.summary import hparams
 
 import simssl
 from simssl.api import Result, RunInfo, Split, Subject, Target, Tracker
+from simssl.blocks.files import write_whole
 
 LEFT_OUT = {"name", "evaluators", "trackers", "training.log_every", "training.checkpoint_seconds"}
 """Settings that are no hyperparameters: they change nothing of the representation."""
@@ -64,7 +67,8 @@ class TensorBoardTracker(Tracker):
         self.subject: Subject | None = None
         unfinished = run.start_step < run.steps
         first_step = run.start_step + 1 if unfinished else None
-        self.writer = SummaryWriter(str(run.directory), purge_step=first_step)
+        fresh = f".{secrets.token_hex(8)}"  # a name that nobody can have put a link at
+        self.writer = SummaryWriter(str(run.directory), purge_step=first_step, filename_suffix=fresh)
         if run.start_step == 0:
             settings = yaml.safe_dump(dict(run.settings), sort_keys=False)
             block = [f"    {line}\n" for line in settings.splitlines()]
@@ -169,17 +173,21 @@ def _words(target: Target, index_P: Tensor) -> list[str]:
 def _write_projector(folder: Path, z_PD: Tensor, x_PCHW: Tensor, columns: dict[str, list[str]]) -> None:
     """Write representations, labels and thumbnails, and last the file that names them."""
     projector = folder / "projector"
-    projector.mkdir(exist_ok=True)
-    np.savetxt(projector / "representation.tsv", z_PD.numpy(), fmt="%.6g", delimiter="\t")
+    table = io.BytesIO()
+    np.savetxt(table, z_PD.numpy(), fmt="%.6g", delimiter="\t")
+    write_whole(projector / "representation.tsv", table.getvalue(), root=folder)
     rows = list(zip(*columns.values(), strict=True))
     if len(columns) > 1:  # a column that is alone has no head, says the format
         rows.insert(0, tuple(columns))
     lines = ["\t".join(row) + "\n" for row in rows]
-    (projector / "labels.tsv").write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    write_whole(projector / "labels.tsv", "".join(lines).encode(errors="backslashreplace"), root=folder)
     thumbnails_PCHW = _thumbnails(x_PCHW)
-    _sprite(thumbnails_PCHW).save(projector / "thumbnails.png")
+    picture = io.BytesIO()
+    _sprite(thumbnails_PCHW).save(picture, format="png")
+    write_whole(projector / "thumbnails.png", picture.getvalue(), root=folder)
     height, width = thumbnails_PCHW.shape[2:]
-    (folder / "projector_config.pbtxt").write_text(PROJECTOR.format(width=width, height=height))
+    config = PROJECTOR.format(width=width, height=height)
+    write_whole(folder / "projector_config.pbtxt", config.encode())
 
 
 def _thumbnails(x_PCHW: Tensor) -> Tensor:

@@ -114,7 +114,8 @@ def _build(cache: Path, key: tuple[str, str], source: ImageSource, progress: Pro
     digest = hashlib.sha256()
     part = cache.with_name(_family(cache) + ".part")
     try:
-        with part.open("wb") as file, warnings.catch_warnings():
+        part.unlink(missing_ok=True)  # of a process that was killed, or a link that another has put there
+        with part.open("xb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, which name no file: an image is read, or it is an error
             file.seek(HEADER)
             for image_3SS in decoded_images(source.folder, source.names, source.decode, progress):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simssl.blocks.files import write_whole
+from simssl.blocks.messages import printable
 from simssl.errors import UserError
 from simssl.report.page.gather import gather
 from simssl.report.page.render import GENERATOR, render
 from simssl.report.table import Table
-from simssl.store.files import write_whole
 
 BEGINNING = 1000
 """Bytes of a page in which it says what made it."""
@@ -32,5 +33,5 @@ def write_page(path: Path, table: Table) -> None:
 
     Bytes of a file's name that are no UTF-8 are written as escapes.
     """
-    page = render(gather(table))
+    page = printable(render(gather(table)))  # a name in it may hold what no page should
     write_whole(path, page.encode(errors="backslashreplace"))

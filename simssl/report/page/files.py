@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from simssl.blocks.files import read_within
 from simssl.errors import RunError, summary
 from simssl.report.page.figures import Curve, CurvePlot, Look, Looks
 from simssl.report.runs import Run
@@ -51,6 +52,9 @@ def records_of(runs: Sequence[Run]) -> list[Record]:
 
 # --- the pictures that evaluators drew
 
+
+LARGEST = 20_000_000
+"""Most bytes of a picture that is shown."""
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -116,7 +120,7 @@ def _picture_files(row: Row) -> dict[str, tuple[Run, Path]]:
 def _read_picture(file: Path, caption: str) -> Picture | None:
     """The picture; None if it is no PNG that can be read."""
     try:
-        content = file.read_bytes()
+        content = read_within(file, LARGEST)
     except OSError:
         return None
     if not content.startswith(PNG) or len(content) < HEADER:
@@ -204,7 +208,8 @@ def _each_once(terms: dict[str, list[Curve]]) -> dict[str, list[Curve]]:
 
 def _curves_of(run: Path) -> dict[str, Curve]:
     """Each term of the training, by name; none if there are no event files, or they cannot be read."""
-    if not any(run.glob("events.out.tfevents.*")):
+    files = list(run.glob("events.out.tfevents.*"))
+    if not files or not all(file.is_file() for file in files):  # a pipe would be waited for
         return {}
     reader = _reader_of_events()
     if reader is None:

@@ -2,6 +2,7 @@ import json
 
 import simssl
 from simssl.api import RunInfo, Tracker
+from simssl.blocks.files import open_to_append
 
 
 class JsonLines(Tracker):
@@ -12,7 +13,7 @@ class JsonLines(Tracker):
         "Name of the file."
 
     def started(self, run: RunInfo) -> None:
-        self.stream = (run.directory / self.params.file).open("a")
+        self.stream = open_to_append(run.directory, self.params.file)
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         print(json.dumps({"step": step, **terms}), file=self.stream, flush=True)

@@ -25,8 +25,16 @@ def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> Non
     other = tiny_run(objective, seed=1)
     train_steps(built, folder, 2)
     file = folder / "state.pt"
-    saved: dict[str, Any] = dict.fromkeys(checkpoint.ALWAYS, 0)
-    saved["objective"] = built.objective.state_dict()
+    saved: dict[str, Any] = {
+        "digest": built.experiment.digest,
+        "data": built.data.fingerprint,
+        "device": "cpu",
+        "threads": 1,
+        "done": False,
+        "seconds": 0.0,
+        "step": 2,
+        "objective": built.objective.state_dict(),
+    }
     checkpoint.save_state(file, saved)
     state = checkpoint.load_state(file)
     assert state is not None
