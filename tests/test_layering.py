@@ -105,7 +105,15 @@ RENDER = ("render", "plots", "svg", "labels")
 @pytest.mark.parametrize("name", RENDER)
 def test_what_renders_a_page_reads_no_disk(name: str) -> None:
     """Templates and the style sheet come through importlib.resources."""
-    disk = {"os", "io", "pathlib", "simssl.store", "tensorboard", "simssl.report.page.files"}
+    disk = {
+        "os",
+        "io",
+        "pathlib",
+        "simssl.store",
+        "tensorboard",
+        "simssl.report.page.files",
+        "simssl.report.page.curves",
+    }
     file = ROOT / "simssl" / "report" / "page" / f"{name}.py"
     assert not [module for module in imports(file) if within(module, disk)]
 

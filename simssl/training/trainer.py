@@ -151,14 +151,6 @@ class Trainer:
         with frozen(self.objective):
             return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
 
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        """Return the mean (D,) and the covariance (D, D) of the training images' representations.
-
-        A decoder's samples are drawn about them.
-        """
-        mean_D, covariance_DD = moments(self._encode_all())
-        return mean_D.cpu(), covariance_DD.cpu()
-
     def release(self) -> None:
         """Give back the memory that is kept for steps. Gradients go as well: they would keep their graph's memory."""
         self._launch = self.graphs = None
@@ -212,7 +204,8 @@ class Trainer:
         }
         if self.done:
             if self.objective.decodes:
-                state["representations"] = self._moments()
+                mean_D, covariance_DD = moments(self._encode_all())  # a decoder's samples are drawn about them
+                state["representations"] = (mean_D.cpu(), covariance_DD.cpu())
             return state
         if self.unit is not None:
             state |= {

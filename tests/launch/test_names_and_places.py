@@ -14,7 +14,7 @@ from click.testing import Result
 from processes import Process
 
 from simssl.plugin.registry import Registry
-from simssl.report.page import files
+from simssl.report.page import curves
 
 Run = Callable[..., Result]
 
@@ -84,9 +84,9 @@ def broken_tensorboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for module in ("torch.utils.tensorboard", "tensorboard.backend.event_processing.event_accumulator"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, "simssl_plugins.trackers.tensorboard", raising=False)
-    files._reader_of_events.cache_clear()
+    curves._reader_of_events.cache_clear()
     yield
-    files._reader_of_events.cache_clear()
+    curves._reader_of_events.cache_clear()
 
 
 def test_a_run_says_how_it_goes_on_without_tensorboard(

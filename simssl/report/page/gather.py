@@ -10,8 +10,9 @@ from simssl.report.columns import Column
 from simssl.report.page.ablations import Ablation, ablations
 from simssl.report.page.compared import Compared, compared, lead
 from simssl.report.page.content_against_style import ContentAgainstStyle, content_against_style
+from simssl.report.page.curves import Training, training_of
 from simssl.report.page.figures import looks_of
-from simssl.report.page.files import PictureGroup, Training, pictures_of, records_of, training_of
+from simssl.report.page.files import PictureGroup, pictures_of, records_of
 from simssl.report.page.gains import Gains, gains
 from simssl.report.page.protocols import Evaluator, anchors_of, evaluators_of
 from simssl.report.page.repeat import Repeat, repeat
