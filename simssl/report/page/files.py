@@ -1,4 +1,4 @@
-"""The records and pictures that the page reads in the runs' folders. Beside it, `curves` reads them, and nothing else."""
+"""The records and pictures that the page reads in the runs' folders. `curves` reads the rest."""
 
 from __future__ import annotations
 
