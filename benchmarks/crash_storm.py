@@ -57,6 +57,7 @@ class Storm:
     chance: random.Random
     killed: int = 0
     places: Counter[str] = field(default_factory=Counter)
+    by_kind: Counter[str] = field(default_factory=Counter)
     differences: list[str] = field(default_factory=list)
     compared: int = 0
 
@@ -107,9 +108,10 @@ def disturbed(storm: Storm, words: list[object], longest: float, runs: Path, one
     else:
         os.killpg(process.pid, signal.SIGKILL)
     storm.killed += 1
-    kind = "grid" if "--jobs" in words else words[0]
+    kind = _kind(words)
+    storm.by_kind[kind] += 1
     ended = " (one worker)" if workers else ""
-    for place in _places(runs):
+    for place in _places(runs, AFTER_EVALUATION if kind == "evaluate" else AFTER_RUN):
         storm.places[f"{kind}{ended}: {place}"] += 1
         click.echo(f"kill {storm.killed}: {kind}{ended}: {place}", err=True)
     process.communicate()
@@ -126,24 +128,33 @@ def _workers(pid: int) -> list[int]:
     return workers
 
 
-def _places(runs: Path) -> list[str]:
-    """The stage of each run that was under way; "before any run" if none was."""
+def _kind(words: list[object]) -> str:
+    return "grid" if "--jobs" in words else str(words[0])
+
+
+def _places(runs: Path, labels: frozenset[str]) -> list[str]:
+    """The stage of each run that was under way; whether none was begun, or all were done, if none was."""
     stages = []
     for lock in sorted(runs.rglob(".lock")):
         folder = lock.parent
-        stage = _stage(folder)
+        stage = _stage(folder, labels)
         if any(folder.rglob("*.part")):
             stage += ", while a file was written"
         stages.append(stage)
     under_way = [stage for stage in stages if stage not in (UNTOUCHED, MEASURED)]
-    return under_way or [f"no run was under way ({len(stages)} had a folder)"]
+    if under_way:
+        return under_way
+    return ["after the last record" if stages and set(stages) == {MEASURED} else "before a run was begun"]
 
 
 UNTOUCHED = "not begun"
 MEASURED = "measured"
+AFTER_RUN = frozenset({"knn", "reconstruction", "collapse"})
+AFTER_EVALUATION = AFTER_RUN | {"gmm", "far"}
+"""The labels of what is measured when a command has ended."""
 
 
-def _stage(folder: Path) -> str:
+def _stage(folder: Path, wanted: frozenset[str]) -> str:
     state = load_state(folder / "checkpoint.pt")
     if state is None:
         return "before the first checkpoint" if (folder / "experiment.yaml").exists() else UNTOUCHED
@@ -153,7 +164,7 @@ def _stage(folder: Path) -> str:
     labels = {key.split("/")[0] for key in document["metrics"]}
     if not labels:
         return "trained, nothing measured"
-    return MEASURED if {"knn", "reconstruction", "collapse"} <= labels else "measured in part"
+    return MEASURED if wanted <= labels else f"measured in part ({len(wanted & labels)} of {len(wanted)} evaluators)"
 
 
 def compare(storm: Storm, ours: Path, undisturbed_runs: Path) -> None:
@@ -226,11 +237,12 @@ def main(kills: int, seed: int) -> None:
             until_done(storm, ["evaluate", folder, *MORE], time_more, ours)
             compare(storm, ours, here / "of-evaluation")
 
-        kinds: list[Callable[[Path], None]] = [run, side_by_side, evaluation]
+        kinds: dict[str, Callable[[Path], None]] = {"run": run, "grid": side_by_side, "evaluate": evaluation}
         number = 0
         while storm.killed < kills:
             ours = here / f"storm-{number}"
-            kinds[number % len(kinds)](ours)
+            fewest = min(kinds, key=storm.by_kind.__getitem__)
+            kinds[fewest](ours)
             shutil.rmtree(ours)
             number += 1
     show(storm)
