@@ -72,6 +72,8 @@ def lack_of_memory(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):  # Python's and NumPy's
         asked = re.search(r"Unable to allocate ([\d.]+ \w+)", message)
         return _asked_and_free(asked and asked[1], _free_on_host())
+    if re.search("size calculation overflowed|multiplication overflow|Overflow when unpacking long", message):
+        return "out of memory: more was asked for than any machine has"
     if not isinstance(error, RuntimeError):  # torch's
         return None
     on_host = re.search(r"DefaultCPUAllocator: .*tried to allocate (\d+) bytes", message)

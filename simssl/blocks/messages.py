@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def reason(error: Exception) -> str:
@@ -17,6 +18,13 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     first = ", ".join(names[:most])
     more = len(names) - most
     return f"{first} and {more:,} more" if more > 0 else first
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is nearest, whatever its letters' case; None if none is near."""
+    by_letters = {name.lower(): name for name in sorted(known)}
+    near = difflib.get_close_matches(word.lower(), by_letters, n=1)
+    return by_letters[near[0]] if near else None
 
 
 CONTROL = re.compile(

@@ -12,7 +12,7 @@ from typing import Any
 from simssl.errors import STOPS, ContractError, UserError, code_of, line_of, one_line
 from simssl.experiment import grid
 from simssl.experiment.document import Document, ExperimentError, Keys, Position, Problem, collecting, describe
-from simssl.experiment.model import HASHED, NAME, Choice, Core, Experiment
+from simssl.experiment.model import HASHED, LONGEST, NAME, Choice, Core, Experiment
 from simssl.experiment.validation import unknown_key, validate
 from simssl.experiment.yaml12 import parse_override, parse_value, read
 from simssl.plugin.registry import BrokenPlugin, Registry
@@ -214,7 +214,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
         raise wrong(f"the {kind} needs a 'name': {names}", "name")
     alias = node.get("as")
     if "as" in node and not (kind == "evaluator" and _is_name(alias)):
-        raise wrong("'as' gives an evaluator another name: letters, digits, '_', '.' and '-'", "as")
+        raise wrong(f"'as' gives an evaluator another name: at most {LONGEST} letters, digits, '_', '.' and '-'", "as")
     try:
         plugin = registry.load(kind, name)
     except UserError as error:
@@ -226,7 +226,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
 
 
 def _is_name(alias: Any) -> bool:
-    return isinstance(alias, str) and re.fullmatch(NAME, alias) is not None
+    return isinstance(alias, str) and len(alias) <= LONGEST and re.fullmatch(NAME, alias) is not None
 
 
 def choice(text: str, kind: str, registry: Registry) -> Choice:

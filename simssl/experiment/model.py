@@ -24,6 +24,9 @@ HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training",
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 """The names that an experiment, or an evaluator by `as`, may have."""
 
+LONGEST = 200
+"""Most characters of an evaluator's name by `as`. A folder is called so."""
+
 
 class Core(Params):
     """The keys of an experiment that name no plugin."""

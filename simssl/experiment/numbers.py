@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 def _whole(value: Any) -> Any:
     """Return a float such as 6e5, which a count may be written as, as an int; anything else as it is."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and value < 2**63:
         return int(value)
     return value
 

@@ -16,7 +16,7 @@ from simssl.errors import UserError
 from simssl.experiment.config import ABOUT, MANY, ONE
 from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
-from simssl.experiment.model import NAME, Core
+from simssl.experiment.model import LONGEST, NAME, Core
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 
@@ -76,9 +76,10 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
         definitions[f"{kind}.{name}.{model}"] = definition
     docstring = inspect.getdoc(plugin) or ""
     about = docstring.split("\n\n")[0]
-    own = {"name": {"const": name, "description": about}}
+    own: Schema = {"name": {"const": name, "description": about}}
     if kind == "evaluator":
-        own["as"] = {"type": "string", "pattern": f"^{NAME}$", "description": "Another name for its metrics."}
+        another = "Another name for its metrics."
+        own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
     return {
         "type": "object",
         "title": name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
+import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
+from simssl.blocks.messages import nearest
 from simssl.experiment.document import Document, ExperimentError, Keys, Problem, describe
 from simssl.params import Params
 
@@ -39,15 +40,60 @@ _MUST_BE = {
 }
 
 
+LIMIT = 2**63
+"""The first whole number that is too large for a tensor."""
+
+
 def validate(model: type[P], tree: Mapping[str, Any], document: Document, path: Keys = ()) -> P:
     """Return the model of this tree, which stands at `path` in the document; ExperimentError lists all its errors.
 
-    Validation goes through JSON, where pydantic's strict mode lets a list fill a tuple.
+    Validation goes through JSON, where pydantic's strict mode lets a list fill a tuple. A whole number may be written
+    as 1e3.
     """
     try:
-        return model.model_validate_json(json.dumps(tree))
+        params = model.model_validate_json(json.dumps(tree))
     except ValidationError as error:
+        rewritten = _with_whole_numbers(error, tree)
+        if rewritten is not None:
+            return validate(model, rewritten, document, path)
         raise ExperimentError(_problems(error, model, tree, document, path)) from None
+    problems = [document.problem((*path, *keys), message) for keys, message in _too_large(tree)]
+    if problems:
+        raise ExperimentError(problems)
+    return params
+
+
+def _with_whole_numbers(error: ValidationError, tree: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The tree with whole numbers where they were wanted and written as 1e3; None if there are none."""
+    rewritten = copy.deepcopy(tree)
+    found = False
+    for details in error.errors(include_url=False):
+        keys = _keys(details, tree)
+        if details["type"] not in ("int_type", "int_from_float") or not keys:
+            continue
+        *around, last = keys
+        branch: Any = rewritten
+        for key in around:
+            branch = branch[key]
+        value = branch[last]
+        if isinstance(value, float) and value.is_integer():
+            branch[last] = int(value)
+            found = True
+    return rewritten if found else None
+
+
+def _too_large(tree: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """The whole numbers that no tensor holds, each by its keys with what is wrong."""
+    if isinstance(tree, int) and abs(tree) >= LIMIT:
+        name = ".".join(map(str, keys))
+        yield keys, f"'{name}' must be a whole number below 2^63, about 9e18"
+    branches: Iterable[tuple[Any, Any]] = ()
+    if isinstance(tree, Mapping):
+        branches = tree.items()
+    elif isinstance(tree, list):
+        branches = enumerate(tree)
+    for key, branch in branches:
+        yield from _too_large(branch, (*keys, key))
 
 
 def _problems(
@@ -174,9 +220,9 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean ...?" or, if nothing is near, the words that are known."""
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
+    near = nearest(word, known)
     if near:
-        return f"; did you mean '{near[0]}'?"
+        return f"; did you mean '{near}'?"
     if known:
         return f"; the keys here are {', '.join(known)}"
     return "; no keys are known here"

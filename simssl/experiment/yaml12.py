@@ -14,6 +14,7 @@ import yaml
 
 from simssl.errors import UserError
 from simssl.experiment.document import Document, ExperimentError, Keys, Position, Positions, Problem, describe
+from simssl.experiment.whitespace import TAB_INDENTS, TabsBetweenTokens, lookalike, lookalike_near
 
 
 def read(path: Path) -> Document:
@@ -77,10 +78,17 @@ def parse(text: str, source: str) -> Document | None:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         parts = [part for part in (error.context, error.problem) if part]
+        if "'\\t'" in (error.problem or ""):
+            parts = [TAB_INDENTS]
         mark = error.problem_mark or error.context_mark
-        position = _position(source, mark) if mark else Position(source)
-        prefix = "not YAML: " if type(error) is not yaml.MarkedYAMLError else ""  # a bound of ours
-        raise _wrong(position, f"{prefix}{', '.join(parts)}") from None
+        if mark is None:
+            raise _wrong(Position(source), f"not YAML: {', '.join(parts)}") from None
+        position = _position(source, mark)
+        if type(error) is yaml.MarkedYAMLError:  # a bound of ours
+            raise _wrong(position, ", ".join(parts)) from None
+        first = error.context_mark or mark
+        near = lookalike_near(text, first.line - 1, mark.line)
+        raise _wrong(position, f"not YAML: {', '.join(parts)}{near}") from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         line = before.count("\n") + 1
@@ -114,7 +122,7 @@ TOO_DEEP = f"nested more than {DEPTH} levels deep"
 TOO_MANY = f"more than {NODES:,} keys and values, those counted that aliases repeat"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(TabsBetweenTokens, yaml.SafeLoader):
     """Resolves plain scalars by YAML 1.2's core schema, and digits that are grouped with `_`. It stops at a bound."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
@@ -190,7 +198,7 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Keys) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = self._scalar(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = self._scalar(key_node, is_key=True) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 self._problem(key_node, "a key must be a string (put quotes around it)")
                 continue
@@ -210,7 +218,7 @@ class _Builder:
             entries.append(self.build(entry_node, here))
         return entries
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, is_key: bool = False) -> Any:
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         text = node.value
         if kind in ("int", "float") and len(text) > DIGITS_OF_A_NUMBER:
@@ -218,6 +226,9 @@ class _Builder:
         try:
             if kind == "str":
                 text.encode()  # half of a surrogate pair is no character
+                unseen = lookalike(text, is_key) if node.style is None else None  # None: without quotes
+                if unseen:
+                    self._problem(node, f"{unseen} stands in '{text.strip()[:40]}'; take it away, or write a space")
                 return text
             if kind == "null":
                 return None

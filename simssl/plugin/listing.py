@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from simssl.blocks.messages import nearest
 from simssl.errors import UserError
 from simssl.plugin.registry import KINDS, BrokenPlugin, Plugin, Registry
 from simssl.plugin.versions import shortcoming
@@ -44,9 +44,9 @@ def _named(registry: Registry, names: Sequence[str]) -> list[Plugin]:
         if name in known:
             continue
         hint = "`simssl plugins` lists what is installed"
-        near = difflib.get_close_matches(name, known, n=1)
+        near = nearest(name, known)
         if near:
-            hint = f"did you mean '{near[0]}'?"
+            hint = f"did you mean '{near}'?"
         raise UserError(f"no plugin, distribution or kind is called '{name}'; {hint}")
     return [plugin for plugin in installed if not names_of[plugin].isdisjoint(names)]
 

@@ -5,13 +5,13 @@ One is loaded on demand. The broken ones are kept apart.
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from simssl.blocks.messages import nearest
 from simssl.errors import UserError, one_line
 from simssl.plugin.plugin import BUILTIN, KINDS, BrokenPlugin, ConflictingPlugins, Plugin, UnknownPlugin, group
 from simssl.plugin.versions import requirement, shortcoming
@@ -189,9 +189,9 @@ def _folder(distribution: importlib.metadata.Distribution) -> str:
 def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str:
     """One sentence about a name that no plugin has."""
     said = f"no {kind} is called '{name}'"
-    near = difflib.get_close_matches(name, names, n=1)
+    near = nearest(name, names)
     if near:
-        return f"{said}; did you mean '{near[0]}'?"
+        return f"{said}; did you mean '{near}'?"
     hint = "After a new entry point an editable install must be repeated (pip install -e .)"
     if builtins_only:
         hint = "--no-plugins hides what other distributions provide"

@@ -77,9 +77,14 @@ class TermWindow:
         if not bad_steps:
             return
         first = min(bad_steps, key=lambda name: bad_steps[name])
-        raise RunError(
-            f"the loss term '{first}' is not finite at step {bad_steps[first]} of {run}; try a smaller learning rate"
-        )
+        step = bad_steps[first]
+        advice = "try a smaller learning rate"
+        if step == 1:  # the learning rate has done nothing yet
+            advice = (
+                "no weight has been changed yet, so look at the objective's parameters: a temperature or a variance "
+                "may be too close to 0"
+            )
+        raise RunError(f"the loss term '{first}' is not finite at step {step} of {run}; {advice}")
 
     def state(self) -> dict[str, Any]:
         """The part of a checkpoint that keeps the window."""

@@ -49,7 +49,7 @@ def bar_charts(charts: Mapping[str, Tensor], width: int = 640, height: int = 160
     draw = ImageDraw.Draw(picture)
     room = height - 4 * gap
     for n, (title, values_D) in enumerate(charts.items()):
-        values = values_D.double().nan_to_num(0).clamp(min=0).tolist()
+        values = values_D.double().nan_to_num(0, posinf=0).clamp(min=0).tolist()
         highest = max(values)
         heading = f"{title}; the highest bar is {highest:.3g}"
         draw.text((gap, n * height + gap // 2), heading, fill=0)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from simssl.blocks.messages import nearest
 from simssl.blocks.probes.splits import selection_split
 
 
@@ -30,9 +30,9 @@ def class_targets(targets: Mapping[str, Any], names: Sequence[str] | None) -> li
             raise ValueError(f"the target '{name}' is named twice")
         if name not in known:
             hint = f"it has {', '.join(known) or 'none'}"
-            near = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             if near:
-                hint = f"did you mean '{near[0]}'?"
+                hint = f"did you mean '{near}'?"
             raise ValueError(f"the data set has no target '{name}' of two or more classes; {hint}")
     return list(names)
 
