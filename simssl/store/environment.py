@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 
 import simssl
+from simssl.blocks.messages import printable_line
 from simssl.errors import RunError
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import BUILTIN, Plugin, Registry
@@ -59,7 +60,7 @@ def describe(device: torch.device, plugins: Iterable[Plugin]) -> Json:
         "plugin_modules": modules,
         "device": device_name(device),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "command": sys.argv,
+        "command": [printable_line(word) for word in sys.argv],
         "git": _git_commit(),
     }
 
@@ -121,7 +122,7 @@ def source_of(plugin: Plugin) -> Source | None:
     None for built-in plugins, whose version says enough, and for modules that are not loaded or have no file.
     """
     if plugin.sha256:
-        return Source(plugin.module, plugin.sha256)
+        return Source(printable_line(plugin.module), plugin.sha256)
     if plugin.distribution == BUILTIN or plugin.module not in sys.modules:
         return None
     return _source(sys.modules[plugin.module])
@@ -136,7 +137,7 @@ def _source(module: ModuleType) -> Source | None:
     try:
         path = Path(module.__file__ or "")
         digest = hashlib.sha256(path.read_bytes())
-        return Source(str(path), digest.hexdigest())
+        return Source(printable_line(str(path)), digest.hexdigest())
     except (AttributeError, OSError):
         return None
 
