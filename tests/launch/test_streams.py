@@ -32,7 +32,7 @@ def exit_code(
     return process.exitcode
 
 
-@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
 def test_a_command_with_closed_streams_ends_well(closed: Sequence[int], small: Write, tmp_path: Path) -> None:
     assert exit_code(tmp_path, "run", small(trackers=[{"name": "console"}]), closed=closed) == 0
     assert len(list(tmp_path.glob("runs/small/*/metrics.json"))) == 1
