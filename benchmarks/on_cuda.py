@@ -103,7 +103,7 @@ def _run(report: Report, measured: Measured, allowed: float) -> None:
         report.write()
 
     try:
-        run(measured, allowed, _environment(), row_came)
+        run(measured, allowed, _environment(report.facts.get("device") == "cpu"), row_came)
     finally:
         report.write()
     _say(f"{name}: {measured.status}, {measured.seconds:.1f} s")
@@ -115,10 +115,12 @@ def _say(text: str) -> None:
         print(text, flush=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment(on_cpu: bool) -> dict[str, str]:
     """That of a part: its modules are found, and what it says comes at once, also if it crashes."""
     paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    if on_cpu:  # small sizes: threads that wait for one another would take the time
+        own["OMP_NUM_THREADS"] = "1"
     return {**os.environ, **own}
 
 
