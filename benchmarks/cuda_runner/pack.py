@@ -99,7 +99,7 @@ def write_pack(folder: Path, data: Path | None, torch: str, without: Sequence[st
 
 def _copy_source(source: Path) -> None:
     source.mkdir()
-    ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "*.schema.json", "build")
+    ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "*.schema.json", "build", "*.png")
     for name in SOURCE:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, source / name, ignore=ignored)
