@@ -67,15 +67,21 @@ def command(*words: object) -> list[str]:
 
 
 def undisturbed(*words: object) -> float:
-    """Run a command to its end, and return the seconds since it said the first line."""
+    """Run a command to its end, and return the seconds since it began to work."""
     process = begun(*words)
-    assert process.stderr
-    process.stderr.readline()
+    wait_for_work(process, *words)
     start = time.perf_counter()
     _, errors = process.communicate()
     if process.returncode:
         raise RuntimeError(errors)
     return time.perf_counter() - start
+
+
+def wait_for_work(process: subprocess.Popen[str], *words: object) -> None:
+    """Wait until a command has loaded torch and says its first line. An evaluation says nothing before its end."""
+    assert process.stderr
+    if words[0] != "evaluate":
+        process.stderr.readline()
 
 
 def begun(*words: object) -> subprocess.Popen[str]:
@@ -93,9 +99,8 @@ def begun(*words: object) -> subprocess.Popen[str]:
 def disturbed(storm: Storm, words: list[object], longest: float, runs: Path, one_worker: bool) -> bool:
     """Run a command, and kill it at a random moment. Return whether it ended before."""
     process = begun(*words)
-    assert process.stderr
     if storm.chance.random() > BEFORE_IT_BEGINS:
-        process.stderr.readline()  # it has begun: what it says first
+        wait_for_work(process, *words)
     moment = storm.chance.uniform(0, longest)
     with suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=moment)
@@ -234,7 +239,9 @@ def main(kills: int, seed: int) -> None:
         def evaluation(ours: Path) -> None:
             shutil.copytree(here / "of-run", ours)
             folder = ours / trained.relative_to(here / "of-run")
-            until_done(storm, ["evaluate", folder, *MORE], time_more, ours)
+            words = ["evaluate", folder, *MORE]  # the same again measures all of it again, so a folder is killed once
+            if not disturbed(storm, words, time_more, ours, one_worker=False):
+                undisturbed(*words)
             compare(storm, ours, here / "of-evaluation")
 
         kinds: dict[str, Callable[[Path], None]] = {"run": run, "grid": side_by_side, "evaluate": evaluation}

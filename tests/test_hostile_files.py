@@ -1,6 +1,6 @@
 """Mutated files end in a sentence or are read: no unexpected error, and none takes a second.
 
-Two thousand of them: SIMSSL_EXAMPLES=400 pytest tests/test_hostile_files.py (so many for each of the five kinds). The
+Two thousand of them: SIMSSL_EXAMPLES=334 pytest tests/test_hostile_files.py (so many for each of the six kinds). The
 examples are the same each time.
 """
 
