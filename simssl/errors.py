@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -63,6 +65,10 @@ def summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"
 
 
+MEMORY = Path("/proc/meminfo")
+"""The file in which Linux says how much memory there is."""
+
+
 def lack_of_memory(error: BaseException) -> str | None:
     """Return the words for memory that ran out, of a device or of the host: how much was asked for, and was free.
 
@@ -71,14 +77,14 @@ def lack_of_memory(error: BaseException) -> str | None:
     message = " ".join(str(error).split())
     if isinstance(error, MemoryError):  # Python's and NumPy's
         asked = re.search(r"Unable to allocate ([\d.]+ \w+)", message)
-        return _asked_and_free(asked and asked[1], _free_on_host())
+        return _asked_and_free(asked and asked[1], _size(free_memory()))
     if re.search("size calculation overflowed|multiplication overflow|Overflow when unpacking long", message):
         return "out of memory: more was asked for than any machine has"
     if not isinstance(error, RuntimeError):  # torch's
         return None
     on_host = re.search(r"DefaultCPUAllocator: .*tried to allocate (\d+) bytes", message)
     if on_host:
-        return _asked_and_free(_size(int(on_host[1])), _free_on_host())
+        return _asked_and_free(_size(int(on_host[1])), _size(free_memory()))
     if "out of memory" not in message and "ALLOC_FAILED" not in message:
         return None
     asked = re.search(r"Tried to allocate ([\d.]+ \w+)", message)
@@ -94,18 +100,20 @@ def _asked_and_free(asked: str | None, free: str | None) -> str:
     return "out of memory"
 
 
-def _free_on_host() -> str | None:
-    """The memory that the system says it could give; None where it does not say."""
+def free_memory() -> float:
+    """Return the bytes of memory that are free, or can be made free; infinity where the system does not say it."""
     try:
-        with open("/proc/meminfo") as file:
-            available = re.search(r"^MemAvailable:\s*(\d+) kB", file.read(), re.MULTILINE)
+        text = MEMORY.read_text()
     except OSError:
+        return math.inf
+    available = re.search(r"^MemAvailable:\s*(\d+) kB", text, re.MULTILINE)
+    return 1024 * float(available[1]) if available else math.inf
+
+
+def _size(count: float) -> str | None:
+    """A number of bytes, in the unit that fits it; None for infinity."""
+    if count == math.inf:
         return None
-    return _size(1024 * int(available[1])) if available else None
-
-
-def _size(count: float) -> str:
-    """A number of bytes, in the unit that fits it."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if count < 1024:
             return f"{count:.4g} {unit}"

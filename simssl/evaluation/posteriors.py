@@ -33,11 +33,13 @@ def on_cpu(posterior: Posterior) -> Posterior:
     return Posterior(mean, variance)
 
 
-def require_finite(values: Tensor, what: str, run: str) -> None:
-    """Raise RunError if a row of these values is not finite: its number, and the run that is to be trained anew."""
+def require_finite(values: Tensor, what: str, run: str, among: str = "") -> None:
+    """Raise RunError if a row of these values is not finite: how many are, and the run that is to be trained anew.
+
+    `among` are the words for all rows; their number alone if it is empty.
+    """
     finite_N = values.flatten(1).isfinite().all(1)
     wrong = int((~finite_N).sum())
     if wrong:
-        raise RunError(
-            f"the {what} of {wrong:,} of {len(values):,} is not finite; train {run} anew with a smaller learning rate"
-        )
+        rows = among or f"{len(values):,}"
+        raise RunError(f"the {what} of {wrong:,} of {rows} is not finite; train {run} anew with a smaller learning rate")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
-from simssl.errors import RunError
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
+from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
 from simssl.training.contract import check_layers, check_logits, check_posterior
@@ -60,14 +60,8 @@ class FrozenSubject:
             z_BD = self.encode(x_BCHW, layer)
             representations.append(z_BD.float().cpu())
         z_ND = torch.cat(representations)
-        finite_N = z_ND.isfinite().all(1)
-        wrong = int((~finite_N).sum())
-        if wrong:
-            N = len(z_ND)
-            raise RunError(
-                f"the {layer} of {wrong:,} of the {N:,} {split} images is not finite; train "
-                f"{self._folder.path} anew with a smaller learning rate"
-            )
+        among = f"the {len(z_ND):,} {split} images"
+        require_finite(z_ND, layer, str(self._folder.path), among)
         return z_ND
 
     @torch.no_grad()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
+from simssl.errors import free_memory
 from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
-from simssl.launch.plan import Plan, Size, asked, free_memory, planned, size_if_built, size_of
+from simssl.launch.plan import Plan, Size, asked, planned, size_if_built, size_of
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
 from simssl.launch.workspace import Workspace

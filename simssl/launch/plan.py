@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -31,8 +30,6 @@ SHORT = 4e11
 
 WORKER = 10**9
 """Bytes that a worker takes besides its data: torch, the networks and a step's activations. Measured on MNIST."""
-
-MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -115,15 +112,3 @@ def _bytes(built: BuiltRun) -> int:
         if split is not None and split.digest is None:
             size += split.images.nbytes
     return size
-
-
-def free_memory() -> float:
-    """Return the bytes of memory that are free, or can be made free; infinity where the system does not say it."""
-    try:
-        for line in MEMORY.read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name == "MemAvailable":
-                return 1024 * float(rest.split()[0])
-    except (OSError, ValueError, IndexError):
-        pass
-    return math.inf

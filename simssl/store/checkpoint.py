@@ -7,9 +7,10 @@ import pickle
 import random
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,10 +93,14 @@ def fitting(path: Path) -> Iterator[None]:
         ) from error
 
 
+def not_finite(weights: Mapping[str, Any]) -> list[str]:
+    """The names of the weights that hold something that is not a number, or is infinite."""
+    return [name for name, value in weights.items() if not bool(torch.as_tensor(value).isfinite().all())]
+
+
 def require_finite(state: State, path: Path) -> None:
     """Raise RunError if a weight is not a number, or is infinite. Nothing good can come of such a checkpoint."""
-    weights = state["objective"]
-    wrong = [name for name, value in weights.items() if not bool(torch.as_tensor(value).isfinite().all())]
+    wrong = not_finite(state["objective"])
     if wrong:
         raise RunError(f"the checkpoint {path} has weights that are not finite ({wrong[0]} first); {REMEDY}")
 

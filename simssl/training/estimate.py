@@ -15,7 +15,7 @@ NEAR = 1.25
 class Estimates:
     """Says what the trainings of a command will take: one line for each method, unless others take about as long.
 
-    The clock is the host's, so it is asked at moments when the device has done the steps that it was given.
+    The clock is the host's, so the steps that count are those that the device has finished.
     """
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float] = time.perf_counter) -> None:

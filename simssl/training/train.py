@@ -30,8 +30,7 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
             while trainer.step < built.steps:
                 trainer.train_step()
                 trainer.log_and_save(trackers)
-                if _device_is_done(trainer):
-                    estimates.done(trainer.step, built.steps)
+                estimates.done(trainer.finished(), built.steps)
                 if stop.signum is not None:
                     trainer.save()
                     raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
@@ -42,11 +41,6 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
         built.objective.fit(batches, built.generator)
     trainer.done = True
     trainer.save()
-
-
-def _device_is_done(trainer: Trainer) -> bool:
-    """True if the device has surely done the steps that were launched: a CPU, or at a record of the terms."""
-    return trainer.device.type == "cpu" or trainer.step % trainer.settings.log_every == 0
 
 
 def trained_state(folder: RunFolder) -> State:

@@ -180,9 +180,8 @@ class Trainer:
     def save(self) -> None:
         """Write the state. Weights that are not finite never replace good ones: RunError says at which step."""
         self.window.refuse_not_finite(self._where())
-        for tensor in self.objective.state_dict().values():
-            if not bool(tensor.isfinite().all()):
-                raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
+        if checkpoint.not_finite(self.objective.state_dict()):
+            raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()
         self.seconds += now - self._clock
         self._clock = now

@@ -11,8 +11,10 @@ import pytest
 import torch
 from click.testing import Result
 
+from simssl import errors
+from simssl.errors import free_memory
 from simssl.launch import plan as module
-from simssl.launch.plan import Plan, Size, free_memory, planned
+from simssl.launch.plan import Plan, Size, planned
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -49,9 +51,9 @@ def test_little_memory_lets_fewer_go_at_a_time_with_the_threads_that_they_would_
 
 
 def test_free_memory_is_what_the_system_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(errors, "MEMORY", tmp_path / "meminfo")
     assert free_memory() == math.inf
-    module.MEMORY.write_text("MemTotal:  24684536 kB\nMemAvailable:   1000 kB\n")
+    errors.MEMORY.write_text("MemTotal:  24684536 kB\nMemAvailable:   1000 kB\n")
     assert free_memory() == 1_024_000
 
 

@@ -179,12 +179,16 @@ class Listing(TinyObjective):
         return Terms({name: term * (self.counts["steps"][0] + self.sums[0]) for name, term in loss.items()})
 
 
-class Hiding(TinyObjective):
-    """The count is hidden in an object."""
+class Hidden(TinyObjective):
+    """Has an object to hide a count in."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.hidden = SimpleNamespace(steps=0)
+
+
+class Hiding(Hidden):
+    """The count is hidden in an object."""
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         self.hidden.steps += 1
@@ -253,12 +257,8 @@ def test_what_cannot_be_captured_is_said_once_and_trained_eagerly(
         assert_same(trainer, go_on(eager, 20))
 
 
-class Whispering(TinyObjective):
-    """Hides a count, of which only a term a hundred thousand times smaller than the largest depends."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.hidden = SimpleNamespace(steps=0)
+class Whispering(Hidden):
+    """Hides a count, on which only a term a hundred thousand times smaller than the largest depends."""
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         self.hidden.steps += 1
