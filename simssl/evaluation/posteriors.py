@@ -42,4 +42,6 @@ def require_finite(values: Tensor, what: str, run: str, among: str = "") -> None
     wrong = int((~finite_N).sum())
     if wrong:
         rows = among or f"{len(values):,}"
-        raise RunError(f"the {what} of {wrong:,} of {rows} is not finite; train {run} anew with a smaller learning rate")
+        raise RunError(
+            f"the {what} of {wrong:,} of {rows} is not finite; train {run} anew with a smaller learning rate"
+        )
