@@ -21,14 +21,18 @@ from simssl.blocks.internals import OpenMP, openmp
 TASKS = Path("/proc/self/task")
 """The threads of this process, on Linux."""
 
-SECONDS = 0.05
+SECONDS = 0.04
 """Time between two looks at how long the threads have waited for a core."""
 
-CROWDED = 0.1
-"""Seconds in a second for which all threads together wait for a core, from which on others are taken to be there."""
+CROWDED = 0.35
+"""Seconds in a second for which all threads together wait for a core, from which on others are taken to be there.
 
-SHORTEST, LONGEST = 1.0, 8.0
-"""Seconds of short spinning before it is tried without. Each time that others are still there they are doubled."""
+Beside one busy process on two cores they wait for half a second, and for a whole one while they spin; alone for less
+than a fifth (`python benchmarks/beside_others.py`).
+"""
+
+SHORTEST, LONGEST = 0.5, 8.0
+"""Seconds without others, after which the threads spin as usual again. Where that was too early they are doubled."""
 
 
 class Spinning:
@@ -36,6 +40,9 @@ class Spinning:
 
     It has no influence on any number: an operation is shared among as many threads, in the same way.
     """
+
+    _others = False
+    """Whether others used the cores when the last one ended, in this process: the next one then begins so."""
 
     def __init__(self, library: OpenMP | None) -> None:
         self._library = library
@@ -58,13 +65,15 @@ class Spinning:
             self._thread.join()
 
     def _watch(self, library: OpenMP) -> None:
-        pause = SHORTEST
+        quiet = SHORTEST
+        others = Spinning._others
         while not self._ended.is_set():
-            if not self._crowded():
-                pause = SHORTEST
-                continue
-            self._spin_shortly(library, pause)
-            pause = min(2 * pause, LONGEST)
+            if others:
+                self._spin_shortly(library, quiet)
+                quiet = min(2 * quiet, LONGEST)
+            others = self._crowded()
+            if not others:
+                quiet = SHORTEST
 
     def _crowded(self) -> bool:
         """Return whether others use the cores now. It takes a moment to find out."""
@@ -75,10 +84,15 @@ class Spinning:
         share = ((waited() or 0.0) - before) / seconds
         return share > CROWDED
 
-    def _spin_shortly(self, library: OpenMP, seconds: float) -> None:
-        start = time.perf_counter()
+    def _spin_shortly(self, library: OpenMP, quiet: float) -> None:
+        """Have the threads spin shortly, until no others have been there for `quiet` seconds."""
+        start = last = time.perf_counter()
+        Spinning._others = True
         with library.short_spins():
-            self._ended.wait(seconds)
+            while time.perf_counter() - last < quiet and not self._ended.is_set():
+                if self._crowded():
+                    last = time.perf_counter()
+        Spinning._others = time.perf_counter() - last < quiet
         self.short_seconds += time.perf_counter() - start
 
 

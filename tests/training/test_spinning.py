@@ -46,6 +46,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         return time.perf_counter() / 2 if event.is_set() else 0.0
 
     monkeypatch.setattr(module, "waited", waiting)
+    monkeypatch.setattr(Spinning, "_others", False)
     monkeypatch.setattr(module, "SECONDS", 0.01)
     monkeypatch.setattr(module, "SHORTEST", 0.02)
     return event
@@ -75,14 +76,59 @@ def test_beside_others_they_hardly_spin_until_the_others_are_gone(others: thread
     spinning = Spinning(library)  # type: ignore[arg-type]
     spinning.begin()
     others.set()
-    assert until(lambda: library.short >= 3), "it is tried again and again whether the others are gone"
+    assert until(library.now.is_set)
+    time.sleep(0.2)
+    assert library.short == 1, "it is not tried while the others are there"
     others.clear()
     assert until(lambda: not library.now.is_set())
-    times = library.short
     time.sleep(0.1)
-    assert library.short in (times, times + 1)
+    assert library.short == 1
     spinning.end()
-    assert spinning.short_seconds >= 0.06
+    assert spinning.short_seconds >= 0.2
+
+
+class Provoking(Library):
+    """Others are there as soon as the threads spin as usual."""
+
+    def __init__(self, others: threading.Event) -> None:
+        super().__init__()
+        self.others = others
+
+    @contextmanager
+    def short_spins(self) -> Iterator[None]:
+        self.short += 1
+        self.others.clear()
+        yield
+        self.others.set()
+
+
+def test_it_is_tried_less_and_less_where_others_come_back(others: threading.Event) -> None:
+    """After .02, .04, .08, .16 and .32 seconds, and not forty times."""
+    library = Provoking(others)
+    spinning = Spinning(library)  # type: ignore[arg-type]
+    others.set()
+    spinning.begin()
+    time.sleep(0.8)
+    spinning.end()
+    assert 3 <= library.short <= 6
+
+
+def test_the_next_begins_as_the_last_one_ended(others: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    first, second, third = (Spinning(library) for _ in range(3))  # type: ignore[arg-type]
+    others.set()
+    first.begin()
+    assert until(library.now.is_set)
+    first.end()
+    monkeypatch.setattr(module, "SECONDS", 0.5)
+    second.begin()
+    assert until(library.now.is_set, 0.3), "before anything is measured"
+    others.clear()
+    assert until(lambda: not library.now.is_set())
+    second.end()
+    third.begin()
+    third.end()
+    assert library.short == 2
 
 
 def test_one_watches_at_a_time() -> None:
