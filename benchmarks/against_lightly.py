@@ -29,8 +29,8 @@ import torch
 from random_images import run_of, steps_of
 
 from simssl.plugin.registry import Registry
-from simssl.training.device import choose_device
-from simssl.training.precision import allow_tf32
+from simssl.training.machine.device import choose_device
+from simssl.training.machine.precision import allow_tf32
 
 IMAGES, SHAPE, LATENT_DIM = 50_000, (3, 32, 32), 64
 HEADS = {"simclr": (128, 64), "moco": (128, 64), "vicreg": (256, 256)}

@@ -3,7 +3,7 @@
 The others are one or three loops (`while True: pass`), or three trainings with threads of their own that spin as those
 of OpenMP do. Each is a session of its own, as from another terminal. The work is `mnist_content.yaml` with SimVAE and
 120 views a step, on random images, in processes that stay; the quickstart is the whole command. "plain" is without the
-watch over the cores (`simssl/training/spinning.py`).
+watch over the cores (`simssl/training/machine/spinning.py`).
 
 Medians of --rounds, interleaved. It takes less than ten minutes on two cores without other work, half of it for the
 quickstart. Run it with: python benchmarks/beside_others.py
@@ -42,7 +42,7 @@ CLEAN = {name: value for name, value in os.environ.items() if not name.startswit
 
 def work(part: str, way: str) -> None:
     """Do the part once for each line, and answer with milliseconds a step, or seconds."""
-    from simssl.training import spinning
+    from simssl.training.machine import spinning
 
     if way == "plain":
         spinning.openmp = lambda: None  # type: ignore[assignment]
@@ -58,7 +58,7 @@ def steps_task() -> Callable[[], float]:
     import torch
     from random_images import run_of, steps_of
 
-    from simssl.training.spinning import considerate_threads
+    from simssl.training.machine.spinning import considerate_threads
 
     steps = steps_of(run_of("mnist_content.yaml", (60_000, 1, 28, 28), (), torch.device("cpu")))
 
@@ -78,7 +78,7 @@ def evaluate_task() -> Callable[[], float]:
     from simssl.evaluation.evaluate import evaluate
     from simssl.experiment.config import choice
     from simssl.plugin.registry import Registry
-    from simssl.training.spinning import considerate_threads
+    from simssl.training.machine.spinning import considerate_threads
     from simssl.training.trackers import Trackers
 
     built, folder = trained()

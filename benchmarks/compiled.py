@@ -16,8 +16,8 @@ import torch
 from random_images import run_of
 
 from simssl.training.build import BuiltRun
-from simssl.training.device import choose_device
-from simssl.training.precision import networks_in, step_in
+from simssl.training.machine.device import choose_device
+from simssl.training.machine.precision import networks_in, step_in
 
 ROUNDS, STEPS = 5, 10
 CASES = (

@@ -33,7 +33,7 @@ from simssl.blocks.probes import (
 )
 from simssl.blocks.statistics import fit_mixture
 from simssl.plugin.registry import Registry
-from simssl.training.device import choose_device
+from simssl.training.machine.device import choose_device
 
 ROUNDS = 3
 TRAIN = 60_000

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from simssl.training.precision import networks_in
+from simssl.training.machine.precision import networks_in
 
 WORKERS, SPLITS = 2, 8
 MOMENTUM, TEMPERATURE, QUEUE = 0.99, {"simclr": 0.5, "moco": 0.1}, 4096

@@ -12,8 +12,8 @@ from typing import get_args
 import torch
 
 from simssl.experiment.settings import Training
-from simssl.training.device import choose_device
-from simssl.training.precision import computed_in, multiplies_bfloat16
+from simssl.training.machine.device import choose_device
+from simssl.training.machine.precision import computed_in, multiplies_bfloat16
 
 PRECISIONS: tuple[str, ...] = get_args(Training.model_fields["precision"].annotation)
 """That a training step can have."""

@@ -19,8 +19,8 @@ from random_images import run_of, trainer_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from simssl.training.build import BuiltRun
-from simssl.training.device import choose_device
-from simssl.training.precision import step_in
+from simssl.training.machine.device import choose_device
+from simssl.training.machine.precision import step_in
 from simssl.training.trainer import Trainer
 
 ROUNDS, SIDE, BYTES = 5, 4096, 40

@@ -27,7 +27,7 @@ from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import read_metrics
 from simssl.training.build import build_run, load_data
-from simssl.training.device import choose_device
+from simssl.training.machine.device import choose_device
 from simssl.training.trackers import Trackers
 from simssl.training.train import trained_state
 

@@ -23,7 +23,7 @@ from hand_written import hand_written
 from random_images import run_of, steps_of
 
 from simssl.training.build import BuiltRun
-from simssl.training.device import choose_device
+from simssl.training.machine.device import choose_device
 
 ROUNDS = 5
 LEAST, SECONDS = 2, 2.0

@@ -20,7 +20,7 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
-from simssl.training.host_memory import HostMemory
+from simssl.training.machine.host_memory import HostMemory
 from simssl.training.views import Views
 
 try:

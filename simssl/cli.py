@@ -14,7 +14,7 @@ import click
 from simssl.blocks.messages import printable
 from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
 from simssl.launch.streams import hold_open
-from simssl.training import device_name
+from simssl.training.machine import device_name
 
 if TYPE_CHECKING:
     from simssl.experiment.model import Experiment
@@ -344,7 +344,7 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     """
     from simssl.evaluation import encode as encoding
     from simssl.evaluation.trained import load_trained
-    from simssl.training.spinning import considerate_threads
+    from simssl.training.machine.spinning import considerate_threads
 
     encoding.check_output(out, force)
     workspace = _workspace(ctx.obj, device, data, run_dir.parent)

@@ -14,7 +14,7 @@ from runs import CIFAR10, MNIST, build, captured, command_line, graphs_of, is_ca
 from torch import Tensor
 
 from simssl.training.capture.launcher import LONGEST, launcher
-from simssl.training.pool import CopyStream, Streamed, put
+from simssl.training.machine.pool import CopyStream, Streamed, put
 from simssl.training.trainer import Trainer
 
 CAPTURES, RUNS = 6, 4

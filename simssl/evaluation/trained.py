@@ -25,9 +25,9 @@ from simssl.store.checkpoint import State
 from simssl.store.environment import recalling, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.training.build import Model, build_model
-from simssl.training.device import choose_device, computing_on
-from simssl.training.precision import in_float32
-from simssl.training.spinning import considerate_threads
+from simssl.training.machine.device import choose_device, computing_on
+from simssl.training.machine.precision import in_float32
+from simssl.training.machine.spinning import considerate_threads
 from simssl.training.train import trained_state
 
 ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")

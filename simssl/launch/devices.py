@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from simssl.training.device import choose_device
+from simssl.training.machine.device import choose_device
 
 MIG = "MIG-"
 """The beginning of the names of parts of a device. CUDA shows a process one part alone, the first that is named."""

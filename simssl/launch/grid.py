@@ -16,8 +16,8 @@ from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
 from simssl.launch.workspace import Workspace
 from simssl.training.build import build_run
-from simssl.training.device import choose_device
-from simssl.training.precision import require_repeatable
+from simssl.training.machine.device import choose_device
+from simssl.training.machine.precision import require_repeatable
 from simssl.training.stop import Stop
 
 

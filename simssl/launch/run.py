@@ -25,10 +25,10 @@ from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
 from simssl.training.build import BuiltRun, build_run
-from simssl.training.device import computing_on
-from simssl.training.device_memory import give_back
-from simssl.training.precision import computed_in, shortfall, slow_convolutions
-from simssl.training.spinning import Spinning, considerate_threads, policy
+from simssl.training.machine.device import computing_on
+from simssl.training.machine.device_memory import give_back
+from simssl.training.machine.precision import computed_in, shortfall, slow_convolutions
+from simssl.training.machine.spinning import Spinning, considerate_threads, policy
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train

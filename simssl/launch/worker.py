@@ -151,7 +151,7 @@ def _say(text: str) -> None:
 def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
     """Train and measure a run, and return what became of it."""
     from simssl.launch.run import Outcome, start, trace
-    from simssl.training.device import choose_device
+    from simssl.training.machine.device import choose_device
 
     try:
         run = _planned(task, workspace)

@@ -28,8 +28,8 @@ from simssl.errors import (
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
+from simssl.training.machine.precision import prepare_numerics, require_repeatable
 from simssl.training.one_image import require_values_to_normalise
-from simssl.training.precision import prepare_numerics, require_repeatable
 from simssl.training.views import Views
 
 NewNetwork = Callable[[int], nn.Module]

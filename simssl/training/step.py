@@ -10,9 +10,9 @@ from torch import Tensor
 from simssl.api import Terms
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
+from simssl.training.machine.pool import Pool
+from simssl.training.machine.precision import computed_in, networks_in, step_in
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
-from simssl.training.pool import Pool
-from simssl.training.precision import computed_in, networks_in, step_in
 from simssl.training.terms import TermWindow
 
 

@@ -18,11 +18,11 @@ from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights, frozen
-from simssl.training.device_memory import give_back
 from simssl.training.finished import FinishedSteps
-from simssl.training.host_memory import HostMemory
+from simssl.training.machine.device_memory import give_back
+from simssl.training.machine.host_memory import HostMemory
+from simssl.training.machine.pool import pool_of
 from simssl.training.optimize import forget
-from simssl.training.pool import pool_of
 from simssl.training.step import Step
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers

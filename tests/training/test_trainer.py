@@ -209,7 +209,7 @@ def test_budgets_in_epochs_and_views(small: Callable[..., Path]) -> None:
 def test_bfloat16_trains_with_losses_in_float32(
     objective: str, simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simssl.training.precision.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("simssl.training.machine.precision.multiplies_bfloat16", lambda: True)
     training = {"views": 3000, "batch_views": 60, "precision": "bfloat16"}
     assert simssl("run", small(training=training, objective={"name": objective})).exit_code == 0
     (file,) = Path("runs").rglob("representation-test.npy")
@@ -306,7 +306,7 @@ class Watching(TinyObjective):
 def test_precision_is_that_of_the_networks(
     precision: str, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simssl.training.precision.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("simssl.training.machine.precision.multiplies_bfloat16", lambda: True)
     trainer = new_trainer(tmp_path, Watching, precision=precision)
     trainer.train_step()
     assert trainer.objective.seen == dtype

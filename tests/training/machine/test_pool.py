@@ -12,8 +12,8 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import tiny_run
 from simssl.testing.recording import Recorder
 from simssl.training.capture.launcher import LONGEST
-from simssl.training.device_memory import available
-from simssl.training.pool import RESIDENT, CopyStream, Pool, Resident, Streamed, pool_of, put
+from simssl.training.machine.device_memory import available
+from simssl.training.machine.pool import RESIDENT, CopyStream, Pool, Resident, Streamed, pool_of, put
 from simssl.training.trainer import Trainer
 
 
@@ -136,7 +136,7 @@ def test_on_cuda_images_that_do_not_fit_are_streamed_and_said(
     caplog.set_level("INFO", "simssl")
     device, images_NCHW = torch.device("cuda"), torch.randint(0, 256, (1000, 3, 8, 8), dtype=torch.uint8)
     assert isinstance(pool_of(images_NCHW, device, 64), Resident)
-    monkeypatch.setattr("simssl.training.pool.available", lambda device: images_NCHW.nbytes)
+    monkeypatch.setattr("simssl.training.machine.pool.available", lambda device: images_NCHW.nbytes)
     pool = pool_of(images_NCHW, device, 64)
     assert isinstance(pool, Streamed)
     assert isinstance(pool._copies, CopyStream)

@@ -17,8 +17,8 @@ from simssl.errors import UserError
 from simssl.evaluation.trained import load_trained
 from simssl.experiment.model import Experiment
 from simssl.testing.fixtures import tiny_experiment
-from simssl.training.device import choose_device, computing_on
-from simssl.training.precision import require_repeatable
+from simssl.training.machine.device import choose_device, computing_on
+from simssl.training.machine.precision import require_repeatable
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]

@@ -16,7 +16,7 @@ from torch import Tensor
 from simssl.api import Terms
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
-from simssl.training.host_memory import HostMemory
+from simssl.training.machine.host_memory import HostMemory
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
 from simssl.training.train import train
@@ -50,7 +50,7 @@ import resource, sys
 
 import torch
 
-from simssl.training.host_memory import HostMemory
+from simssl.training.machine.host_memory import HostMemory
 
 memory = HostMemory(torch.device("cpu"))
 if "keep" in sys.argv:

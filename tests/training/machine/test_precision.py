@@ -15,10 +15,10 @@ from simssl.api import Backbone, Shape, Terms
 from simssl.errors import RunError
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import StubRegistry, TinyDataset, TinyObjective, tiny_experiment, tiny_run
-from simssl.training import precision as precision_module
 from simssl.training import step as step_module
 from simssl.training.build import BuiltRun, build_run
-from simssl.training.precision import allow_tf32, computed_in, in_float32, shortfall, slow_convolutions
+from simssl.training.machine import precision as precision_module
+from simssl.training.machine.precision import allow_tf32, computed_in, in_float32, shortfall, slow_convolutions
 from simssl.training.trainer import Trainer
 
 
@@ -277,7 +277,7 @@ def test_channels_last_resumes_bit_equal_and_keeps_its_layout(tmp_path: Path) ->
 
 @pytest.mark.cuda
 def test_cuda_rounds_in_tf32_and_not_in_float32() -> None:
-    from simssl.training.precision import step_in
+    from simssl.training.machine.precision import step_in
 
     a = torch.rand(512, 512, device="cuda")
     exact = (a.double() @ a.double()).float()

@@ -16,8 +16,8 @@ from click.testing import Result
 
 from simssl.blocks.internals import openmp
 from simssl.evaluation.trained import load_trained
-from simssl.training import spinning as module
-from simssl.training.spinning import Spinning, considerate_threads, waited
+from simssl.training.machine import spinning as module
+from simssl.training.machine.spinning import Spinning, considerate_threads, waited
 
 CPU = torch.device("cpu")
 
@@ -151,7 +151,7 @@ def test_where_the_system_does_not_say_it_nothing_is_done(monkeypatch: pytest.Mo
 
 COMPETING = """
 import os, time
-from simssl.training.spinning import waited
+from simssl.training.machine.spinning import waited
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 child = os.fork()
 end = time.monotonic() + 0.5

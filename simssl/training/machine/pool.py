@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from simssl.training.device_memory import available
+from simssl.training.machine.device_memory import available
 
 RESIDENT = 0.5
 """Largest part of the free memory of a device that images may take; the rest is for networks and activations. Ours."""

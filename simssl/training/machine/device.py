@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from simssl.errors import UserError
-from simssl.training.device_name import NAMES, parsed
+from simssl.training.machine.device_name import NAMES, parsed
 
 
 def choose_device(name: str) -> torch.device:
