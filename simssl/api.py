@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from simssl.blocks.losses import likelihood
 from simssl.blocks.networks import GaussianAutoencoder
+from simssl.blocks.precision import at_least_float32
 from simssl.errors import ContractError
 from simssl.params import Params as BaseParams
 from simssl.version import API_VERSION
@@ -209,7 +210,8 @@ class Context:
     latent_dim: int
     num_images: int
     images_per_step: int
-    """Images in each batch that `forward` is given; 0 if the objective is not trained."""
+    """Images in a step; 0 if the objective is not trained. `forward` is given them all, or on several processes its
+    equal part of them (`simssl.blocks.distributed`)."""
     steps: int
     binary: bool
     """True if every pixel is 0 or 1 (`views.finish.threshold`), so that a Bernoulli likelihood is a likelihood."""
@@ -343,7 +345,7 @@ class EncoderObjective(Objective):
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """Return the encoder's output, without a variance."""
-        return Posterior(self.encoder(x_BCHW).float())
+        return Posterior(at_least_float32(self.encoder(x_BCHW)))
 
 
 class AutoencoderObjective(Objective):

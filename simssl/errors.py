@@ -32,6 +32,10 @@ class RunError(SimsslError):
     """A run failed: not-a-number, a corrupt checkpoint, a full disk."""
 
 
+class LostProcessError(RunError):
+    """Another process that trains the run, too, has ended or does not answer."""
+
+
 class RunHeld(RunError):
     """Another process is working on the run: `holder`."""
 

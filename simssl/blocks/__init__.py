@@ -6,7 +6,7 @@
 - `probes`: classifiers and regressions on frozen representations, with their splits;
 - `statistics`: k-means, principal components, Gaussian mixtures, neighbours, distances between sets.
 
-`distributed` has what processes exchange, `files` writes where others can write, too, `messages` has parts of
-sentences, and `internals` the unpromised parts of torch, which are for simssl alone. Nothing here imports another part
-of simssl.
+`distributed` has what processes exchange, `precision` raises half precision, `files` writes where others can write,
+too, `messages` has parts of sentences, and `internals` the unpromised parts of torch, which are for simssl alone.
+Nothing here imports another part of simssl.
 """

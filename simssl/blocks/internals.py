@@ -12,11 +12,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -161,6 +163,17 @@ def clear_workspaces() -> None:
     Newer versions of torch do so by themselves where a graph is destroyed.
     """
     torch._C._cuda_clearCublasWorkspaces()
+
+
+# --- processes -------------------------------------------------------------------------------------------
+
+
+def gloo_member(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
+    """A member of a gloo group that finds the others through a store of torch's.
+
+    The public functions know one group a process, and let no two members of it live in one.
+    """
+    return dist.ProcessGroupGloo(store, rank, size, timeout)
 
 
 # --- memory of the host ----------------------------------------------------------------------------------

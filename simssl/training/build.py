@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
+from simssl.blocks.distributed import world_size
+from simssl.blocks.networks import synchronise_batch_norm
 from simssl.errors import (
     STOPS,
     ContractError,
@@ -101,6 +103,7 @@ def _work(experiment: Experiment, objective: type[Objective], num_images: int) -
             f"a step takes {images_per_step} images (batch_views {training.batch_views}, {J} views each) and there are "
             f"{num_images} training images; make training.batch_views smaller"
         )
+    _require_equal_shares(images_per_step, J)
     if training.epochs is not None:
         steps_per_epoch = num_images // images_per_step
         return images_per_step, training.epochs * steps_per_epoch
@@ -109,6 +112,19 @@ def _work(experiment: Experiment, objective: type[Objective], num_images: int) -
     if not steps:
         raise UserError(f"training.views is {training.views}, less than the {views_per_step} views of one step")
     return images_per_step, steps
+
+
+def _require_equal_shares(images_per_step: int, J: int) -> None:
+    """Raise UserError if the images of a step do not divide among the processes."""
+    processes = world_size()
+    if images_per_step % processes == 0:
+        return
+    below = images_per_step // processes * processes
+    nearest = [images * J for images in (below, below + processes) if images]
+    raise UserError(
+        f"the {images_per_step} images of a step do not divide among {processes} processes; set training.batch_views "
+        f"to {' or '.join(map(str, nearest))}"
+    )
 
 
 @dataclass
@@ -186,6 +202,8 @@ def build_model(
                 check_posterior(objective, posterior, 2)
             if images_per_step == 1:
                 require_values_to_normalise(objective)
+            if world_size() > 1:
+                synchronise_batch_norm(objective)
         objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)

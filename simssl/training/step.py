@@ -8,12 +8,23 @@ import torch
 from torch import Tensor
 
 from simssl.api import Terms
+from simssl.blocks.distributed import average, rank, world_size
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.terms import TermWindow
+
+
+def own_order(order_N: Tensor, images_per_step: int) -> Tensor:
+    """The part of an epoch's order that this process is given: of each batch its own images, step by step."""
+    processes = world_size()
+    if processes == 1:
+        return order_N
+    steps = len(order_N) // images_per_step
+    order_SRB = order_N[: steps * images_per_step].view(steps, processes, -1)
+    return order_SRB[:, rank()].flatten()
 
 
 class Step:
@@ -36,14 +47,14 @@ class Step:
         schedule = self.settings.schedule
         self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
         self.window = TermWindow()
-        self.order_N = torch.arange(len(pool.images_NCHW), device=self.device)
-        """The images of the epoch, in the order in which they are shown."""
+        self.order_N = own_order(torch.arange(len(pool.images_NCHW), device=self.device), built.images_per_step)
+        """The images of the epoch that this process is given, in the order in which they are shown."""
         self.taken = torch.zeros((), dtype=torch.long, device=self.device)
         """The number of steps that are done."""
         self.position = torch.zeros((), dtype=torch.long, device=self.device)
-        """The position in the order at which the next batch begins."""
+        """The position in this order at which the next batch begins."""
         self._steps = torch.full((), built.steps, device=self.device)
-        self._offset_B = torch.arange(built.images_per_step, device=self.device)
+        self._offset_B = torch.arange(built.images_per_step // world_size(), device=self.device)
 
     def set_counters(self, taken: int, position: int) -> None:
         """Let the next step be the one after `taken` steps, with the images from this position in the order on."""
@@ -58,7 +69,7 @@ class Step:
 
         # 2. The terms of the loss, and the gradient of their sum.
         self.optimizer.zero_grad(set_to_none=True)
-        terms = self._forward_and_backward(x_BJCHW, index_B)
+        terms = self._average(self._forward_and_backward(x_BJCHW, index_B))
         clip_gradient(self.optimizer, self.settings.gradient_clip)
 
         # 3. The parameters.
@@ -87,6 +98,16 @@ class Step:
             loss = torch.stack(list(terms.loss.values())).sum()
             loss.backward()
         return terms
+
+    def _average(self, terms: Terms) -> Terms:
+        """Make each gradient its mean over all processes, and return the means of the terms, in one exchange."""
+        if world_size() == 1:
+            return terms
+        loss = {name: value.detach().clone() for name, value in terms.loss.items()}
+        monitor = {name: value.detach().clone() for name, value in terms.monitor.items()}
+        gradients = [parameter.grad for parameter in self.objective.parameters() if parameter.grad is not None]
+        average([*gradients, *loss.values(), *monitor.values()])
+        return Terms(loss, monitor)
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield all tensors that a step changes. The states of random generators are not among them."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Terms
+from simssl.blocks.precision import at_least_float32
 from simssl.errors import RunError
 
 
@@ -36,7 +37,7 @@ class TermWindow:
     def add(self, step: Tensor, terms: Terms) -> None:
         """Add the terms of a step (from 1; a 0-d integer on the device)."""
         values = [*terms.loss.values(), *terms.monitor.values()]
-        detached = [value.detach().float() for value in values]
+        detached = [at_least_float32(value.detach()) for value in values]
         value_T = torch.stack(detached)
         if self.sums is None or self.bad_step is None:
             self.names = [*terms.loss, *terms.monitor]

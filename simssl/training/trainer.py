@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from simssl.blocks.distributed import copy_from_first, rank, world_size
 from simssl.blocks.statistics import moments
 from simssl.errors import RunError
 from simssl.store import checkpoint
@@ -17,13 +18,14 @@ from simssl.training.build import BuiltRun
 from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.capture.snapshot import held, same
-from simssl.training.contract import check_weights, frozen
+from simssl.training.contract import check_weights
+from simssl.training.encode_all import encode_all
 from simssl.training.finished import FinishedSteps
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.host_memory import HostMemory
 from simssl.training.machine.pool import pool_of
 from simssl.training.optimize import forget
-from simssl.training.step import Step
+from simssl.training.step import Step, own_order
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
 from simssl.training.weights import restore_weights
@@ -48,6 +50,8 @@ class Trainer:
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
         """The step; None for an objective that is not trained."""
+        self.order_N = torch.arange(len(self.images_NCHW), device=self.device)
+        """The images of the epoch, in the order in which they are shown by all processes together."""
         self.graphs = graphs
         if self.device.type == "cuda":
             self.graphs = CudaGraphs(self.device, self.generator)
@@ -90,9 +94,10 @@ class Trainer:
             longest=self._launch.longest,
         )
         end = self.position + steps * self._batch
-        self.pool.ready(end)
+        own_end = end // world_size()
+        self.pool.ready(own_end)
         self._launch(steps)
-        self.pool.launched(end)
+        self.pool.launched(own_end)
         self.position = end
         self.step += steps
         self.window.count += steps
@@ -102,7 +107,8 @@ class Trainer:
     def _launcher(self, unit: Step) -> Launcher:
         """Return what launches the steps: captured ones if that can be. Trying it takes the next batch."""
         self._memory.begin()
-        self.pool.ready(self.position + self._batch)
+        own_position = self.position // world_size()
+        self.pool.ready(own_position + self._batch // world_size())
         self.objective.train()
         steps_per_epoch = len(self.images_NCHW) // self._batch
         return launcher(
@@ -110,7 +116,7 @@ class Trainer:
             self.graphs,
             name=self.built.experiment.objective.name,
             taken=self.step,
-            position=self.position,
+            position=own_position,
             longest=min(self.settings.log_every, steps_per_epoch),
         )
 
@@ -123,6 +129,7 @@ class Trainer:
 
         weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
         check_weights(self.objective, weights_N, num_images)
+        self._as_on_first(weights_N)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
 
@@ -133,23 +140,37 @@ class Trainer:
             order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
         else:
             order_N = torch.multinomial(weights_N, num_images, replacement=True, generator=self.generator)
-        self.unit.order_N.copy_(order_N)
+        self._show(order_N)
         self.epoch += 1
         self._stand_at(0)
+
+    def _show(self, order_N: Tensor) -> None:
+        """Show the images in this order from now on; on several processes this one its own part of each batch."""
+        assert self.unit is not None
+        self.order_N.copy_(order_N)
+        self.unit.order_N.copy_(own_order(order_N, self._batch))
 
     def _stand_at(self, position: int) -> None:
         """Go on with the image at this position of the order."""
         assert self.unit is not None
         self.position = position
-        self.unit.set_counters(self.step, position)
+        own_position = position // world_size()
+        self.unit.set_counters(self.step, own_position)
         self.finished.launched(self.unit.taken)
-        self.pool.begin(self.unit.order_N, position)
+        self.pool.begin(self.unit.order_N, own_position)
+
+    def _as_on_first(self, weights_N: Tensor | None) -> None:
+        """Begin the epoch as process 0 does: with its weights, its state and its random numbers."""
+        if world_size() == 1:
+            return
+        generator = self.generator.get_state()
+        sampled = [] if weights_N is None else [weights_N]
+        copy_from_first([*self.objective.parameters(), *self.objective.buffers(), *sampled, generator])
+        self.generator.set_state(generator)
 
     def _encode_all(self) -> Tensor:
         """Return the representations (N, D) of the training images, without random views."""
-        batches = self.built.views.plain_batches(self.images_NCHW, self.device)
-        with frozen(self.objective):
-            return torch.cat([self.objective.posterior(x_BCHW).mean for x_BCHW in batches])
+        return encode_all(self.built, self.images_NCHW)
 
     def release(self) -> None:
         """Give back the memory that is kept for steps. Gradients go as well: they would keep their graph's memory."""
@@ -178,7 +199,10 @@ class Trainer:
         return f"{self.folder.path}, whose last good checkpoint is {self.folder.checkpoint}"
 
     def save(self) -> None:
-        """Write the state. Weights that are not finite never replace good ones: RunError says at which step."""
+        """Write the state. Weights that are not finite never replace good ones: RunError says at which step.
+
+        Of several processes the first one writes.
+        """
         self.window.refuse_not_finite(self._where())
         if checkpoint.not_finite(self.objective.state_dict()):
             raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
@@ -186,7 +210,9 @@ class Trainer:
         self.seconds += now - self._clock
         self._clock = now
         self._saved_at = now
-        checkpoint.save_state(self.folder.checkpoint, self._state())
+        state = self._state()
+        if rank() == 0:
+            checkpoint.save_state(self.folder.checkpoint, state)
 
     def _state(self) -> State:
         state: State = {
@@ -211,7 +237,7 @@ class Trainer:
                 "precision": self.unit.precision,
                 "epoch": self.epoch,
                 "position": self.position,
-                "order": self.unit.order_N,
+                "order": self.order_N,
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
                 "random": checkpoint.random_states(self.device),
@@ -245,7 +271,7 @@ class Trainer:
         check_within("order", state["order"], len(self.images_NCHW) - 1)
         check_optimizer(state["optimizer"], self.optimizer)
         self.epoch = state["epoch"]
-        self.unit.order_N.copy_(state["order"])
+        self._show(state["order"].to(self.device))
         self.optimizer.load_state_dict(state["optimizer"])
         self.unit.rates.attach()
         self.window.restore(state["window"], self.device)

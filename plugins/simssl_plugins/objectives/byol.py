@@ -16,6 +16,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp, require_two_images
+from simssl.blocks.precision import at_least_float32
 
 
 class Byol(EncoderObjective):
@@ -52,15 +53,15 @@ class Byol(EncoderObjective):
 
     def _error(self, x_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         """The error of the student's predictions from one view of the teacher's projections of the other, 0-d."""
-        prediction_BP = self.predictor(self.head(self.encoder(x_BCHW))).float()
-        target_BP = self.teacher(other_BCHW).float()
+        prediction_BP = at_least_float32(self.predictor(self.head(self.encoder(x_BCHW))))
+        target_BP = at_least_float32(self.teacher(other_BCHW))
         return prediction_error(prediction_BP, target_BP)
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress))
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def prediction_error(prediction_BP: Tensor, target_BP: Tensor) -> Tensor:

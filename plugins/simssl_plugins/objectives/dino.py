@@ -17,6 +17,7 @@ import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp
+from simssl.blocks.precision import at_least_float32
 
 
 class Dino(EncoderObjective):
@@ -75,8 +76,8 @@ class Dino(EncoderObjective):
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         teacher_encoder = self.teacher.network.get_submodule("0")
         return {
-            "projection": self.head(self.encoder(x_BCHW)).float(),
-            "teacher": teacher_encoder(x_BCHW).float(),
+            "projection": at_least_float32(self.head(self.encoder(x_BCHW))),
+            "teacher": at_least_float32(teacher_encoder(x_BCHW)),
         }
 
 
@@ -89,7 +90,7 @@ class Prototypes(nn.Module):
 
     def forward(self, z_BP: Tensor) -> Tensor:
         with torch.autocast(z_BP.device.type, enabled=False):
-            rows_BP = F.normalize(z_BP.float(), dim=1)
+            rows_BP = F.normalize(at_least_float32(z_BP), dim=1)
             prototypes_KP = F.normalize(self.weight, dim=1)
             return rows_BP @ prototypes_KP.T
 

@@ -19,6 +19,7 @@ from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import contrast_with_negatives
 from simssl.blocks.networks import in_float32
+from simssl.blocks.precision import at_least_float32
 
 
 class InstanceDiscrimination(EncoderObjective):
@@ -72,7 +73,7 @@ class InstanceDiscrimination(EncoderObjective):
         if self.classifier is not None:
             logits_BN = in_float32(self.classifier, z_BD)
             return Terms(loss={"cross_entropy": F.cross_entropy(logits_BN, index_B)})
-        z_BD = F.normalize(z_BD.float(), dim=1)
+        z_BD = F.normalize(at_least_float32(z_BD), dim=1)
         self.seen = gather(index_B), gather(z_BD.detach())
         return Terms(loss={"cross_entropy": self._against_bank(z_BD, index_B, generator)})
 

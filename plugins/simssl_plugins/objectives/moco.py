@@ -16,9 +16,10 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
-from simssl.blocks.distributed import gather, world_size
+from simssl.blocks.distributed import gather, own_rows, world_size
 from simssl.blocks.losses import contrast_with_negatives
 from simssl.blocks.networks import Teacher, Widths, has_batch_norm, mlp, split_batch_norm
+from simssl.blocks.precision import at_least_float32
 
 
 class MoCo(EncoderObjective):
@@ -50,7 +51,7 @@ class MoCo(EncoderObjective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
-        keys_per_step = 2 * context.images_per_step * world_size()
+        keys_per_step = 2 * context.images_per_step
         if params.queue < keys_per_step:
             raise ValueError(f"a queue of {params.queue} cannot hold the {keys_per_step} keys of a step")
         self.splits = params.batch_norm_splits if has_batch_norm(self.encoder) else 1
@@ -76,14 +77,16 @@ class MoCo(EncoderObjective):
     def _keys(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
         """The keys of one view of each image (B, P), of length 1."""
         if self.splits == 1:
-            return F.normalize(self.teacher(x_BCHW).float(), dim=1)
-        order_B = torch.rand(len(x_BCHW), generator=generator, device=x_BCHW.device).argsort()
-        permuted_BP = F.normalize(self.teacher(x_BCHW[order_B]).float(), dim=1)
-        return permuted_BP[order_B.argsort()]
+            return F.normalize(at_least_float32(self.teacher(x_BCHW)), dim=1)
+        B = len(x_BCHW) * world_size()
+        order_B = torch.rand(B, generator=generator, device=x_BCHW.device).argsort()
+        permuted_BCHW = own_rows(gather(x_BCHW)[order_B])
+        permuted_BP = F.normalize(at_least_float32(self.teacher(permuted_BCHW)), dim=1)
+        return own_rows(gather(permuted_BP)[order_B.argsort()])
 
     def _contrast(self, x_BCHW: Tensor, k_BP: Tensor) -> Tensor:
         """The loss of the queries of one view, whose keys are of the other: 0-d."""
-        q_BP = F.normalize(self.head(self.encoder(x_BCHW)).float(), dim=1)
+        q_BP = F.normalize(at_least_float32(self.head(self.encoder(x_BCHW))), dim=1)
         return contrast_with_negatives(q_BP, k_BP, self.queue, self.params.temperature)
 
     def after_step(self, progress: Tensor) -> None:
@@ -95,7 +98,7 @@ class MoCo(EncoderObjective):
         self.position.add_(M).remainder_(Q)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def _require_equal_parts(images: int, splits: int) -> None:

@@ -17,6 +17,7 @@ from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import nt_xent
 from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.precision import at_least_float32
 
 
 class SimClr(EncoderObjective):
@@ -41,13 +42,13 @@ class SimClr(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
+        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
         za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
         loss = nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)
         return Terms(loss={"nt_xent": loss})
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl

@@ -18,6 +18,7 @@ from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import covariance_penalty, variance_hinge
 from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.precision import at_least_float32
 
 
 class VicReg(EncoderObjective):
@@ -47,7 +48,7 @@ class VicReg(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = self.head(self.encoder(x_BJCHW.flatten(0, 1))).float()
+        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
         za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
         za_BP = gather(za_BP)
         zb_BP = gather(zb_BP)
@@ -63,7 +64,7 @@ class VicReg(EncoderObjective):
         )
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self.head(self.encoder(x_BCHW)).float()}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from simssl.blocks.distributed import draw_rows
+
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -35,7 +37,7 @@ def kl_between(mean: Tensor, log_variance: Tensor, to_mean: Tensor, to_log_varia
 
 def reparameterize(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
     """A sample of N(mean, exp(log_variance)), differentiable in both (Kingma & Welling 2014)."""
-    noise = torch.empty_like(mean).normal_(generator=generator)
+    noise = draw_rows(len(mean), lambda rows: mean.new_empty(rows, *mean.shape[1:]).normal_(generator=generator))
     return mean + noise * (0.5 * log_variance).exp()
 
 

@@ -11,6 +11,7 @@ from pydantic_core.core_schema import ValidationInfo
 from torch import Tensor
 
 from simssl.blocks.losses.gaussian import log_normal
+from simssl.blocks.precision import at_least_float32
 
 LikelihoodName = Literal["gaussian", "bernoulli"]
 
@@ -28,7 +29,7 @@ class Gaussian:
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
-        return logits_BCHW.float().sigmoid()
+        return at_least_float32(logits_BCHW).sigmoid()
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class Bernoulli:
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
-        loss_BCHW = F.binary_cross_entropy_with_logits(logits_BCHW.float(), x_BCHW, reduction="none")
+        loss_BCHW = F.binary_cross_entropy_with_logits(at_least_float32(logits_BCHW), x_BCHW, reduction="none")
         return -loss_BCHW.flatten(1).sum(1)
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
-        return logits_BCHW.float().sigmoid()
+        return at_least_float32(logits_BCHW).sigmoid()
 
 
 class LikelihoodParams(BaseModel):

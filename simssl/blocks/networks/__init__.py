@@ -8,6 +8,7 @@ from __future__ import annotations
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder, Sample
 from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
 from simssl.blocks.networks.heads import Widths, in_float32, mlp, require_two_images
+from simssl.blocks.networks.synced_batch_norm import SyncedBatchNorm, SyncedSplitBatchNorm, synchronise_batch_norm
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 __all__ = [  # noqa: RUF022 - in groups
@@ -26,4 +27,7 @@ __all__ = [  # noqa: RUF022 - in groups
     "has_batch_norm",
     "split_batch_norm",
     "SplitBatchNorm",
+    "SyncedBatchNorm",
+    "SyncedSplitBatchNorm",
+    "synchronise_batch_norm",
 ]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from simssl.blocks.losses.gaussian import kl_standard, reparameterize
+from simssl.blocks.precision import at_least_float32
 
 LogProb = Callable[[Tensor, Tensor], Tensor]
 """log p(x | z) (B,) in nats of images and logits, each (B, C, H, W): `likelihood.log_prob`."""
@@ -57,13 +58,13 @@ class GaussianAutoencoder(nn.Module):
         normal then grows no faster than w / 2. With exp alone, one outlying image among the first steps of a deep
         network (w = 20) has a KL of 10^8 nats, and that one gradient slows Adam for the next thousand steps.
         """
-        mean_BD, w_BD = self.encoder(x_BCHW).float().chunk(2, dim=1)
+        mean_BD, w_BD = at_least_float32(self.encoder(x_BCHW)).chunk(2, dim=1)
         log_variance_BD = torch.where(w_BD > 0, w_BD.clamp(min=0).log1p(), w_BD)
         return mean_BD, log_variance_BD
 
     def decode(self, z_BD: Tensor) -> Tensor:
         """Logits (B, C, H, W), in float32."""
-        logits_BCHW: Tensor = self.decoder(z_BD).float()
+        logits_BCHW: Tensor = at_least_float32(self.decoder(z_BD))
         return logits_BCHW
 
     def sample(self, x_BCHW: Tensor, log_prob: LogProb, generator: torch.Generator) -> Sample:

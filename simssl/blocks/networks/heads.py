@@ -10,6 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from simssl.blocks.precision import at_least_float32
+
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
 """The widths of an MLP's layers, each at least 1: the type of a field of `Params`."""
 
@@ -41,7 +43,7 @@ def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
 def in_float32(layer: nn.Module, z_BD: Tensor) -> Tensor:
     """The output of a last layer, in float32 under autocast too: logits are part of the loss."""
     with torch.autocast(z_BD.device.type, enabled=False):
-        logits: Tensor = layer(z_BD.float())
+        logits: Tensor = layer(at_least_float32(z_BD))
     return logits
 
 

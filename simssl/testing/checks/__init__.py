@@ -7,7 +7,7 @@ from typing import Any
 
 from simssl import api
 from simssl.plugin.plugin import KINDS
-from simssl.testing.checks import backbones, datasets, evaluators, objectives, parameters, trackers, training
+from simssl.testing.checks import backbones, datasets, evaluators, objectives, parameters, processes, trackers, training
 from simssl.testing.outcomes import Check
 
 __all__ = ["CHECKS", "COMMON"]
@@ -35,7 +35,7 @@ COMMON: tuple[Check, ...] = (*parameters.CHECKS, expected_failures_are_declared)
 _OWN: dict[str, tuple[Check, ...]] = {
     "dataset": datasets.CHECKS,
     "backbone": backbones.CHECKS,
-    "objective": (*objectives.CHECKS, *training.CHECKS),
+    "objective": (*objectives.CHECKS, *training.CHECKS, *processes.CHECKS),
     "evaluator": evaluators.CHECKS,
     "tracker": trackers.CHECKS,
 }

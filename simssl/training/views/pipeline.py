@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Shape
+from simssl.blocks.distributed import own_rows, world_size
 from simssl.errors import UserError
 from simssl.experiment import settings
 from simssl.experiment.settings import ViewSettings
@@ -51,6 +52,11 @@ class Views:
             draws |= operation.draw(count, generator)
         return draws
 
+    def _draw_rows(self, count: int, generator: torch.Generator) -> Draws:
+        """The parameters of this process's views, of those of all processes (`simssl.blocks.distributed.draw_rows`)."""
+        draws = self.draw(count * world_size(), generator)
+        return {name: own_rows(values) for name, values in draws.items()}
+
     def apply(self, images_MCHW: Tensor, draws: Draws) -> Tensor:
         """The views (M, *shape) in [0, 1] of uint8 images, one by one, as drawn."""
         prepared = [operation.prepare(draws) for operation in self.operations]
@@ -82,8 +88,7 @@ class Views:
 
     def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
         """Un-augmented images in [0, 1], finished, on the device, in batches as equal as can be of at most `size`."""
-        parts = math.ceil(len(images_NCHW) / size)
-        return (self.plain(images_BCHW.to(device)) for images_BCHW in images_NCHW.tensor_split(parts))
+        return (self.plain(images_BCHW.to(device)) for images_BCHW in equal_batches(images_NCHW, size))
 
     def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
@@ -107,7 +112,7 @@ class Views:
     def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
         """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
         B = len(images_BCHW)
-        draws = self.draw(B * J, generator)
+        draws = self._draw_rows(B * J, generator)
         images_MCHW = images_BCHW.repeat_interleave(J, dim=0)
         x_MCHW = self.apply(images_MCHW, draws)
         return x_MCHW.unflatten(0, (B, J)), draws
@@ -122,6 +127,12 @@ class Views:
         for operation in self.operations:
             style |= operation.style(draws)
         return style
+
+
+def equal_batches(images_NCHW: Tensor, size: int = 1000) -> tuple[Tensor, ...]:
+    """The images in batches as equal as can be, of at most `size`."""
+    parts = math.ceil(len(images_NCHW) / size)
+    return images_NCHW.tensor_split(parts)
 
 
 def _parts(images_MCHW: Tensor) -> list[slice]:

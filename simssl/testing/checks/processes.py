@@ -1,0 +1,169 @@
+"""A check of objectives on several processes: they train the run that one process trains.
+
+Each of the two is a thread here, with a member of a gloo group of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from simssl.api import Objective
+from simssl.blocks.distributed import Seat, together
+from simssl.blocks.internals import gloo_member
+from simssl.errors import LostProcessError
+from simssl.store.folder import RunFolder
+from simssl.testing.fixtures import tiny_run
+from simssl.testing.outcomes import Check
+from simssl.testing.steps import require_training
+from simssl.training.build import BuiltRun
+from simssl.training.machine.process_group import TorchGroup
+from simssl.training.trainer import Trainer
+from simssl.training.views import Views
+
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Most difference, beside the largest number of a tensor or 1, by the precision of the loss."""
+TIMEOUT = timedelta(seconds=60)
+"""After which a process that waits for another one gives up."""
+ADVICE = (
+    "the loss is the average of what the processes return, each for its part of the batch: what compares images with "
+    "each other, or remembers them, takes their rows from `gather`, and noise for rows comes from `draw_rows` (both of "
+    "simssl.blocks.distributed)"
+)
+
+
+@dataclass
+class Steps:
+    """What some steps of training did: the terms of each, the gradient of the first, and the state after the last."""
+
+    terms: dict[str, Tensor]
+    gradient: dict[str, Tensor]
+    state: dict[str, Tensor]
+
+    def parts(self) -> dict[str, tuple[str, dict[str, Tensor]]]:
+        return {
+            "terms": ("the term '{}'", self.terms),
+            "gradient": ("the gradient of {}", self.gradient),
+            "state": ("{} after three steps", self.state),
+        }
+
+
+def two_processes_train_as_one(objective: type[Objective], folder: Path) -> None:
+    """Terms, gradient, and the state after three steps are on two processes what they are on one. All is computed in
+    float64, and compared to 1e-9. A loss that is computed in float32 all the same is compared to 1e-4."""
+    require_training(objective)
+    alone = take_steps(_built(objective), folder / "alone")
+    runs = [_built(objective, rank, 2) for rank in range(2)]
+    shared = _side_by_side(runs, folder)
+    for rank, steps in enumerate(shared):
+        differences = largest_differences(alone, steps)
+        for part, (words, _) in alone.parts().items():
+            name, difference = differences[part]
+            among = f"{words.format(name)} differs by {difference:.2g} on process {rank} of two from that on one"
+            assert difference <= _tolerance(alone), f"{among}: {ADVICE}"
+
+
+def take_steps(built: BuiltRun, folder: Path, count: int = 3) -> Steps:
+    """Train so many steps, from the beginning."""
+    trainer = Trainer(built, RunFolder(folder))
+    terms: dict[str, Tensor] = {}
+    gradient: dict[str, Tensor] = {}
+    for step in range(count):
+        trainer.train_step()
+        for name, value in trainer.window.read(str(folder)).items():
+            terms[f"{name}, step {step + 1}"] = torch.tensor(value, dtype=torch.float64)
+        if step == 0:
+            gradient = _gradient(built.objective)
+    state = {name: value.clone() for name, value in built.objective.state_dict().items()}
+    return Steps(terms, gradient, state)
+
+
+def _gradient(objective: Objective) -> dict[str, Tensor]:
+    gradient = {}
+    for name, parameter in objective.named_parameters():
+        if parameter.grad is not None:
+            gradient[name] = parameter.grad.clone()
+    return gradient
+
+
+def largest_differences(one: Steps, other: Steps) -> dict[str, tuple[str, float]]:
+    """For terms, gradient and state: where the two differ most, and by how much beside the largest number or 1."""
+    largest = {}
+    for part, (_, values) in one.parts().items():
+        _, others = other.parts()[part]
+        differences = {name: _difference(value, others[name]) for name, value in values.items()}
+        name = max(differences, key=lambda name: differences[name], default="")
+        largest[part] = (name, differences.get(name, 0.0))
+    return largest
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    if one.numel() == 0:
+        return 0.0
+    scale = one.double().abs().max().clamp(min=1)
+    return float((one.double() - other.double()).abs().max() / scale)
+
+
+def _tolerance(steps: Steps) -> float:
+    """By the precision that the gradient shows: numbers that float32 has, too, were computed in it."""
+    for gradient in steps.gradient.values():
+        if not torch.equal(gradient, gradient.float().to(gradient.dtype)):
+            return TOLERANCES[torch.float64]
+    return TOLERANCES[torch.float32]
+
+
+def _built(objective: type[Objective], rank: int = 0, size: int = 1) -> BuiltRun:
+    """A small run in float64, for a process of so many."""
+    with together(Seat(rank, size) if size > 1 else None):
+        built = tiny_run(objective)
+    built.objective = built.objective.double()
+    built.views = _ViewsInFloat64(built.views)
+    return built
+
+
+class _ViewsInFloat64(Views):
+    """Views with all their numbers as they are, in float64."""
+
+    def __init__(self, views: Views) -> None:
+        vars(self).update(vars(views))
+
+    def plain(self, images_MCHW: Tensor) -> Tensor:
+        return super().plain(images_MCHW).double()
+
+    def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+        return super().batch(images_BCHW, kinds, generator).double()
+
+
+def _side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:
+    """Train the runs as the processes of one group. The first error of one of them is raised."""
+    store = dist.HashStore()
+    taken: dict[int, Steps] = {}
+    errors: list[BaseException] = []
+
+    def work(rank: int) -> None:
+        try:
+            group = TorchGroup(gloo_member(store, rank, len(runs), TIMEOUT))
+            with together(group):
+                taken[rank] = take_steps(runs[rank], folder / str(rank))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(runs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    errors.sort(key=lambda error: isinstance(error, LostProcessError))  # which follows from another one
+    if errors:
+        raise errors[0]
+    return [taken[rank] for rank in range(len(runs))]
+
+
+CHECKS: tuple[Check, ...] = (two_processes_train_as_one,)
