@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from simssl.blocks.messages import printable
-from simssl.errors import Interrupted, SimsslError, lack_of_memory, one_line
+from simssl.errors import Interrupted, SimsslError, ToldError, UserError, lack_of_memory, one_line
+from simssl.launch import torchrun
 from simssl.launch.streams import hold_open
 from simssl.training.machine import device_name
 
@@ -32,6 +33,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except ToldError as error:
+            ctx.exit(error.exit_code)
         except (SimsslError, Interrupted) as error:
             _end(ctx, error, str(error), error.exit_code)
         except KeyboardInterrupt as error:
@@ -44,6 +47,7 @@ class _Commands(click.Group):
 
 
 def _end(ctx: click.Context, error: BaseException, message: str, code: int) -> NoReturn:
+    torchrun.let_first_speak()
     if ctx.params.get("debug"):
         _traceback(error)
     _echo(message)
@@ -89,6 +93,8 @@ def cli(ctx: click.Context, debug: bool, no_plugins: bool) -> None:
     """
     from simssl.plugin.registry import Registry
 
+    if torchrun.processes() > 1 and ctx.invoked_subcommand != "run":
+        raise UserError(f"`simssl {ctx.invoked_subcommand}` works in one process; start it without torchrun")
     ctx.obj = Registry(builtins_only=no_plugins)
 
 
@@ -193,11 +199,21 @@ def run(
     The same command goes on with what is unfinished and skips what is done.
     """
     experiments = _load_experiments(ctx.obj, experiment, settings, seed)
-    from simssl.launch.grid import run_all
-
     workspace = _workspace(ctx.obj, device, data, runs)
-    outcomes = run_all(experiments, workspace, fresh, jobs)
-    _summarise(ctx, outcomes)
+    if torchrun.processes() == 1:
+        from simssl.launch.grid import run_all
+
+        outcomes = run_all(experiments, workspace, fresh, jobs)
+    else:
+        from simssl.launch.together import run_together
+
+        if jobs is not None and jobs > 1:
+            raise UserError("several processes train one run at a time; leave out --jobs")
+        outcomes = run_together(experiments, workspace, fresh)
+    if torchrun.is_first():
+        _summarise(ctx, outcomes)
+    elif any(outcome.status == "failed" for outcome in outcomes):
+        ctx.exit(1)
 
 
 def _load_experiments(registry: Registry, path: Path, settings: tuple[str, ...], seed: int | None) -> list[Experiment]:
@@ -212,6 +228,11 @@ def _workspace(registry: Registry, device: str, data: Path, runs: Path) -> Works
     def warn(text: str) -> None:
         _echo(f"  {text}")
 
+    def nothing(text: str) -> None:
+        """Tell nobody: process 0 does."""
+
+    if not torchrun.is_first():
+        return Workspace(registry, runs, data, device, say=nothing, warn=nothing)
     _echo_what_is_logged()
     return Workspace(registry, runs, data, device, say=_echo, warn=warn)
 

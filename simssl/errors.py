@@ -36,6 +36,14 @@ class LostProcessError(RunError):
     """Another process that trains the run, too, has ended or does not answer."""
 
 
+class ToldError(SimsslError):
+    """A run of several processes has ended, and another one of them tells the user why."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process says why")
+        self.exit_code = exit_code
+
+
 class RunHeld(RunError):
     """Another process is working on the run: `holder`."""
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
+from simssl.evaluation.features import place_of
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
@@ -37,8 +38,7 @@ class FrozenSubject:
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
-        file = self._folder.features / f"{layer}-{split}.npy"
-        made_of = f"{layer} of {split} of {self.data.fingerprint} by {self._weights}"
+        file, made_of = place_of(self._built, self._folder, layer, split, self._weights)
         features_ND = load_features(file, made_of)
         if features_ND is None:
             if file.exists():

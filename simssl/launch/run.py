@@ -89,7 +89,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
             if not run.fresh and is_done(experiment, folder):  # by another process, since this one began
                 workspace.say("  is done already")
                 return Outcome(folder.path, "already done")
-            old = _make_room(run)
+            old = make_room(run)
         if old:
             workspace.say(f"  {old}")
         with folder.locked(), computing_on(device), considerate_threads(device) as spinning:
@@ -103,13 +103,19 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     except Interrupted:
         raise
     except BaseException as error:  # a plugin's, or ours; a signal would be Interrupted
-        message = _without_memory(error, experiment, device)
-        message = message or _plugins_fault(error, experiment, workspace.registry)
+        message = fault(error, experiment, device, workspace.registry)
         outcome = Outcome(folder.path, "failed", message, trace(error))
     finally:
         give_back()  # for the next run of this process
     workspace.warn(f"{outcome.status}: {outcome.message}")
     return outcome
+
+
+def fault(error: BaseException, experiment: Experiment, device: torch.device, registry: Registry) -> str:
+    """The sentence for what ended a run."""
+    if isinstance(error, SimsslError):
+        return str(error)
+    return _without_memory(error, experiment, device) or _plugins_fault(error, experiment, registry)
 
 
 def _without_memory(error: BaseException, experiment: Experiment, device: torch.device) -> str | None:
@@ -138,7 +144,7 @@ def trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _make_room(run: PlannedRun) -> str | None:
+def make_room(run: PlannedRun) -> str | None:
     """Move an old run aside: with --fresh, or if its checkpoint is gone, so that its numbers meet no new weights."""
     folder = run.folder
     if run.fresh and not folder.empty:
@@ -166,7 +172,7 @@ def _train_and_measure(
     trainer.restore()
     _tell_of_threads(workspace)
     if not trainer.done:
-        _tell_of_precision(built)
+        tell_of_precision(built)
     folder.write(folder.experiment, dump(experiment.resolved).encode())
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     made_with |= {"jobs": workspace.jobs, "openmp": policy()}
@@ -185,7 +191,7 @@ def _train_and_measure(
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)
 
 
-def _tell_of_precision(built: BuiltRun) -> None:
+def tell_of_precision(built: BuiltRun) -> None:
     """Say so where the device has not the precision that is asked for, or has a faster one than float32."""
     experiment, device = built.experiment, built.device
     lacking = shortfall(experiment, device)

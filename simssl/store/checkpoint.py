@@ -35,12 +35,22 @@ def load_state(path: Path, digest: str | None = None) -> State | None:
 
     RunError if the file is damaged, or if it belongs to another run than the one with this digest.
     """
+    content = content_of(path)
+    return None if content is None else state_in(content, path, digest)
+
+
+def content_of(path: Path) -> bytes | None:
+    """Return the bytes of a checkpoint, or None if there is none. RunError if it cannot be read."""
     try:
-        content = read_within(path, sys.maxsize)
+        return read_within(path, sys.maxsize)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise RunError(f"the checkpoint {path} cannot be read ({error.strerror})") from error
+
+
+def state_in(content: bytes, path: Path, digest: str | None = None) -> State:
+    """Return the state in the bytes of the checkpoint at this path. The errors are those of `load_state`."""
     try:
         state = _parse(content)
     except Exception as error:  # torch raises what it likes on a damaged file

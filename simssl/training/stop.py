@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from simssl.errors import Interrupted
 
@@ -22,7 +22,7 @@ class Stop:
         self._deferred = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> Self:
         for signum in (signal.SIGINT, signal.SIGTERM):
             self._before[signum] = signal.signal(signum, self._handle)
         return self
@@ -30,6 +30,10 @@ class Stop:
     def __exit__(self, *error: object) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
+
+    def asked(self, step: int) -> int | None:
+        """Return the signal that asks for an end after this step of a training; None if there is none."""
+        return self.signum
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self._deferred and self.signum is None:

@@ -31,9 +31,10 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
                 trainer.train_step()
                 trainer.log_and_save(trackers)
                 estimates.done(trainer.finished(), built.steps)
-                if stop.signum is not None:
+                signum = stop.asked(trainer.step)
+                if signum is not None:
                     trainer.save()
-                    raise Interrupted(stop.signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+                    raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
     finally:
         trainer.release()
     if not built.objective.trained:

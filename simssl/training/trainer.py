@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 from simssl.blocks.distributed import copy_from_first, rank, world_size
-from simssl.blocks.statistics import moments
 from simssl.errors import RunError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State
 from simssl.store.folder import RunFolder
-from simssl.store.state import check_optimizer, check_within
+from simssl.store.state import check_within
 from simssl.training.build import BuiltRun
 from simssl.training.capture.cuda_graph import CudaGraphs
 from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher, launcher, next_launch
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights
-from simssl.training.encode_all import encode_all
+from simssl.training.encode_all import encode_all as encoded
 from simssl.training.finished import FinishedSteps
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.host_memory import HostMemory
 from simssl.training.machine.pool import pool_of
 from simssl.training.optimize import forget
+from simssl.training.saving import restore_training, state_of
 from simssl.training.step import Step, own_order
 from simssl.training.terms import TermWindow
 from simssl.training.trackers import Trackers
@@ -44,8 +44,8 @@ class Trainer:
         self.objective = built.objective
         self.generator = built.generator
         self.device = built.device
-        self._batch = built.images_per_step
-        longest_launch = LONGEST * self._batch
+        self.batch = built.images_per_step
+        longest_launch = LONGEST * self.batch
         self.pool = pool_of(built.data.train.images, self.device, most=longest_launch)
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
@@ -82,7 +82,7 @@ class Trainer:
         """Launch one step, or several where they are captured, and count them."""
         assert self.unit is not None
         num_images = len(self.images_NCHW)
-        if self.position + self._batch > num_images:
+        if self.position + self.batch > num_images:
             self._begin_epoch()
         if self._launch is None:
             self._launch = self._launcher(self.unit)
@@ -90,10 +90,10 @@ class Trainer:
             step=self.step,
             steps=self.built.steps,
             log_every=self.settings.log_every,
-            left_in_epoch=(num_images - self.position) // self._batch,
+            left_in_epoch=(num_images - self.position) // self.batch,
             longest=self._launch.longest,
         )
-        end = self.position + steps * self._batch
+        end = self.position + steps * self.batch
         own_end = end // world_size()
         self.pool.ready(own_end)
         self._launch(steps)
@@ -108,9 +108,9 @@ class Trainer:
         """Return what launches the steps: captured ones if that can be. Trying it takes the next batch."""
         self._memory.begin()
         own_position = self.position // world_size()
-        self.pool.ready(own_position + self._batch // world_size())
+        self.pool.ready(own_position + self.batch // world_size())
         self.objective.train()
-        steps_per_epoch = len(self.images_NCHW) // self._batch
+        steps_per_epoch = len(self.images_NCHW) // self.batch
         return launcher(
             unit,
             self.graphs,
@@ -127,7 +127,7 @@ class Trainer:
         self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
         before = held(self.objective) if isinstance(self._launch, Captured) else None
 
-        weights_N = self.objective.before_epoch(self.epoch, self._encode_all, self.generator)
+        weights_N = self.objective.before_epoch(self.epoch, self.encode_all, self.generator)
         check_weights(self.objective, weights_N, num_images)
         self._as_on_first(weights_N)
         forget(self.optimizer, self.objective.restarted_parameters())
@@ -140,17 +140,17 @@ class Trainer:
             order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
         else:
             order_N = torch.multinomial(weights_N, num_images, replacement=True, generator=self.generator)
-        self._show(order_N)
+        self.show(order_N)
         self.epoch += 1
-        self._stand_at(0)
+        self.stand_at(0)
 
-    def _show(self, order_N: Tensor) -> None:
+    def show(self, order_N: Tensor) -> None:
         """Show the images in this order from now on; on several processes this one its own part of each batch."""
         assert self.unit is not None
         self.order_N.copy_(order_N)
-        self.unit.order_N.copy_(own_order(order_N, self._batch))
+        self.unit.order_N.copy_(own_order(order_N, self.batch))
 
-    def _stand_at(self, position: int) -> None:
+    def stand_at(self, position: int) -> None:
         """Go on with the image at this position of the order."""
         assert self.unit is not None
         self.position = position
@@ -168,9 +168,9 @@ class Trainer:
         copy_from_first([*self.objective.parameters(), *self.objective.buffers(), *sampled, generator])
         self.generator.set_state(generator)
 
-    def _encode_all(self) -> Tensor:
+    def encode_all(self) -> Tensor:
         """Return the representations (N, D) of the training images, without random views."""
-        return encode_all(self.built, self.images_NCHW)
+        return encoded(self.built, self.images_NCHW)
 
     def release(self) -> None:
         """Give back the memory that is kept for steps. Gradients go as well: they would keep their graph's memory."""
@@ -210,46 +210,18 @@ class Trainer:
         self.seconds += now - self._clock
         self._clock = now
         self._saved_at = now
-        state = self._state()
+        state = state_of(self)
         if rank() == 0:
             checkpoint.save_state(self.folder.checkpoint, state)
-
-    def _state(self) -> State:
-        state: State = {
-            "digest": self.built.experiment.digest,
-            "data": self.built.data.fingerprint,
-            "device": self.device.type,
-            "threads": torch.get_num_threads(),
-            "done": self.done,
-            "seconds": self.seconds,
-            "step": self.step,
-            "objective": self.objective.state_dict(),
-            "num_images": len(self.images_NCHW),
-            "image_shape": list(self.images_NCHW.shape[1:]),
-        }
-        if self.done:
-            if self.objective.decodes:
-                mean_D, covariance_DD = moments(self._encode_all())  # a decoder's samples are drawn about them
-                state["representations"] = (mean_D.cpu(), covariance_DD.cpu())
-            return state
-        if self.unit is not None:
-            state |= {
-                "precision": self.unit.precision,
-                "epoch": self.epoch,
-                "position": self.position,
-                "order": self.order_N,
-                "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(),
-                "random": checkpoint.random_states(self.device),
-                "window": self.window.state(),
-            }
-        return state
 
     def restore(self) -> None:
         """Take up the saved state if there is one, and the number of threads that it was made with."""
         state = checkpoint.load_state(self.folder.checkpoint, self.built.experiment.digest)
-        if state is None:
-            return
+        if state is not None:
+            self.take_up(state)
+
+    def take_up(self, state: State) -> None:
+        """Go on from this state of the run, which process 0 has read."""
         restore_weights(self.built, self.folder, state)
         with checkpoint.fitting(self.folder.checkpoint):
             check_within("step", state["step"], self.built.steps)
@@ -260,21 +232,4 @@ class Trainer:
             return
         checkpoint.require_device(state, self.folder.path, self.device)
         with checkpoint.fitting(self.folder.checkpoint):
-            self._restore_training(state)
-
-    def _restore_training(self, state: State) -> None:
-        """Take up what an unfinished run has besides. The random states come last, when nothing draws any more."""
-        if self.unit is None:
-            return
-        checkpoint.require_precision(state, self.folder.path, self.unit.precision, self.settings.precision)
-        check_within("position", state["position"], len(self.images_NCHW))
-        check_within("order", state["order"], len(self.images_NCHW) - 1)
-        check_optimizer(state["optimizer"], self.optimizer)
-        self.epoch = state["epoch"]
-        self._show(state["order"].to(self.device))
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.unit.rates.attach()
-        self.window.restore(state["window"], self.device)
-        self._stand_at(state["position"])
-        self.generator.set_state(state["generator"])
-        checkpoint.restore_random_states(state["random"], self.device)
+            restore_training(self, state)

@@ -6,7 +6,10 @@ import copy
 import os
 import subprocess
 import sys
+import threading
 import warnings
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from packaging.version import Version
 from torch import nn
 
 from simssl.blocks import internals
+from simssl.blocks.openmp import openmp
 
 
 def test_the_adam_kernel_steps_as_torch_optim_does() -> None:
@@ -109,7 +113,7 @@ def test_an_allocation_to_a_pool_can_be_ended() -> None:
 SPINNING = """
 import time
 import torch
-from simssl.blocks.internals import openmp
+from simssl.blocks.openmp import openmp
 
 def seconds_of_cores():
     x = torch.zeros(2**18)
@@ -130,7 +134,7 @@ print(usual, short, again)
 """
 
 
-@pytest.mark.skipif(internals.openmp() is None, reason="OpenMP is not GNU's")
+@pytest.mark.skipif(openmp() is None, reason="OpenMP is not GNU's")
 def test_openmp_spins_less_while_it_has_idle_threads_too_many() -> None:
     """What its threads take of the cores between operations tells: it is the same beside other work."""
     cores = len(os.sched_getaffinity(0))
@@ -142,3 +146,31 @@ def test_openmp_spins_less_while_it_has_idle_threads_too_many() -> None:
     usual, short, again = map(float, printed.split())
     assert short < usual / 3
     assert short < again / 3
+
+
+def test_members_of_a_gloo_group_live_in_one_process() -> None:
+    store = torch.distributed.HashStore()
+    sums = {}
+
+    def work(rank: int) -> None:
+        member = internals.gloo_member(store, rank, 2, timedelta(seconds=30))
+        value = torch.tensor([1.0 + rank])
+        member.allreduce([value]).wait()
+        sums[rank] = value.item()
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums == {0: 3, 1: 3}
+
+
+def test_the_default_store_is_the_one_that_a_group_was_made_with(tmp_path: Path) -> None:
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        internals.default_store().set("key", "value")
+        assert internals.default_store().get("key") == b"value"
+    finally:
+        torch.distributed.destroy_process_group()

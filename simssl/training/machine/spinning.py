@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from simssl.blocks.internals import OpenMP, openmp
+from simssl.blocks.openmp import OpenMP, openmp
 
 TASKS = Path("/proc/self/task")
 """The threads of this process, on Linux."""

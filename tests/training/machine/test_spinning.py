@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import Result
 
-from simssl.blocks.internals import openmp
+from simssl.blocks.openmp import openmp
 from simssl.evaluation.trained import load_trained
 from simssl.training.machine import spinning as module
 from simssl.training.machine.spinning import Spinning, considerate_threads, waited

@@ -1,0 +1,251 @@
+"""All runs of an experiment file by several processes that train each run together, one run after the other.
+
+Process 0 holds a run's folder, and reads and writes in it. The others need no folder: they may have another disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor
+
+from simssl.api import Data
+from simssl.blocks.distributed import together
+from simssl.errors import Interrupted, LostProcessError, RunError, UserError
+from simssl.evaluation.features import features_wanted, keep_features
+from simssl.experiment.model import Choice, Experiment
+from simssl.experiment.yaml12 import dump
+from simssl.launch import torchrun
+from simssl.launch.processes import Processes, StopTogether, connected
+from simssl.launch.run import (
+    Outcome,
+    PlannedRun,
+    announce,
+    fault,
+    is_done,
+    make_room,
+    measure,
+    plugins_of,
+    tell_of_precision,
+    trace,
+    tracked,
+)
+from simssl.launch.workspace import Workspace
+from simssl.store import checkpoint
+from simssl.store.environment import Json, Record, describe, now
+from simssl.store.metrics import missing
+from simssl.training.build import BuiltRun, build_run
+from simssl.training.encode_all import encode_all
+from simssl.training.machine.device import choose_device, computing_on
+from simssl.training.machine.device_memory import give_back
+from simssl.training.machine.precision import computed_in
+from simssl.training.machine.spinning import Spinning, considerate_threads, policy
+from simssl.training.trackers import Trackers, run_info
+from simssl.training.train import train
+from simssl.training.trainer import Trainer
+
+
+def run_together(experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False) -> list[Outcome]:
+    """Train and measure every run that is not done. A run that fails on all processes does not stop the others.
+
+    LostProcessError or RunError on all processes if one of them ends; Interrupted on a signal to any of them.
+    """
+    device = _device(workspace.device)
+    with (
+        computing_on(device),
+        connected(device) as processes,
+        considerate_threads(device) as spinning,
+        StopTogether(processes) as stop,
+    ):
+        team = Team(processes, workspace, device, stop, spinning)
+        runs = team.planned(experiments, fresh)
+        team.check([run.experiment for run in runs if not run.done])
+        return [team.start(number, run) for number, run in enumerate(runs)]
+
+
+def _device(name: str) -> torch.device:
+    """The device with the number that this process has on its host; the CPU if that is asked for."""
+    device = choose_device(name)
+    if device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise UserError("give --device cuda: each process takes the device that has its number on the host")
+    number = torchrun.number_on_its_host()
+    count = torch.cuda.device_count()
+    if number >= count:
+        raise UserError(f"this host has more processes than CUDA devices; start {count} of them")
+    return torch.device("cuda", number)
+
+
+class Team:
+    """What a process needs to train runs together with the others."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        workspace: Workspace,
+        device: torch.device,
+        stop: StopTogether,
+        spinning: Spinning,
+    ) -> None:
+        self.processes = processes
+        self.workspace = workspace
+        self.device = device
+        self.stop = stop
+        self.spinning = spinning
+        self.is_first = processes.rank == 0
+
+    # --- before anything is trained -------------------------------------------------------------------
+
+    def planned(self, experiments: Sequence[Experiment], fresh: bool) -> list[PlannedRun]:
+        """The runs of the experiments, and whether they are done: in the folders of process 0."""
+        workspace = self.workspace
+        folders = [workspace.folder(experiment) for experiment in experiments]
+        pairs = list(zip(experiments, folders, strict=True))
+        all_done = self.processes.from_first(lambda: [not fresh and is_done(*pair) for pair in pairs])
+        runs = []
+        for number, ((experiment, folder), done) in enumerate(zip(pairs, all_done, strict=True), start=1):
+            label = f"[{number}/{len(pairs)}] {experiment.objective.name}, seed {experiment.seed}"
+            runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
+        return runs
+
+    def check(self, experiments: Sequence[Experiment]) -> None:
+        """Build every run once, so that what cannot work is said before anything is trained."""
+        for experiment in experiments:
+            data = self._load(experiment.dataset)
+            with together(self.processes.group):
+                build_run(experiment, self.workspace.registry, data, torch.device("cpu"))
+
+    def _load(self, choice: Choice) -> Data:
+        """The data set, which the first process of each host loads first: it may have to be decoded there."""
+        if torchrun.number_on_its_host() == 0:
+            self.workspace.load_data(choice)
+        self.processes.wait()
+        return self.workspace.load_data(choice)
+
+    # --- a run ----------------------------------------------------------------------------------------
+
+    def start(self, number: int, run: PlannedRun) -> Outcome:
+        """Train and measure a run. An error of all processes becomes its outcome; one of a single process goes up."""
+        if self.is_first:
+            announce(run, self.workspace)
+        if run.done:
+            return Outcome(run.folder.path, "already done")
+        try:
+            with self._held(run):
+                self._train_and_measure(run)
+            return Outcome(run.folder.path, "done")
+        except (LostProcessError, Interrupted):
+            raise
+        except BaseException as error:
+            message = fault(error, run.experiment, self.device, self.workspace.registry)
+            if not self.processes.all_failed(number, message):
+                raise RunError(message) from error
+            outcome = Outcome(run.folder.path, "failed", message, trace(error))
+        finally:
+            give_back()
+        self.workspace.warn(f"failed: {outcome.message}")
+        return outcome
+
+    @contextmanager
+    def _held(self, run: PlannedRun) -> Iterator[None]:
+        """Have process 0 hold the run's folder."""
+        with ExitStack() as held:
+
+            def hold() -> None:
+                with run.folder.locked():
+                    old = make_room(run)
+                if old:
+                    self.workspace.say(f"  {old}")
+                held.enter_context(run.folder.locked())
+
+            self.processes.from_first(hold)
+            yield
+
+    def _train_and_measure(self, run: PlannedRun) -> None:
+        experiment, folder, workspace = run.experiment, run.folder, self.workspace
+        torch.set_num_threads(workspace.threads)
+        data = workspace.load_data(experiment.dataset)
+        made_with = describe(self.device, plugins_of(experiment, workspace.registry))
+        self.processes.require_alike(_facts(experiment, data, made_with))
+        with together(self.processes.group):
+            built = build_run(experiment, workspace.registry, data, self.device)
+            trainer = Trainer(built, folder)
+        content = self.processes.from_first(lambda: checkpoint.content_of(folder.checkpoint))
+        if content is not None:
+            state = checkpoint.state_in(content, folder.checkpoint, experiment.digest)
+            trainer.take_up(state)
+        if self.is_first:
+            if not trainer.done:
+                tell_of_precision(built)
+            folder.write(folder.experiment, dump(experiment.resolved).encode())
+        record = self._record(run, made_with)
+        with self._tracked(experiment) as trackers:
+            trackers.started(run_info(built, folder, trainer.step))
+            if not trainer.done:
+                self._train(trainer, trackers, record)
+            del trainer
+            give_back()
+            self._measure(built, run, trackers, record)
+
+    def _record(self, run: PlannedRun, made_with: Json) -> Record | None:
+        """The run's record, which process 0 writes."""
+        if not self.is_first:
+            return None
+        made_with |= {"processes": self.processes.size, "jobs": 1, "openmp": policy()}
+        return Record(run.folder, made_with, self.workspace.warn)
+
+    @contextmanager
+    def _tracked(self, experiment: Experiment) -> Iterator[Trackers]:
+        if not self.is_first:
+            yield Trackers({}, self.workspace.warn)
+            return
+        with tracked(experiment, self.workspace) as trackers:
+            yield trackers
+
+    def _train(self, trainer: Trainer, trackers: Trackers, record: Record | None) -> None:
+        precision = computed_in(trainer.settings.precision, self.device)
+        if record:
+            record.add("training", precision, started=now())
+        with together(self.processes.group):
+            train(trainer, trackers, self.stop, self.workspace.estimates if self.is_first else None)
+        if record:
+            seconds = round(trainer.seconds, 3)
+            beside_others = round(self.spinning.short_seconds, 3)
+            record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
+
+    def _measure(self, built: BuiltRun, run: PlannedRun, trackers: Trackers, record: Record | None) -> None:
+        """Encode the images together, and measure on process 0. The others go on, and wait for it at the next run."""
+        choices = missing(run.experiment, run.folder) if self.is_first else ()
+        for split in self.processes.from_first(lambda: features_wanted(built, run.folder, choices)):
+            with together(self.processes.group):
+                z_ND = encode_all(built, _images(built, split))
+            if self.is_first:
+                keep_features(built, run.folder, split, z_ND)
+        if record:
+            measure(built, run.folder, choices, self.workspace, trackers, record)
+
+
+def _facts(experiment: Experiment, data: Data, made_with: Json) -> dict[str, str]:
+    """What has to be the same on all processes, by name."""
+    facts = {
+        "simssl": made_with["simssl"],
+        "the experiment": experiment.digest,
+        "the data": data.fingerprint,
+        "the kind of device": str(made_with["device"]),
+    }
+    facts |= {name: str(version) for name, version in made_with["libraries"].items()}
+    facts |= {name: str(version) for name, version in made_with["plugins"].items()}
+    for files in (made_with["plugin_files"], made_with["plugin_modules"]):
+        facts |= {f"the code of {name}": source["sha256"] for name, source in files.items()}
+    return facts
+
+
+def _images(built: BuiltRun, split: str) -> Tensor:
+    data = built.data
+    if split == "train":
+        return data.train.images
+    assert data.test is not None
+    return data.test.images
