@@ -243,12 +243,12 @@ def test_a_run_begun_elsewhere_does_not_go_on_on_another_device(
     simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from simssl.store import checkpoint
-    from simssl.training.trainer import Trainer
+    from simssl.training import trainer
 
-    state = Trainer._state
-    monkeypatch.setattr(Trainer, "_state", lambda trainer: {**state(trainer), "device": "cuda", "done": False})
+    state = trainer.state_of
+    monkeypatch.setattr(trainer, "state_of", lambda run: {**state(run), "device": "cuda", "done": False})
     simssl("run", small())
-    monkeypatch.setattr(Trainer, "_state", state)
+    monkeypatch.setattr(trainer, "state_of", state)
     (run,) = Path("runs/small").iterdir()
     (run / "metrics.json").unlink()
     (run / "features" / "representation-test.npy").unlink()

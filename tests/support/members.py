@@ -1,0 +1,39 @@
+"""Members of a gloo group, each a thread of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from simssl.blocks.distributed import together
+from simssl.blocks.internals import gloo_member
+from simssl.training.machine.process_group import TorchGroup
+
+Made = TypeVar("Made")
+
+
+def on_processes(size: int, work: Callable[[int], Made]) -> list[Made]:
+    """What `work(rank)` returns on each process of a group, in the order of their ranks. Its errors are raised."""
+    store = dist.HashStore()
+    made: dict[int, Made] = {}
+    errors: list[BaseException] = []
+
+    def member(rank: int) -> None:
+        try:
+            with together(TorchGroup(gloo_member(store, rank, size, timedelta(seconds=30)))):
+                made[rank] = work(rank)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=member, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [made[rank] for rank in range(size)]
