@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from simssl.blocks.internals import default_store
-from simssl.errors import LostProcessError, RunError, SimsslError, ToldError, UserError
+from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError, ToldError, UserError
 from simssl.training.machine.process_group import TorchGroup
 from simssl.training.stop import StopOnce
 
@@ -30,6 +30,8 @@ LOOK = 0.5
 """Seconds between two moments in training at which the processes agree on whether to stop."""
 WORD = 3.0
 """Seconds for which a process that has lost another one waits for its last word."""
+
+AFTERWARDS = "the others have ended, too, and saved nothing since; the same command goes on from the last checkpoint"
 
 Made = TypeVar("Made")
 
@@ -102,64 +104,69 @@ class Processes:
         for signum in (signal.SIGTERM, signal.SIGINT):  # torchrun sends one to those that are left
             signal.signal(signum, signal.SIG_IGN)
         try:
+            lost = isinstance(error, LostProcessError)
+            return self._after_a_loss() if lost else self._own(error)
+        except RuntimeError:  # the store is gone, with the process that held it: 0, where torchrun holds none
             if isinstance(error, LostProcessError):
-                return self._lost()
-            return self._own(error)
-        except RuntimeError:  # the store is gone, with the process that held it
+                return RunError(f"{self._without_word(0)}; {AFTERWARDS}")
             return error
 
     def _own(self, error: BaseException) -> BaseException:
-        self._words.set(f"ended/{self.rank}", str(error) or type(error).__name__)
-        if self.rank == 0:
-            self._words.set("told", "")
-            return error
-        _disconnect()  # so that the others do not wait for this one
-        return self._told(error) or error
-
-    def _lost(self) -> BaseException:
-        self._words.set(f"lost/{self.rank}", "")
+        """The ending of a process with an error of its own. Process 0 tells it; it hears of it by the store."""
         if self.rank:
-            told = self._told(None, patience=WORD * (1 + self.rank))
-            if told:
-                return told
-        keys = [f"ended/{rank}" for rank in range(self.size)]
+            stopped = isinstance(error, Interrupted)  # as all are
+            self._words.set(f"{'lost' if stopped else 'ended'}/{self.rank}", str(error) or type(error).__name__)
+            self._all_there(["told"], WORD)
+            self._words.set(f"left/{self.rank}", "")
+            return ToldError(getattr(error, "exit_code", 1))
+        words = self._last_words()
+        if words and isinstance(error, Interrupted):  # by torchrun, because another process has ended
+            error = RunError(f"{'; '.join(words)}; {AFTERWARDS}")
+        self._let_others_hear()
+        return error
+
+    def _after_a_loss(self) -> BaseException:
+        """The ending of a process that has lost another one: the first of those that are left tells it."""
+        self._words.set(f"lost/{self.rank}", "")
+        if self.rank and self._all_there(["told"], WORD * (1 + self.rank)):
+            self._words.set(f"left/{self.rank}", "")
+            return ToldError(1)
         end = time.monotonic() + WORD
-        while time.monotonic() < end and not self._silent() and not any(self._there(key) for key in keys):
+        while time.monotonic() < end and self._silent() and not self._last_words():
             time.sleep(0.05)
-        sentences = [self._last_word(rank) for rank in range(self.size) if self._there(f"ended/{rank}")]
-        sentences = sentences or [self._without_word(rank) for rank in self._silent()]
+        sentences = self._last_words() or [self._without_word(rank) for rank in self._silent()]
         sentences = sentences or [f"a process did not answer for {TIMEOUT}"]
+        self._let_others_hear()
+        return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
+
+    def _let_others_hear(self) -> None:
+        """Let the others know that this process tells the user. It may hold the store, so it waits for them."""
         self._words.set("told", "")
-        return RunError(
-            f"{'; '.join(sentences)}; the others have ended, too, and saved nothing since; the same command goes on "
-            "from the last checkpoint"
-        )
+        waiting = [rank for rank in range(self.size) if rank != self.rank and rank not in self._silent()]
+        self._all_there([f"left/{rank}" for rank in waiting], WORD)
 
     def _silent(self) -> list[int]:
         """The processes that have neither ended with a word nor lost another one."""
         others = [rank for rank in range(self.size) if rank != self.rank]
         return [rank for rank in others if not self._there(f"ended/{rank}") and not self._there(f"lost/{rank}")]
 
-    def _last_word(self, rank: int) -> str:
-        word = self._words.get(f"ended/{rank}").decode()
-        return f"{self._names[rank]} has ended: {word}"
+    def _last_words(self) -> list[str]:
+        words = []
+        for rank in range(self.size):
+            if self._there(f"ended/{rank}"):
+                word = self._words.get(f"ended/{rank}").decode()
+                words.append(f"{self._names[rank]} has ended: {word}")
+        return words
 
     def _without_word(self, rank: int) -> str:
         return f"{self._names[rank]} has ended without a word (killed, or out of memory)"
-
-    def _told(self, error: BaseException | None, patience: float = 5 * WORD) -> ToldError | None:
-        """ToldError once another process has told the user; None if none does."""
-        if not self._all_there(["told"], patience):
-            return None
-        code = getattr(error, "exit_code", 1)
-        return ToldError(code)
 
     def _there(self, key: str) -> bool:
         return bool(self._words.check([key]))
 
     def _all_there(self, keys: list[str], seconds: float) -> bool:
         end = time.monotonic() + seconds
-        while not self._words.check(keys):
+        while keys and not self._words.check(keys):
             if time.monotonic() > end:
                 return False
             time.sleep(0.05)

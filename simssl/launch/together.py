@@ -176,7 +176,8 @@ class Team:
         content = self.processes.from_first(lambda: checkpoint.content_of(folder.checkpoint))
         if content is not None:
             state = checkpoint.state_in(content, folder.checkpoint, experiment.digest)
-            trainer.take_up(state)
+            with together(self.processes.group):
+                trainer.take_up(state)
         if self.is_first:
             if not trainer.done:
                 tell_of_precision(built)

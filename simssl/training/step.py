@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
+from simssl.training.own_draws import refuse_own_draws
 from simssl.training.terms import TermWindow
 
 
@@ -53,6 +55,7 @@ class Step:
         """The number of steps that are done."""
         self.position = torch.zeros((), dtype=torch.long, device=self.device)
         """The position in this order at which the next batch begins."""
+        self._unseen = world_size() > 1
         self._steps = torch.full((), built.steps, device=self.device)
         self._offset_B = torch.arange(built.images_per_step // world_size(), device=self.device)
 
@@ -92,12 +95,19 @@ class Step:
     def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         with step_in(self.precision):
-            with networks_in(self.precision, self.device):
+            with networks_in(self.precision, self.device), self._own_draws_refused():
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
             check_terms(self.objective, terms)
             loss = torch.stack(list(terms.loss.values())).sum()
             loss.backward()
         return terms
+
+    def _own_draws_refused(self) -> AbstractContextManager[None]:
+        """Look, in the first step on several processes, whether the networks draw random numbers by themselves."""
+        if not self._unseen:
+            return nullcontext()
+        self._unseen = False
+        return refuse_own_draws(self.device)
 
     def _average(self, terms: Terms) -> Terms:
         """Make each gradient its mean over all processes, and return the means of the terms, in one exchange."""

@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from members import on_processes
 from torch import Tensor, nn
 
 from simssl.blocks.distributed import average, copy_from_first, draw_rows, gather, own_rows, rank, world_size
 from simssl.blocks.losses import nt_xent, reparameterize
 from simssl.blocks.networks import split_batch_norm, synchronise_batch_norm
-from tests.support.members import on_processes
 
 SIZES = pytest.mark.parametrize("size", [1, 2, 4])
 

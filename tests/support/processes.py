@@ -9,22 +9,24 @@ import signal
 import sys
 import tempfile
 import termios
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 FORK = multiprocessing.get_context("forkserver")
 # torch._dynamo: torch's optimisers import it when they are built
-FORK.set_forkserver_preload(["simssl.cli", "simssl.launch.grid", "sklearn.datasets", "torch._dynamo"])
+FORK.set_forkserver_preload(
+    ["simssl.cli", "simssl.launch.grid", "simssl.launch.together", "sklearn.datasets", "torch._dynamo"]
+)
 
 
 class Process:
     """A command that has been started in a folder."""
 
-    def __init__(self, folder: Path, *words: object) -> None:
+    def __init__(self, folder: Path, *words: object, environment: Mapping[str, str] | None = None) -> None:
         file, self._error = tempfile.mkstemp(prefix="stderr-", dir=folder)
         os.close(file)
         command = [str(word) for word in words]
-        self._process = FORK.Process(target=_command, args=(folder, self._error, command))
+        self._process = FORK.Process(target=_command, args=(folder, self._error, command, dict(environment or {})))
         self._process.start()
         assert self._process.pid
         self.pid = self._process.pid
@@ -44,9 +46,10 @@ class Process:
         return self._process.exitcode, self.said
 
 
-def _command(folder: Path, error: str, words: list[str]) -> None:
+def _command(folder: Path, error: str, words: list[str], environment: dict[str, str]) -> None:
     from simssl.cli import main
 
+    os.environ.update(environment)
     os.chdir(folder)
     for file, stream in ((os.devnull, sys.stdout), (error, sys.stderr)):
         opened = os.open(file, os.O_WRONLY)
