@@ -21,6 +21,7 @@ from PIL import Image
 
 from simssl.report.numbers import number
 from simssl.report.page.labels import Rectangle, lay_out
+from simssl.report.page.svg import SIZE, width_of
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -466,6 +467,26 @@ def test_a_box_that_scrolls_shows_it(page: Callable[..., Page], methods: None) -
     assert "max-width: none; }" not in re.findall(r"\.box > img.*", page().source)
 
 
+def test_what_is_folded_keeps_away_from_its_border(page: Callable[..., Page], methods: None) -> None:
+    """A class gives no margin to the left and right: it would count for more than that of the folded box."""
+    source = page().source
+    assert re.search(r"details > :not\(summary\) \{ margin-left: \S+; margin-right: \S+; \}", source)
+    for rule in (r"\.box", r"\.plots, \.wide, \.small"):
+        (properties,) = re.findall(rule + r" \{([^}]*margin[^}]*)\}", source)
+        assert not re.search(r"margin(-inline|-left|-right)?:", properties)
+
+
+def test_a_remark_in_a_table_is_smaller_than_the_table_on_paper_too(page: Callable[..., Page], methods: None) -> None:
+    (size,) = re.findall(r"td small, th small \{[^}]*font-size: ([\d.]+em)", page().source)
+    assert float(size.removesuffix("em")) < 1
+
+
+def test_names_break_on_paper_where_a_table_has_many_columns(page: Callable[..., Page], methods: None) -> None:
+    """A browser makes the page a third smaller at most: twelve methods with unbroken names would be cut off."""
+    on_paper = page().source.partition("@media print")[2]
+    assert re.search(r"table:has\(thead th:nth-child\(9\)\) thead th \{[^}]*overflow-wrap: anywhere", on_paper)
+
+
 # --- plots -----------------------------------------------------------------------------------------------
 
 
@@ -480,6 +501,24 @@ def test_names_in_a_plot_do_not_cover_each_other(seed: int) -> None:
     overlaps = [a.overlap(b) for i, a in enumerate(spots) for b in spots[:i]]
     assert max(overlaps) == 0
     assert all(spot.outside(frame) < 1 for spot in spots)
+
+
+def test_a_line_to_a_name_ends_where_the_name_begins(page: Callable[..., Page], run: Write) -> None:
+    """Names that stand straight below their points: other points, or error bars, keep them from elsewhere."""
+    values = {
+        "beta_vae": ((0.972, 0.972, 0.972), (0.445, 0.464, 0.432)),
+        "random": ((0.800, 0.744, 0.803), (0.240, 0.216, 0.204)),
+        "simclr": ((0.947, 0.964, 0.958), (0.045, 0.046, 0.027)),
+        "simvae": ((0.972, 0.981, 0.981), (0.449, 0.470, 0.404)),
+    }
+    for name, (contents, styles) in values.items():
+        for seed, (content, style) in enumerate(zip(contents, styles, strict=True)):
+            found = {KNN: metric(content), STYLE: metric(style, role="style")}
+            run(f"{name}{seed}", found, facts={"roles": ROLES}, objective={"name": name}, seed=seed)
+    pair = r'x2="([^"]*)" y2="([^"]*)" class="leader"></line><text x="([^"]*)" y="([^"]*)"[^>]*>([^<]*)<'
+    ((x, y, left, baseline, name),) = re.findall(pair, page().source)
+    assert float(left) < float(x) < float(left) + width_of(name)
+    assert float(y) < float(baseline) - 0.75 * SIZE
 
 
 def test_long_names_in_a_plot_differ(page: Callable[..., Page], run: Write) -> None:

@@ -51,6 +51,12 @@ class Rectangle:
         area = width * height
         return area - self.overlap(frame)
 
+    def nearest(self, x: float, y: float) -> Position:
+        """The position in it that is nearest to this one."""
+        within_x = min(max(x, self.left), self.right)
+        within_y = min(max(y, self.top), self.bottom)
+        return within_x, within_y
+
     @property
     def baseline(self) -> float:
         return self.bottom - 0.25 * SIZE

@@ -42,7 +42,7 @@ CURVES_TOP = 24
 CURVES_BOTTOM = CURVES_HEIGHT - 20
 """The same of a plot of curves."""
 
-FAR = 24
+FAR = 15
 """Distance of a name from its point from which a line leads to it."""
 
 
@@ -98,15 +98,12 @@ def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequen
     elements = []
     for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
         class_ = f"name {point.look.colour}"
-        baseline = spot.baseline
-        near = max(x, spot.left)
-        near = min(near, spot.right)
-        distance = abs(near - x) + abs(baseline - y)
+        near_x, near_y = spot.nearest(x, y)
+        distance = abs(near_x - x) + abs(near_y - y)
         if distance > FAR:
-            middle = baseline - SIZE / 3
-            leader = line(x, y, near, middle, "leader")
+            leader = line(x, y, near_x, near_y, "leader")
             elements.append(leader)
-        label = text(spot.left, baseline, name, class_)
+        label = text(spot.left, spot.baseline, name, class_)
         elements.append(label)
     return elements
 
