@@ -20,7 +20,9 @@ RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """The learning rates of Adam that are tried, on standardised features. Ours."""
 STEPS_BETWEEN_LOOKS = 100
 LEAST_STEPS = 2000
-"""Steps before which nothing counts as converged."""
+LEAST_LOOKS = 20
+"""Steps, and looks, before which nothing counts as converged. A look at few is chance: on 60,000 images an epoch lies
+between two of them, and the least loss of a high learning rate's first ones is not reached again for long."""
 GAIN = 1e-3
 """The cross entropy, in nats, that training for twice as long has to gain to go on."""
 
@@ -62,7 +64,8 @@ def choose_training(
         losses.append(loss_P.nan_to_num(nan=math.inf).view(L, M).cpu())
         looks.append(epoch)
         converged_M = _converged(losses)
-        if epoch * steps_per_epoch >= LEAST_STEPS and bool(converged_M.all()):
+        enough = epoch * steps_per_epoch >= LEAST_STEPS and len(looks) >= LEAST_LOOKS
+        if enough and bool(converged_M.all()):
             break
     return _best(torch.stack(losses), looks, converged_M)
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from simssl.blocks.probes.classifiers import ParallelClassifiers
-from simssl.blocks.probes.convergence import GAIN, LEAST_STEPS, RATES, ChosenTraining, choose_training
+from simssl.blocks.probes.convergence import GAIN, LEAST_LOOKS, LEAST_STEPS, RATES, ChosenTraining, choose_training
 from simssl.blocks.probes.probe_params import ProbeParams
 from simssl.blocks.probes.scores import cross_entropies
 
@@ -20,8 +20,10 @@ Loss = Callable[[int, int, int], float]
 """The cross entropy of a rate, a target and an epoch, by their numbers."""
 
 
-def chosen(loss: Loss, targets: int = 1, most_steps: int = 20_000) -> tuple[list[ChosenTraining], list[int]]:
-    """What is chosen of probes whose cross entropies are known, and the epochs that were trained, of 100 steps each."""
+def chosen(
+    loss: Loss, targets: int = 1, most_steps: int = 20_000, steps_per_epoch: int = 100
+) -> tuple[list[ChosenTraining], list[int]]:
+    """What is chosen of probes whose cross entropies are known, and the epochs that were trained."""
     trained = []
 
     def train(rates: Sequence[float], epochs: int) -> Iterator[ParallelClassifiers]:
@@ -35,7 +37,9 @@ def chosen(loss: Loss, targets: int = 1, most_steps: int = 20_000) -> tuple[list
             yield cast("ParallelClassifiers", lambda x_ND, logits=logits_PNC: logits)
 
     labels_MN = torch.zeros(targets, 1, dtype=torch.long)
-    choices = choose_training(train, torch.zeros(1, 2), labels_MN, steps_per_epoch=100, most_steps=most_steps)
+    choices = choose_training(
+        train, torch.zeros(1, 2), labels_MN, steps_per_epoch=steps_per_epoch, most_steps=most_steps
+    )
     return choices, trained
 
 
@@ -50,6 +54,19 @@ def test_nothing_has_converged_before_the_least_number_of_steps() -> None:
     choices, trained = chosen(lambda rate, target, epoch: 1.0)
     assert choices == [ChosenTraining(RATES[0], 1, converged=True)]
     assert trained[-1] == LEAST_STEPS / 100
+
+
+def test_a_few_looks_at_a_noisy_loss_do_not_end_it() -> None:
+    """On many images an epoch lies between two looks. The highest rate is best at once, and a lower one much later."""
+
+    def loss(rate: int, target: int, epoch: int) -> float:
+        if rate == len(RATES) - 1:
+            return 0.40 if epoch == 2 else 0.42
+        return 0.60 - 0.02 * min(epoch, 15) if rate == 0 else 1.0
+
+    choices, trained = chosen(loss, most_steps=100_000, steps_per_epoch=844)
+    assert choices == [ChosenTraining(RATES[0], 15, converged=True)]
+    assert trained[-1] >= LEAST_LOOKS
 
 
 def test_what_still_falls_when_the_steps_run_out_has_not_converged() -> None:
