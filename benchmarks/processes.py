@@ -2,7 +2,7 @@
 
 alike: 20 steps of the quickstart with SimVAE, SimCLR, DeepCluster, and MoCo with batch norm, on 1, 2 and 4 processes of
 one thread; the distance of the weights from those on one process, beside their length.
-numbers: the whole quickstart of SimVAE and SimCLR on one process and on two; test images of digits that kNN tells apart.
+numbers: the whole quickstart of SimVAE and SimCLR on one process and on two: by how many test images kNN differs.
 speed: images a second of two processes of one thread, and of one process of two threads; how much of a step two
 processes exchange (or wait for one another); torch's DistributedDataParallel around the same objective, with a step
 written by hand.
@@ -111,10 +111,8 @@ def compare_numbers() -> None:
                 metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
                 accuracies[processes] = metrics["knn/class/accuracy"]["value"]
         images = round(abs(accuracies[1] - accuracies[2]) * TEST_IMAGES)
-        print(
-            f"{method:14} kNN {accuracies[1]:.4f} on one process, {accuracies[2]:.4f} on two: {images} test images apart",
-            flush=True,
-        )
+        told = f"kNN {accuracies[1]:.4f} on one process, {accuracies[2]:.4f} on two"
+        print(f"{method:14} {told}: {images} test images apart", flush=True)
 
 
 # --- speed -----------------------------------------------------------------------------------------------

@@ -235,7 +235,6 @@ def _facts(experiment: Experiment, data: Data, made_with: Json) -> dict[str, str
         "simssl": made_with["simssl"],
         "the experiment": experiment.digest,
         "the data": data.fingerprint,
-        "the kind of device": str(made_with["device"]),
     }
     facts |= {name: str(version) for name, version in made_with["libraries"].items()}
     facts |= {name: str(version) for name, version in made_with["plugins"].items()}

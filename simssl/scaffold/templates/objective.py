@@ -4,6 +4,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, Posterior, Terms
+from simssl.blocks.distributed import gather
 
 
 class Alignment(Objective):
@@ -23,7 +24,8 @@ class Alignment(Objective):
         z = torch.nn.functional.normalize(self.encoder(x_BJCHW.flatten(0, 1)).float(), dim=1)
         z_BJD = z.unflatten(0, x_BJCHW.shape[:2])
         alignment = (z_BJD[:, 0] - z_BJD[:, 1]).square().sum(1).mean()
-        uniformity = torch.pdist(z_BJD[:, 0]).square().mul(-2).exp().mean().log()
+        all_BD = gather(z_BJD[:, 0])  # on several processes the images of all of them
+        uniformity = torch.pdist(all_BD).square().mul(-2).exp().mean().log()
         return Terms(loss={"alignment": alignment, "uniformity": self.params.weight * uniformity})
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
