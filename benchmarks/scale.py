@@ -20,9 +20,10 @@ import machine
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
+
+from simssl.blocks.internals import BatchNorm
 
 IMAGES, SIDE = 1_281_167, 224
 BATCH, VIEWS, PROJECTED = 4096, 2, 128
@@ -110,7 +111,7 @@ def counts(name: str) -> Counts:
         model(x_BCHW).sum().backward()
     with Calls() as calls:
         model(x_BCHW).sum().backward()
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
     return Counts(
         forward=forward.get_total_flops() / len(x_BCHW),
         training=training.get_total_flops() / len(x_BCHW),
