@@ -17,8 +17,9 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ from simssl.blocks.images.decoding import ImageSource, Progress, decoded_images,
 
 HEADER = 4096
 """Bytes before the pixels."""
+
+PART = 8 * 2**20
+"""Bytes of pixels that are checked at a time. Ours."""
+
+LARGE = 4 * 2**30
+"""Bytes of pixels from which on checking them takes seconds, and its progress is told. Ours."""
 
 
 def cache_folder(root: Path) -> Path:
@@ -58,15 +65,15 @@ def cached_pixels(cache: Path, source: ImageSource, progress: Progress) -> tuple
     """
     key = source.key
     shape = (len(source.names), 3, source.size, source.size)
-    cached = _open(cache, key, shape)
+    cached = _open(cache, key, shape, progress)
     if cached is not None:
         return cached
     with _writing(cache):
-        cached = _open(cache, key, shape)  # another process may have written it by now
+        cached = _open(cache, key, shape, progress)  # another process may have written it by now
         if cached is None:
             _say_if_damaged(cache, key)
             _build(cache, key, source, progress)
-            cached = _open(cache, key, shape)
+            cached = _open(cache, key, shape, progress)
             if cached is None:
                 raise ValueError(
                     f"the decoded images in {cache} are not what was written there; mend that disk, or name another "
@@ -75,21 +82,41 @@ def cached_pixels(cache: Path, source: ImageSource, progress: Progress) -> tuple
     return cached
 
 
-def _open(cache: Path, key: tuple[str, str], shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
+def _open(cache: Path, key: tuple[str, str], shape: tuple[int, ...], progress: Progress) -> tuple[Tensor, str] | None:
     """The pixels and their digest, if the cache is whole and of this key and shape."""
     header = _header(cache)
     if header.get("key") != list(key) or header.get("shape") != list(shape):
         return None
     try:
-        if cache.stat().st_size != HEADER + math.prod(shape):
-            return None
-        mapped = np.memmap(cache, np.uint8, mode="c", offset=HEADER, shape=shape)
+        with cache.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != HEADER + math.prod(shape):
+                return None
+            mapped = np.memmap(file, np.uint8, mode="c", offset=HEADER, shape=shape)
+            digest = _digest(mapped, file.fileno(), partial(progress, f"checking {cache}"))
     except FileNotFoundError:  # another process has just removed it
         return None
-    digest = hashlib.sha256(mapped.data).hexdigest()
     if header.get("digest") != digest:
         return None
     return torch.from_numpy(mapped), digest
+
+
+def _digest(pixels_N3SS: np.memmap, file: int, checked: Callable[[int, int], None]) -> str:
+    """The SHA-256 of the pixels of an open file.
+
+    While some are digested the system reads the next ones. `checked` is told how many images are done, of how many.
+    """
+    digest = hashlib.sha256()
+    image_bytes = pixels_N3SS[0].nbytes
+    step = max(1, PART // image_bytes)
+    num_images = len(pixels_N3SS)
+    for start in range(0, num_images, step):
+        end = min(start + step, num_images)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file, HEADER + end * image_bytes, 4 * PART, os.POSIX_FADV_WILLNEED)
+        digest.update(pixels_N3SS[start:end].data)
+        if pixels_N3SS.nbytes >= LARGE:
+            checked(end, num_images)
+    return digest.hexdigest()
 
 
 def _say_if_damaged(cache: Path, key: tuple[str, str]) -> None:

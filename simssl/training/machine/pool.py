@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from simssl.training.machine.device_memory import available
+from simssl.training.machine.read_ahead import ReadAhead
 
 RESIDENT = 0.5
 """Largest part of the free memory of a device that images may take; the rest is for networks and activations. Ours."""
@@ -61,16 +62,17 @@ def pool_of(images_NCHW: Tensor, device: torch.device, most: int) -> Pool:
 
 
 class Resident:
-    """A pool whose images all lie on the device."""
+    """A pool whose images all lie on the device. On a CPU that may be a memory-mapped file."""
 
     def __init__(self, images_NCHW: Tensor) -> None:
         self.images_NCHW = images_NCHW
+        self._read_ahead = ReadAhead(images_NCHW)
 
     def begin(self, order_N: Tensor, position: int) -> None:
-        return
+        self._read_ahead.begin(order_N, position)
 
     def ready(self, until: int) -> None:
-        return
+        self._read_ahead.ask(until)
 
     def launched(self, position: int) -> None:
         return
@@ -113,11 +115,13 @@ class Streamed:
         self.images_NCHW = images_NCHW
         self._ring_RCHW = ring_RCHW
         self._copies = copies
+        self._read_ahead = ReadAhead(images_NCHW)
         self._order_N = torch.empty(0, dtype=torch.long)
         self._filled = 0  # all positions before are in the ring, or were
 
     def begin(self, order_N: Tensor, position: int) -> None:
         self._order_N = order_N.cpu()
+        self._read_ahead.begin(self._order_N, position)
         self._filled = position
 
     def ready(self, until: int) -> None:
@@ -132,6 +136,7 @@ class Streamed:
     def _fill(self, until: int, ahead: bool) -> None:
         if until <= self._filled:
             return
+        self._read_ahead.ask(until)
         index_M = self._order_N[self._filled : until]
         row = self._filled % len(self._ring_RCHW)
         self._copies.copy(self.images_NCHW, index_M, self._ring_RCHW, row, ahead)

@@ -20,8 +20,10 @@ from PIL import Image
 from processes import Process
 
 from simssl.api import Data, Split
+from simssl.blocks.images import cache
 from simssl.plugin.registry import Registry
 from simssl.testing.fixtures import load_example
+from simssl.training.machine.read_ahead import is_file
 
 REGISTRY = Registry(builtins_only=True)
 CELEBA, PHOTOS, CIFAR10 = (REGISTRY.load("dataset", name) for name in ("celeba", "image_folder", "cifar10"))
@@ -676,6 +678,25 @@ def test_the_cache_can_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
     load_example(PHOTOS, tmp_path / "data")
     assert len(list((tmp_path / "scratch").iterdir())) == 1
     assert not (tmp_path / "data/simssl-cache").exists()
+
+
+def test_how_far_a_large_cache_is_checked_is_told(
+    simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(Path("data/photos"), dark=12, bright=12)
+    monkeypatch.setattr(cache, "LARGE", 0)
+    monkeypatch.setattr(cache, "PART", 10 * 3 * 16 * 16)
+    result = simssl("run", small(**PHOTO_RUN))
+    assert result.exit_code == 0, result.stderr
+    (file,) = Path("data/simssl-cache").iterdir()
+    lines = [line for line in result.stderr.splitlines() if line.startswith("checking ")]
+    assert lines == [f"checking {file}: {done}/24" for done in (10, 20, 24)]
+
+
+def test_the_images_of_both_splits_are_read_ahead(tmp_path: Path) -> None:
+    data = load_example(PHOTOS, tmp_path)
+    assert is_file(data.train.images)
+    assert is_file(data.test.images)
 
 
 def test_folders_and_crops_have_caches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
