@@ -41,7 +41,7 @@ COMMANDS = [
     if block.language == "sh"
     for line in block.code.splitlines()
 ]
-NOT_RUN = ("cd", "cp", "npm", "pytest", "ruff", "sphinx-build", "tensorboard", "tox")
+NOT_RUN = ("cd", "cp", "npm", "pytest", "ruff", "sphinx-build", "tensorboard", "torchrun", "tox")
 """Programs that install, serve, or test what is tested here."""
 
 CHECKED_ONLY = {

@@ -5,6 +5,7 @@ Process 0 decides, writes and speaks. The others follow, and are silent.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -161,6 +162,13 @@ class Processes:
     def _without_word(self, rank: int) -> str:
         return f"{self._names[rank]} has ended without a word (killed, or out of memory)"
 
+    def close(self) -> None:
+        """Leave the groups. Whatever still held them when Python ends would end it with an abort."""
+        self.group.close()
+        self._patient = self._words = None
+        dist.destroy_process_group()
+        gc.collect()
+
     def _there(self, key: str) -> bool:
         return bool(self._words.check([key]))
 
@@ -182,11 +190,6 @@ def _losses() -> Iterator[None]:
         raise LostProcessError(str(error)) from error
 
 
-def _disconnect() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 @contextmanager
 def connected(device: torch.device) -> Iterator[Processes]:
     """The processes that torchrun has started for this command, connected for as long as this lasts."""
@@ -200,7 +203,7 @@ def connected(device: torch.device) -> Iterator[Processes]:
             raise
         raise ending from error
     finally:
-        _disconnect()
+        processes.close()
 
 
 class StopTogether(StopOnce):

@@ -715,6 +715,8 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
 }
 """Of each kind and check the plugins that it finds, with what it says."""
 
+ON_TWO_PROCESSES = "two_processes_train_as_one"
+"""Its mistakes are in `test_two_processes.py`."""
 ON_CUDA = "step_is_captured_on_cuda"
 """Needs a device to find anything; what it does is `replayed_steps_are_the_eager_ones` with CUDA's own graphs."""
 
@@ -736,7 +738,7 @@ def test_a_check_finds_what_is_wrong(kind: str, check: str, plugin: type[Any], s
 
 def test_every_check_can_fail() -> None:
     checked = {check for checks in MUTANTS.values() for check in checks}
-    assert checked | {ON_CUDA} == {check for checks in CHECKS.values() for check in checks}
+    assert checked | {ON_CUDA, ON_TWO_PROCESSES} == {check for checks in CHECKS.values() for check in checks}
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ DURING = {
     ),
     "fails_in_torch": Mistake(
         "objective",
-        "torch.pdist(z_BJD[:, 0])",
-        "torch.nn.functional.linear(z_BJD[:, 0], z_BJD[:, 0, :2])",
+        "torch.pdist(all_BD)",
+        "torch.nn.functional.linear(all_BD, all_BD[:, :2])",
         "torch.nn.functional.linear",
         "mat1 and mat2 shapes cannot be multiplied",
     ),

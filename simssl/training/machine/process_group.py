@@ -22,6 +22,10 @@ class TorchGroup:
         self.rank: int = group.rank()
         self.size: int = group.size()
 
+    def close(self) -> None:
+        """Let go of torch's group. Nothing can be exchanged any more."""
+        del self._group
+
     def sum(self, x: Tensor) -> None:
         _exchanged(lambda: self._group.allreduce([x]).wait())
 
