@@ -315,7 +315,7 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 @click.pass_context
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
-    from simssl.experiment.config import choice
+    from simssl.experiment.sections import choice
     from simssl.launch.evaluate import evaluate_run
     from simssl.report.runs import load_runs
 

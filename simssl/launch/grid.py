@@ -83,24 +83,36 @@ def _check_all(
 ) -> list[Size]:
     """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained.
 
-    Return their sizes if they are asked for. All is built on the CPU. With several jobs this process never opens the
-    device.
+    Runs that differ in their seed alone are built once for all. Return their sizes if they are asked for. All is built
+    on the CPU. With several jobs this process never opens the device.
     """
     skipped: dict[str, None] = {}
+    checked: dict[str, Size | None] = {}
     sizes: list[Size] = []
     for experiment in experiments:
-        require_repeatable(experiment, device)
-        data = workspace.load_data(experiment.dataset)
-        built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
-        if by_size:
-            sizes.append(size_of(built))
-        for choice in experiment.evaluators:
-            evaluator = build(choice, workspace.registry, data)
-            reason = why_skipped(evaluator, built)
-            if reason:
-                skipped[f"{choice.label} will be skipped: {reason}"] = None
+        settings = repr({**experiment.resolved, "seed": None})
+        if settings not in checked:
+            checked[settings] = _check(experiment, workspace, device, by_size, skipped)
+        size = checked[settings]
+        if size is not None:
+            sizes.append(size)
     for experiment in experiments:
         workspace.folder(experiment).create()
     for sentence in skipped:
         workspace.say(sentence)
     return sizes
+
+
+def _check(
+    experiment: Experiment, workspace: Workspace, device: torch.device, by_size: bool, skipped: dict[str, None]
+) -> Size | None:
+    """Build a run. Its size is returned if it is asked for. What will be skipped is added to `skipped`."""
+    require_repeatable(experiment, device)
+    data = workspace.load_data(experiment.dataset)
+    built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
+    for choice in experiment.evaluators:
+        evaluator = build(choice, workspace.registry, data)
+        reason = why_skipped(evaluator, built)
+        if reason:
+            skipped[f"{choice.label} will be skipped: {reason}"] = None
+    return size_of(built) if by_size else None
