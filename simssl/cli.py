@@ -282,6 +282,30 @@ def _print_table(
 
 
 @cli.command()
+@click.argument("paths", type=_Path(path_type=Path), nargs=-1, required=True, metavar="FILE|RUNS...")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@_settings
+@_seed
+@_runs
+@_files
+@click.pass_obj
+def status(
+    registry: Registry, paths: tuple[Path, ...], json_: bool, settings: tuple[str, ...], seed: int | None, runs: Path
+) -> None:
+    """Show what every run of an experiment is doing.
+
+    FILE is an experiment file, whose runs are looked for in --runs, with the -s that they are run with. RUNS is a
+    run's folder, or a folder around many.
+    """
+    from simssl.launch import status as statuses
+    from simssl.launch import status_text
+
+    found = statuses.status(paths, runs, registry, settings, seed)
+    text = status_text.as_json(found) if json_ else status_text.as_text(found, _width())
+    click.echo(text if json_ else printable(text))
+
+
+@cli.command()
 @_experiment
 @_settings
 @_seed

@@ -348,7 +348,7 @@ HUGE = {
     + "".join(
         f"  {key}: {list(range(1, 101))}\n" for key in ("seed", "latent_dim", "training.views", "training.log_every")
     ),
-    "seeds": BASE + f"grid: {{seed: {list(range(3000))}}}",
+    "seeds": BASE + f"grid: {{seed: {list(range(30_000))}}}",
     "hexadecimal": BASE.replace("seed: 0", f"seed: 0x{'f' * 5000}"),
     "decimal": BASE.replace("latent_dim: 4", f"latent_dim: {'9' * 5000}"),
     "float": BASE.replace("views: 1800", f"views: 1{'0' * 5000}e1"),

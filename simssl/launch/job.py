@@ -12,6 +12,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from simssl.launch import worker
+from simssl.launch.progress import note_failure
 from simssl.launch.run import Outcome, PlannedRun, plugins_of
 from simssl.launch.worker import SIGNALS, Setup, Task, Told
 from simssl.launch.workspace import Say
@@ -92,6 +93,7 @@ class Job:
         reason = f"its process {_end(code)}; the same command (without --fresh) goes on with it"
         saved = self._signalled and code in SAVED
         if not saved:
+            note_failure(self._run.folder, reason)
             self._tell(f"failed: {reason}")
         return Outcome(self._run.folder.path, "failed", reason)
 
