@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -175,6 +175,24 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
     help="Work on N runs at a time, each in a process of its own; they share the cores, and take the CUDA devices in "
     "turns. auto: as many as fit on a CPU that one does not fill, else one.",
 )
+@click.option(
+    "--only", type=click.IntRange(min=1), metavar="N", help="Work on the run of this number alone, counted from 1."
+)
+@click.option(
+    "--cluster",
+    type=click.Choice(["slurm", "local"]),
+    help="Submit the runs, a task each, and return. slurm: one array job. local: this machine, all at once. Takes "
+    "simssl[slurm].",
+)
+@click.option(
+    "--cluster-option",
+    "cluster_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of sbatch, such as partition=gpu, or time in minutes; repeatable.",
+)
+@click.option("--nodes", type=click.IntRange(min=1), help="Nodes of a run, on a cluster.")
+@click.option("--gpus-per-run", "gpus", type=click.IntRange(min=1), help="GPUs of a run, a process each, on a cluster.")
 @_files
 @click.pass_context
 def run(
@@ -187,16 +205,34 @@ def run(
     runs: Path,
     fresh: bool,
     jobs: int | None,
+    only: int | None,
+    cluster: Literal["slurm", "local"] | None,
+    cluster_options: tuple[str, ...],
+    nodes: int | None,
+    gpus: int | None,
 ) -> None:
     """Train, freeze and measure every run of an experiment.
 
     The same command goes on with what is unfinished and skips what is done.
     """
+    if cluster is None and (cluster_options or nodes or gpus):
+        raise click.UsageError("--cluster-option, --nodes and --gpus-per-run take --cluster")
+    if cluster is not None and jobs is not None:
+        raise click.UsageError("--jobs is for this process; on a cluster each run is a task of its own")
     experiments = _load_experiments(ctx.obj, experiment, settings, seed)
-    from simssl.launch.grid import run_all
+    from simssl.launch.grid import require_number, run_all
 
+    if only is not None:
+        require_number(only, len(experiments), experiment)
     workspace = _workspace(ctx.obj, device, data, runs)
-    outcomes = run_all(experiments, workspace, fresh, jobs)
+    if cluster is not None:
+        from simssl.launch.cluster.executor import Request
+        from simssl.launch.cluster.submit import Command, submit
+
+        command = Command(experiment, settings, seed, fresh, only, experiments)
+        submit(command, workspace, Request(cluster, cluster_options, nodes or 1, gpus))
+        return
+    outcomes = run_all(experiments, workspace, fresh, jobs, only)
     _summarise(ctx, outcomes)
 
 

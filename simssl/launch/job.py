@@ -12,11 +12,11 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from simssl.launch import worker
-from simssl.launch.progress import note_failure
 from simssl.launch.run import Outcome, PlannedRun, plugins_of
 from simssl.launch.worker import SIGNALS, Setup, Task, Told
 from simssl.launch.workspace import Say
 from simssl.plugin.registry import Registry
+from simssl.store.progress import note_failure
 
 SAVED = (*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS))
 """The exit codes of a worker that has saved its run's state on a signal, and of one that came again at its end."""

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 from simssl.api import RunInfo, StepsDone, Tracker
-from simssl.errors import Interrupted, RunError, SimsslError
+from simssl.errors import Interrupted, RunError
 from simssl.params import Params
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import evaluators_of
-from simssl.store.progress import Progress, State, progress_now, read_progress, stamp_of, write_progress
+from simssl.store.progress import State, progress_now, stamp_of, write_progress
 
 SECONDS = 10.0
 """Time between two records while a run is worked on. A record takes a millisecond or so, beside the training."""
@@ -84,13 +84,3 @@ class ProgressTracker(Tracker):
         progress = progress_now(state, since=self._since, step=self._step, steps=self._steps, **values)
         with suppress(RunError):
             write_progress(self._folder, progress)
-
-
-def note_failure(folder: RunFolder, message: str) -> None:
-    """Write down what a run failed with, unless another process works on it by now, or nothing can be written."""
-    before: Progress | None = None
-    with suppress(RunError):
-        before = read_progress(folder)
-    steps = {"step": before.step, "steps": before.steps} if before else {}
-    with suppress(SimsslError), folder.locked():
-        write_progress(folder, progress_now("failed", message=message[:10_000], **steps))

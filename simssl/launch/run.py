@@ -19,13 +19,14 @@ from simssl.errors import Interrupted, RunHeld, SimsslError, code_of, lack_of_me
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
-from simssl.launch.progress import ProgressTracker, note_failure
+from simssl.launch.progress import ProgressTracker
 from simssl.launch.workspace import Workspace
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
 from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
+from simssl.store.progress import note_failure
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back

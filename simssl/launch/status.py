@@ -15,7 +15,7 @@ from typing import Any, Literal
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.outline import outlines
 from simssl.experiment.yaml12 import read
-from simssl.launch.queue import in_queue
+from simssl.launch.cluster.queue import in_queue
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import evaluators_of
@@ -82,7 +82,7 @@ def status(
             found.append(replace(status_of(below / run.folder, run.evaluators), number=number))
     if not found:
         raise UserError(f"no run was found in {', '.join(map(str, paths))}")
-    return _with_queue(found)
+    return with_queue(found)
 
 
 def folders_in(path: Path) -> list[Path]:
@@ -182,7 +182,8 @@ def _is_done(folder: RunFolder, progress: Progress | None, asked: Asked | None) 
     if stamp is None or not folder.experiment.is_file():
         return False
     modified, _ = stamp
-    if progress and progress.state != "done" and modified < progress.at * 1e9:  # what is there was there then
+    unfinished = progress and progress.state in ("running", "stopped", "failed")
+    if progress and unfinished and modified < progress.at * 1e9:  # what is there was there then
         return False
     if progress and progress.state == "done" and progress.stamp == stamp:
         measured = progress.evaluators
@@ -207,7 +208,7 @@ def _evaluators_in(folder: RunFolder) -> Asked:
     return evaluators
 
 
-def _with_queue(runs: Sequence[RunStatus]) -> list[RunStatus]:
+def with_queue(runs: Sequence[RunStatus]) -> list[RunStatus]:
     """The runs, where those whose job is in its cluster's queue are queued, and no others."""
     unfinished = [(run.job, run.host or "") for run in runs if run.job and run.state in ("queued", "stopped")]
     waiting_there = in_queue(unfinished)

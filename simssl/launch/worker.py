@@ -150,9 +150,9 @@ def _say(text: str) -> None:
 
 def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
     """Train and measure a run, and return what became of it."""
-    from simssl.launch.progress import note_failure
     from simssl.launch.run import Outcome, start, trace
     from simssl.store.folder import RunFolder
+    from simssl.store.progress import note_failure
     from simssl.training.machine.device import choose_device
 
     try:

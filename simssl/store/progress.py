@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from simssl.blocks.files import read_within
-from simssl.errors import RunError
+from simssl.errors import RunError, SimsslError
 from simssl.store.folder import RunFolder
 
 MOST = 1_000_000
@@ -97,6 +97,16 @@ def read_progress(folder: RunFolder) -> Progress | None:
         raise RunError(f"{folder.progress} cannot be read ({error.strerror})") from error
     except (ValidationError, RecursionError) as error:
         raise RunError(f"{folder.progress} is damaged; the next simssl run writes it anew") from error
+
+
+def note_failure(folder: RunFolder, message: str) -> None:
+    """Write down what a run failed with, unless another process works on it by now, or nothing can be written."""
+    before: Progress | None = None
+    with suppress(RunError):
+        before = read_progress(folder)
+    steps = {"step": before.step, "steps": before.steps} if before else {}
+    with suppress(SimsslError), folder.locked():
+        write_progress(folder, progress_now("failed", message=message[:10_000], **steps))
 
 
 def stamp_of(folder: RunFolder) -> tuple[int, int] | None:
