@@ -46,8 +46,8 @@ class ProgressTracker(Tracker):
         """Write how it ended. A failure is told by who knows its sentence."""
         self._over.set()
         self._watch.join()
+        self._look()
         if isinstance(error, Interrupted):
-            self._look()
             self._write("stopped")
         elif error is None:
             measured = evaluators_of(self._folder)

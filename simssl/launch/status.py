@@ -116,7 +116,7 @@ def status_of(path: Path, asked: Asked | None = None) -> RunStatus:
         return replace(seen, state="running")
     try:
         if _is_done(folder, progress, asked):
-            return replace(seen, state="done", ends=None, job=None, message="")
+            return replace(seen, state="done", ends=None, message="")
     except SimsslError as error:
         message = str(error)
     if message:

@@ -74,7 +74,7 @@ def _details(run: RunStatus, now: float) -> str:
         if run.state == "running" and run.step >= run.steps:
             parts.append("measuring")
     if run.state == "running" and run.ends:
-        parts.append(f"trained {_clock(max(run.ends, now), now)}")
+        parts.append(f"ends {_clock(max(run.ends, now), now)}")
     if run.message:
         parts.append(run.message)
     return ", ".join(parts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,13 +91,11 @@ def _submit(
     request: Request,
 ) -> None:
     """Submit the runs of these numbers as one array, and write down in their folders that they are queued."""
-    from submitit.helpers import clean_env
-
     before = {folder: _make_ready(folder, command, workspace) for folder in folders}
     several = request.nodes * request.processes > 1
     jobs = []
     try:
-        with clean_env(), executor.batch():
+        with _outside_of_tasks(), executor.batch():
             for number, folder in zip(numbers, folders, strict=True):
                 words = _words(number, job_folder / command.file.name, command, workspace)
                 task = OneRun(words, folder.path.absolute(), request.cluster, several)
@@ -108,6 +107,18 @@ def _submit(
     runs = "1 run is" if len(jobs) == 1 else f"{len(jobs):,} runs are"
     first = jobs[0].job_id.partition("_")[0]
     workspace.say(f"{runs} submitted to {request.cluster} as job {first}")
+
+
+@contextmanager
+def _outside_of_tasks() -> Iterator[None]:
+    """Hide the variables of a task that the command is given in. Where Slurm's configuration is stays known."""
+    from submitit.helpers import clean_env
+
+    configuration = os.environ.get("SLURM_CONF")
+    with clean_env():
+        if configuration is not None:
+            os.environ["SLURM_CONF"] = configuration
+        yield
 
 
 def _make_ready(folder: RunFolder, command: Command, workspace: Workspace) -> Any:
