@@ -191,9 +191,22 @@ def _is_done(folder: RunFolder, progress: Progress | None, asked: Asked | None) 
             return True
     else:
         measured = evaluators_of(folder)
-        if asked is None:
-            asked = _evaluators_in(folder)
-    return all(any(_label(one) == _label(other) and fits(one, other) for other in measured) for one in asked)
+        own = _evaluators_in(folder)
+        asked = own if asked is None else [_filled_in(evaluator, own) for evaluator in asked]
+    return all(any(_is(one, other) for other in measured) for one in asked)
+
+
+def _filled_in(evaluator: Mapping[str, Any], own: Asked) -> Mapping[str, Any]:
+    """The evaluator with the parameters that it had when the run began; as it is written if there was none such."""
+    for other in own:
+        if _is(evaluator, other):
+            return other
+    return evaluator
+
+
+def _is(asked: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """True if an evaluator that is asked for is this one, whose parameters are all filled in."""
+    return _label(asked) == _label(other) and fits(asked, other)
 
 
 def _label(evaluator: Mapping[str, Any]) -> Any:

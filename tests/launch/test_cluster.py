@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -75,7 +74,7 @@ def test_a_task_that_gets_the_signal_goes_on_and_ends_as_without_a_cluster(
 ) -> None:
     import torch
 
-    long = {"training": {"views": 30_000, "batch_views": 60, "log_every": 10, "checkpoint_seconds": 0}}
+    long = {"training": {"views": 18_000, "batch_views": 60, "log_every": 10, "checkpoint_seconds": 0}}
     file = small(**long)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -100,7 +99,7 @@ def test_a_task_that_gets_the_signal_goes_on_and_ends_as_without_a_cluster(
     (stopped,) = _wait_for(lambda: [run for run in states(simssl, file) if run["state"] == "queued"], "the queue")
     assert 0 < stopped["step"] < stopped["steps"]
     (done,) = _wait_for(lambda: [run for run in states(simssl, file) if run["state"] == "done"], "the end")
-    assert done["step"] == 500
+    assert done["step"] == 300
     (alone,) = Path("alone").rglob("metrics.json")
     assert folder.metrics.read_bytes() == alone.read_bytes()
 
@@ -257,7 +256,11 @@ def test_several_processes_find_one_another(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [("import os; os.kill(os.getpid(), 9)", "its process was ended by signal 9"), ("exit(7)", "exit code 7"), ("exit(1)", "")],
+    [
+        ("import os; os.kill(os.getpid(), 9)", "its process was ended by signal 9"),
+        ("exit(7)", "its process ended with exit code 7"),
+        ("exit(1)", ""),  # it has written down itself why
+    ],
 )
 def test_a_run_that_ends_without_a_word(code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
@@ -269,7 +272,8 @@ def test_a_run_that_ends_without_a_word(code: str, said: str, tmp_path: Path, mo
     finally:
         signal.signal(signal.SIGUSR2, before)
     progress = read_progress(RunFolder(tmp_path))
-    assert (progress.message if progress else "").startswith(said) or said in (progress.message if progress else "")
+    assert (progress is None) == (said == "")
+    assert progress is None or progress.message.startswith(said)
 
 
 # --- what is wrong
@@ -281,20 +285,19 @@ def test_a_run_that_ends_without_a_word(code: str, said: str, tmp_path: Path, mo
         (("--gpus-per-run", 3, "--nodes", 2), "--gpus-per-run 3 does not divide among 2 nodes"),
         (("--cluster-option", "time=1:00"), "a whole number of minutes"),
         (("--cluster-option", "time"), "an override is KEY=VALUE"),
-        (("--cluster-option", "signal_delay_s=x", "--cluster-option", "mem_per_cpu={}"), ""),
     ],
 )
 def test_a_request_that_cannot_be(
     words: tuple[object, ...], sentence: str, simssl: Command, small: Write, slurm: Path
 ) -> None:
     result = simssl("run", small(**QUICK), "--cluster", "slurm", *words)
-    if sentence:
-        assert result.exit_code == 2
-        assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.exit_code == 2
+    assert sentence in result.stderr
 
 
-@pytest.mark.parametrize("words", [("--nodes", 2), ("--gpus-per-run", 2), ("--cluster-option", "a=b"), ("--cluster", "slurm", "-j", 2)])
+@pytest.mark.parametrize(
+    "words", [("--nodes", 2), ("--gpus-per-run", 2), ("--cluster-option", "a=b"), ("--cluster", "slurm", "-j", 2)]
+)
 def test_options_that_need_one_another(words: tuple[object, ...], simssl: Command, small: Write) -> None:
     result = simssl("run", small(), *words)
     assert result.exit_code == 2
@@ -328,14 +331,3 @@ def test_there_is_no_submitit(simssl: Command, small: Write, monkeypatch: pytest
     result = simssl("run", small(), "--cluster", "local")
     assert result.exit_code == 2
     assert "pip install 'simssl[slurm]'" in result.stderr
-
-
-# --- the folder of pickles
-
-
-def test_the_folder_of_pickles_is_the_users_alone(simssl: Command, small: Write, slurm: Path, state: Path) -> None:
-    submit(simssl, small(**QUICK))
-    (made,) = (state / "cluster").iterdir()
-    for folder in (state, state / "cluster", made):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert not list(Path("runs").rglob("*.pkl"))
