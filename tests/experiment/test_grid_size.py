@@ -52,10 +52,11 @@ def test_a_setting_in_several_axes_is_the_last_ones(simssl: Command, small: Writ
     from simssl.experiment.config import load_experiments
     from simssl.plugin.registry import Registry
 
-    axes: dict[str, Any] = {
+    axes = {
         "a": [{"latent_dim": 2, "training.batch_views": 60}, {"latent_dim": 3, "training.batch_views": 90}],
         "b": [{"seed": 1, "latent_dim": 5}, {"seed": 2}],
+        "c": [{"training.views": 600}, {"training.views": 1200}],
     }
-    runs = load_experiments(small(grid={**axes, "c": [{"training.views": 600}, {"training.views": 1200}]}), Registry())
+    runs = load_experiments(small(grid=axes), Registry())
     found = [(run.latent_dim, run.seed, run.training.views) for run in runs[:4]]
     assert found == [(5, 1, 600), (5, 1, 1200), (2, 2, 600), (2, 2, 1200)]
