@@ -76,7 +76,7 @@ def evaluate_task() -> Callable[[], float]:
     import shutil
 
     from simssl.evaluation.evaluate import evaluate
-    from simssl.experiment.config import choice
+    from simssl.experiment.sections import choice
     from simssl.plugin.registry import Registry
     from simssl.training.machine.spinning import considerate_threads
     from simssl.training.trackers import Trackers

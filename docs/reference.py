@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from simssl import api, blocks, scaffold
-from simssl.experiment.config import ABOUT, DEFAULTS, MANY, ONE
+from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import default_of, type_of
 from simssl.experiment.model import Core
+from simssl.experiment.sections import DEFAULTS, MANY, ONE
 from simssl.plugin.registry import KINDS, Registry
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
@@ -181,6 +181,24 @@ _kind = click.argument("kind", type=click.Choice(["dataset", "backbone", "object
     help="Work on N runs at a time, each in a process of its own; they share the cores, and take the CUDA devices in "
     "turns. auto: as many as fit on a CPU that one does not fill, else one.",
 )
+@click.option(
+    "--only", type=click.IntRange(min=1), metavar="N", help="Work on the run of this number alone, counted from 1."
+)
+@click.option(
+    "--cluster",
+    type=click.Choice(["slurm", "local"]),
+    help="Submit the runs, a task each, and return. slurm: one array job. local: this machine, all at once. Takes "
+    "simssl[slurm].",
+)
+@click.option(
+    "--cluster-option",
+    "cluster_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of sbatch, such as partition=gpu, or time in minutes; repeatable.",
+)
+@click.option("--nodes", type=click.IntRange(min=1), help="Nodes of a run, on a cluster.")
+@click.option("--gpus-per-run", "gpus", type=click.IntRange(min=1), help="GPUs of a run, a process each, on a cluster.")
 @_files
 @click.pass_context
 def run(
@@ -193,27 +211,46 @@ def run(
     runs: Path,
     fresh: bool,
     jobs: int | None,
+    only: int | None,
+    cluster: Literal["slurm", "local"] | None,
+    cluster_options: tuple[str, ...],
+    nodes: int | None,
+    gpus: int | None,
 ) -> None:
     """Train, freeze and measure every run of an experiment.
 
     The same command goes on with what is unfinished and skips what is done.
     """
+    if cluster is None and (cluster_options or nodes or gpus):
+        raise click.UsageError("--cluster-option, --nodes and --gpus-per-run take --cluster")
+    if cluster is not None and jobs is not None:
+        raise click.UsageError("--jobs is for this process; on a cluster each run is a task of its own")
     experiments = _load_experiments(ctx.obj, experiment, settings, seed)
-    workspace = _workspace(ctx.obj, device, data, runs)
-    if torchrun.processes() == 1:
-        from simssl.launch.grid import run_all
+    from simssl.launch.grid import require_number, run_all
 
-        outcomes = run_all(experiments, workspace, fresh, jobs)
-    else:
+    workspace = _workspace(ctx.obj, device, data, runs)
+    if only is not None:
+        require_number(only, len(experiments), experiment)
+    if torchrun.processes() > 1:
         from simssl.launch.together import run_together
 
-        if jobs is not None and jobs > 1:
-            raise UserError("several processes train one run at a time; leave out --jobs")
-        outcomes = run_together(experiments, workspace, fresh)
-    if torchrun.is_first():
-        _summarise(ctx, outcomes)
-    elif any(outcome.status == "failed" for outcome in outcomes):
-        ctx.exit(1)
+        if cluster is not None or (jobs is not None and jobs > 1):
+            raise UserError("several processes train one run at a time; leave out --jobs and --cluster")
+        outcomes = run_together(experiments, workspace, fresh, only)
+        if torchrun.is_first():
+            _summarise(ctx, outcomes)
+        elif any(outcome.status == "failed" for outcome in outcomes):
+            ctx.exit(1)
+        return
+    if cluster is not None:
+        from simssl.launch.cluster.executor import Request
+        from simssl.launch.cluster.submit import Command, submit
+
+        command = Command(experiment, settings, seed, fresh, only, experiments)
+        submit(command, workspace, Request(cluster, cluster_options, nodes or 1, gpus))
+        return
+    outcomes = run_all(experiments, workspace, fresh, jobs, only)
+    _summarise(ctx, outcomes)
 
 
 def _load_experiments(registry: Registry, path: Path, settings: tuple[str, ...], seed: int | None) -> list[Experiment]:
@@ -303,6 +340,30 @@ def _print_table(
 
 
 @cli.command()
+@click.argument("paths", type=_Path(path_type=Path), nargs=-1, required=True, metavar="FILE|RUNS...")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@_settings
+@_seed
+@_runs
+@_files
+@click.pass_obj
+def status(
+    registry: Registry, paths: tuple[Path, ...], json_: bool, settings: tuple[str, ...], seed: int | None, runs: Path
+) -> None:
+    """Show what every run of an experiment is doing.
+
+    FILE is an experiment file, whose runs are looked for in --runs, with the -s that they are run with. RUNS is a
+    run's folder, or a folder around many.
+    """
+    from simssl.launch import status as statuses
+    from simssl.launch import status_text
+
+    found = statuses.status(paths, runs, registry, settings, seed)
+    text = status_text.as_json(found) if json_ else status_text.as_text(found, _width())
+    click.echo(text if json_ else printable(text))
+
+
+@cli.command()
 @_experiment
 @_settings
 @_seed
@@ -336,7 +397,7 @@ def check(ctx: click.Context, experiment: Path, settings: tuple[str, ...], seed:
 @click.pass_context
 def evaluate(ctx: click.Context, run_dir: Path, evaluators: tuple[str, ...], device: str, data: Path) -> None:
     """Measure a trained run with more evaluators."""
-    from simssl.experiment.config import choice
+    from simssl.experiment.sections import choice
     from simssl.launch.evaluate import evaluate_run
     from simssl.report.runs import load_runs
 

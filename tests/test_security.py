@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import shutil
+import stat
 import time
 import zipfile
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from simssl.blocks.files import open_to_append
 from simssl.blocks.messages import CONTROL
 from simssl.cli import cli
 from simssl.errors import RunError
+from simssl.store.progress import progress_now
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
 KEPT: dict[str, list[str]] = {}
@@ -330,6 +332,55 @@ def test_pickles_of_data_are_read_for_arrays_alone(simssl: Command, small: Calla
     assert not Path("ran").exists()
 
 
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of submitit's files, on a machine whose Slurm takes every job and does nothing."""
+    pytest.importorskip("submitit", reason="there is no submitit: python -m pip install 'simssl[slurm]'")
+    for name in ("sbatch", "srun", "squeue"):
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text("#!/bin/sh\necho Submitted batch job 77\n")
+        command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "simssl"
+
+
+@promise("Cluster jobs")
+def test_pickles_lie_apart_and_are_the_users_alone(simssl: Command, small: Callable[..., Path], slurm: Path) -> None:
+    result = simssl("run", small(), "--cluster", "slurm")
+    assert result.exit_code == 0, result.stderr
+    (made,) = (slurm / "cluster").iterdir()
+    assert list(made.glob("*.pkl"))
+    assert not list(Path("runs").rglob("*.pkl"))
+    for folder in (slurm, slurm / "cluster", made):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@promise("Cluster jobs")
+@pytest.mark.parametrize("kind", ["open to others", "a link", "another user's"])
+@pytest.mark.parametrize("inner", [".", "cluster"])
+def test_no_pickle_is_put_where_others_write(
+    kind: str, inner: str, simssl: Command, small: Callable[..., Path], slurm: Path, tmp_path: Path
+) -> None:
+    folder = slurm / inner
+    folder.mkdir(parents=True, mode=0o700)
+    if kind == "open to others":
+        folder.chmod(0o770)
+    elif kind == "a link":
+        folder.rmdir()
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "theirs")
+    elif os.geteuid():
+        pytest.skip("only root can give a folder to another user")
+    else:
+        os.chown(folder, 1, 1)
+    result = simssl("run", small(), "--cluster", "slurm")
+    assert result.exit_code == 2
+    assert "pickles are not put there" in result.stderr
+    assert not list(tmp_path.rglob("*.pkl"))
+
+
 # --- bounds
 
 BASE = yaml.safe_dump({**SMALL, "name": "bounds"})
@@ -348,7 +399,7 @@ HUGE = {
     + "".join(
         f"  {key}: {list(range(1, 101))}\n" for key in ("seed", "latent_dim", "training.views", "training.log_every")
     ),
-    "seeds": BASE + f"grid: {{seed: {list(range(3000))}}}",
+    "seeds": BASE + f"grid: {{seed: {list(range(30_000))}}}",
     "hexadecimal": BASE.replace("seed: 0", f"seed: 0x{'f' * 5000}"),
     "decimal": BASE.replace("latent_dim: 4", f"latent_dim: {'9' * 5000}"),
     "float": BASE.replace("views: 1800", f"views: 1{'0' * 5000}e1"),
@@ -509,6 +560,37 @@ def test_a_negative_number_is_a_number(simssl: Command) -> None:
     write_run(Path("runs/a"), {"style_probe/R2": {**metric(-0.5), "unit": "R2"}})
     (row,) = csv.DictReader(io.StringIO(simssl("report", "runs", "--format", "csv").stdout))
     assert row["mean"] == "-0.5"
+
+
+HOSTILE: dict[str, Callable[[Path], Any]] = {
+    "words": lambda file: file.write_text(
+        progress_now("failed", message="".join(EVIL), host=EVIL[0]).model_dump_json()
+    ),
+    "deep": lambda file: file.write_text(f'{{"state": {_nested(100_000)}}}'),
+    "deep within": lambda file: file.write_text(f'{{"evaluators": [{{"a": {_nested(100)}}}]}}'),
+    "too long": lambda file: file.write_text(" " * 1_000_001),
+    "pipe": lambda file: _fifo(file),
+    "times": lambda file: file.write_text(
+        progress_now("running", since=9e10, ends=9e10, step=2**62, steps=2**62).model_dump_json()
+    ),
+    "job": lambda file: file.write_text('{"state": "queued", "job": {"cluster": "slurm", "number": "--help"}}'),
+}
+
+
+@promise("One bad run")
+@promise("Bounds of records")
+@promise("Control characters")
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_progress_spoils_nothing(kind: str, simssl: Command, evil_runs: Path) -> None:
+    bad = write_run(Path("runs/bad"), None)
+    HOSTILE[kind](bad / "progress.json")
+    write_run(evil_runs / "\x1b]0;title\x07-seed0-00000000", None)
+    for words in ((), ("--json",)):
+        result = simssl("status", evil_runs, *words)
+        assert result.exit_code == 0, result.stderr
+        assert not CONTROL.search(result.stdout + result.stderr)
+        assert "bad" in result.stdout
+        assert len(result.stdout) < 20_000
 
 
 @promise("The page")

@@ -32,10 +32,31 @@ def loaded(words: list[str], path: Path | None = None) -> tuple[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["plugins"], ["run", "--help"], ["encode", "--help"], ["--version"], ["plugins", "--json"]]
+    "words",
+    [
+        ["--help"],
+        ["plugins"],
+        ["run", "--help"],
+        ["encode", "--help"],
+        ["status", "--help"],
+        ["--version"],
+        ["plugins", "--json"],
+    ],
 )
 def test_start_up_does_not_import(words: list[str]) -> None:
     assert loaded(words)[1] == []
+
+
+@pytest.mark.parametrize("words", [["status", "quickstart.yaml"], ["status", "runs"]])
+def test_the_status_of_runs_loads_no_torch(words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    experiment = BENCHMARK.parents[1] / "experiments" / "quickstart.yaml"
+    Path("quickstart.yaml").write_bytes(experiment.read_bytes())
+    Path("runs/quickstart/simvae-seed0-00000000").mkdir(parents=True)
+    Path("runs/quickstart/simvae-seed0-00000000/.lock").touch()
+    printed, modules = loaded(words)
+    assert "waiting" in printed
+    assert not {"torch", "torchvision", "numpy", "sklearn", "rich", "simssl_plugins"} & set(modules)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plugins"], ["plugins", "--json"], ["plugins", "stranger7"]])

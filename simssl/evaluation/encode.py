@@ -20,9 +20,9 @@ from simssl.blocks.images import decoded_images, find_images, fitted_image, read
 from simssl.errors import UserError
 from simssl.evaluation.posteriors import joined
 from simssl.evaluation.trained import BATCH, TrainedModel
-from simssl.experiment.config import choice
 from simssl.experiment.document import ExperimentError
 from simssl.experiment.model import Choice
+from simssl.experiment.sections import choice
 from simssl.plugin.registry import Registry
 
 Arrays = dict[str, np.ndarray]

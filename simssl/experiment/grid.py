@@ -16,9 +16,9 @@ from simssl.experiment.validation import suggestion
 Setting = dict[str, Document]
 """Dotted keys and their new subtrees: what one value of an axis sets, or one combination of values."""
 
-RUNS = 1_000
+RUNS = 10_000
 """Most runs of a grid."""
-VALUES = 200_000
+VALUES = 1_000_000
 """Most values of all runs of a grid together."""
 
 FIXED = ("name", "grid")
@@ -52,7 +52,8 @@ def expand(
         problem = _shadowed(document, override, settings)
         if problem is not None:
             problems.append(problem)
-    return [_with_setting(base, setting, problems) for setting in settings]
+    begun: Begun = {}
+    return [_with_setting(base, setting, problems, begun) for setting in settings]
 
 
 def _merged(combination: tuple[Setting, ...]) -> Setting:
@@ -80,10 +81,22 @@ def _replacing(override: str, setting: Setting) -> str | None:
     return None
 
 
-def _with_setting(document: Document, setting: Setting, problems: list[Problem]) -> Document:
-    for dotted, value in setting.items():
+Begun = dict[tuple[tuple[str, int], ...], Document]
+"""Documents with the first few keys of a setting set, by these keys and the identities of their values."""
+
+
+def _with_setting(document: Document, setting: Setting, problems: list[Problem], begun: Begun) -> Document:
+    """Return the document with the keys of a setting set, one after the other. Settings that begin alike share that."""
+    so_far: tuple[tuple[str, int], ...] = ()
+    for number, (dotted, value) in enumerate(setting.items(), 1):
+        so_far += ((dotted, id(value)),)
+        if so_far in begun:
+            document = begun[so_far]
+            continue
         with collecting(problems):
             document = document.replace(dotted, value)
+        if number < len(setting):
+            begun[so_far] = document
     return document
 
 

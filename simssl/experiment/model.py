@@ -86,14 +86,12 @@ class Experiment:
     @cached_property
     def digest(self) -> str:
         """A hash that identifies the weights: of what determines them, as written, and of the schema number."""
-        text = json.dumps({"schema": SCHEMA, **self.written}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(self.written)
 
     @property
     def folder(self) -> Path:
         """The run's folder, below the folder of the runs."""
-        run = f"{self.objective.name}-seed{self.seed}-{self.digest[:8]}"
-        return Path(self.name) / run
+        return folder_of(self.name, self.objective.name, self.seed, self.digest)
 
     @property
     def choices(self) -> tuple[Choice, ...]:
@@ -115,3 +113,14 @@ class Experiment:
             "trackers": [choice.resolved for choice in self.trackers],
             "seed": self.seed,
         }
+
+
+def digest_of(written: Mapping[str, Any]) -> str:
+    """Return the hash of the sections that determine the weights, as written, and of the schema number."""
+    text = json.dumps({"schema": SCHEMA, **written}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def folder_of(name: str, objective: str, seed: int, digest: str) -> Path:
+    """Return a run's folder, below the folder of the runs."""
+    return Path(name) / f"{objective}-seed{seed}-{digest[:8]}"

@@ -13,10 +13,11 @@ from typing import Any
 
 from simssl.blocks.files import write_whole
 from simssl.errors import UserError
-from simssl.experiment.config import ABOUT, MANY, ONE
+from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
 from simssl.experiment.model import LONGEST, NAME, Core
+from simssl.experiment.sections import MANY, ONE
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 

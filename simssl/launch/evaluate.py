@@ -49,7 +49,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         made_with = describe(device, plugins_of(experiment, registry))
         made_with |= {"jobs": workspace.jobs, "openmp": policy()}
         record = Record(folder, made_with, workspace.warn)
-        with tracked(experiment, workspace) as trackers:
+        with tracked(experiment, workspace, {}) as trackers:
             trackers.started(run_info(built, folder, built.steps))
             wanted = choices or missing(experiment, folder, in_part=True)
             measure(built, folder, wanted, workspace, trackers, record)

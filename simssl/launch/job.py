@@ -16,6 +16,7 @@ from simssl.launch.run import Outcome, PlannedRun, plugins_of
 from simssl.launch.worker import SIGNALS, Setup, Task, Told
 from simssl.launch.workspace import Say
 from simssl.plugin.registry import Registry
+from simssl.store.progress import note_failure
 
 SAVED = (*(128 + signum for signum in SIGNALS), *(-signum for signum in SIGNALS))
 """The exit codes of a worker that has saved its run's state on a signal, and of one that came again at its end."""
@@ -92,6 +93,7 @@ class Job:
         reason = f"its process {_end(code)}; the same command (without --fresh) goes on with it"
         saved = self._signalled and code in SAVED
         if not saved:
+            note_failure(self._run.folder, reason)
             self._tell(f"failed: {reason}")
         return Outcome(self._run.folder.path, "failed", reason)
 

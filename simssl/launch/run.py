@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,16 +14,19 @@ from typing import Literal
 import torch
 
 from simssl.api import Tracker
+from simssl.blocks.distributed import rank
 from simssl.errors import Interrupted, RunHeld, SimsslError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
+from simssl.launch.progress import ProgressTracker
 from simssl.launch.workspace import Workspace
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
 from simssl.store.environment import Record, describe, now, tell_of_changes
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing, read_metrics
+from simssl.store.progress import note_failure
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
@@ -33,6 +36,9 @@ from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train
 from simssl.training.trainer import Trainer
+
+PROGRESS = "the run's progress"
+"""The name, among the run's trackers, of what writes progress.json. No plugin has such a name."""
 
 
 @dataclass
@@ -107,6 +113,7 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
         outcome = Outcome(folder.path, "failed", message, trace(error))
     finally:
         give_back()  # for the next run of this process
+    note_failure(folder, outcome.message)
     workspace.warn(f"{outcome.status}: {outcome.message}")
     return outcome
 
@@ -177,7 +184,7 @@ def _train_and_measure(
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     made_with |= {"jobs": workspace.jobs, "openmp": policy()}
     record = Record(folder, made_with, workspace.warn)
-    with tracked(experiment, workspace) as trackers:
+    with tracked(experiment, workspace, {PROGRESS: ProgressTracker}) as trackers:
         trackers.started(run_info(built, folder, trainer.step))
         if not trainer.done:
             precision = computed_in(experiment.training.precision, device)
@@ -231,9 +238,9 @@ def plugins_of(experiment: Experiment, registry: Registry) -> set[Plugin]:
 
 
 @contextmanager
-def tracked(experiment: Experiment, workspace: Workspace) -> Iterator[Trackers]:
-    """The run's trackers, told at the end what ended it."""
-    builders: dict[str, Builder] = {}
+def tracked(experiment: Experiment, workspace: Workspace, ours: Mapping[str, Builder]) -> Iterator[Trackers]:
+    """The run's trackers, and these of ours, told at the end what ended it."""
+    builders = dict(ours) if rank() == 0 else {}
     for choice in experiment.trackers:
         builders[choice.label] = partial(_build_tracker, choice, workspace.registry)
     trackers = Trackers(builders, logging.getLogger("simssl").warning)

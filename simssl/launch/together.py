@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,13 +19,15 @@ from simssl.evaluation.features import features_wanted, keep_features
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump
 from simssl.launch import torchrun
+from simssl.launch.grid import planned_runs
 from simssl.launch.processes import Processes, StopTogether, connected
+from simssl.launch.progress import ProgressTracker
 from simssl.launch.run import (
+    PROGRESS,
     Outcome,
     PlannedRun,
     announce,
     fault,
-    is_done,
     make_room,
     measure,
     plugins_of,
@@ -36,6 +39,7 @@ from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
 from simssl.store.environment import Json, Record, describe, now
 from simssl.store.metrics import missing
+from simssl.store.progress import note_failure
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.encode_all import encode_all
 from simssl.training.machine.device import choose_device, computing_on
@@ -47,8 +51,12 @@ from simssl.training.train import train
 from simssl.training.trainer import Trainer
 
 
-def run_together(experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False) -> list[Outcome]:
+def run_together(
+    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool = False, only: int | None = None
+) -> list[Outcome]:
     """Train and measure every run that is not done. A run that fails on all processes does not stop the others.
+
+    `only` is the number of the one run to work on, from 1.
 
     LostProcessError or RunError on all processes if one of them ends; Interrupted on a signal to any of them.
     """
@@ -60,7 +68,8 @@ def run_together(experiments: Sequence[Experiment], workspace: Workspace, fresh:
         StopTogether(processes) as stop,
     ):
         team = Team(processes, workspace, device, stop, spinning)
-        runs = team.planned(experiments, fresh)
+        numbers = (only,) if only else range(1, len(experiments) + 1)
+        runs = team.planned(numbers, experiments, fresh)
         team.check([run.experiment for run in runs if not run.done])
         return [team.start(number, run) for number, run in enumerate(runs)]
 
@@ -99,17 +108,11 @@ class Team:
 
     # --- before anything is trained -------------------------------------------------------------------
 
-    def planned(self, experiments: Sequence[Experiment], fresh: bool) -> list[PlannedRun]:
-        """The runs of the experiments, and whether they are done: in the folders of process 0."""
-        workspace = self.workspace
-        folders = [workspace.folder(experiment) for experiment in experiments]
-        pairs = list(zip(experiments, folders, strict=True))
-        all_done = self.processes.from_first(lambda: [not fresh and is_done(*pair) for pair in pairs])
-        runs = []
-        for number, ((experiment, folder), done) in enumerate(zip(pairs, all_done, strict=True), start=1):
-            label = f"[{number}/{len(pairs)}] {experiment.objective.name}, seed {experiment.seed}"
-            runs.append(PlannedRun(label, experiment, folder, fresh=fresh, done=done))
-        return runs
+    def planned(self, numbers: Sequence[int], experiments: Sequence[Experiment], fresh: bool) -> list[PlannedRun]:
+        """The runs of these numbers, and whether they are done: in the folders of process 0."""
+        runs = planned_runs(numbers, experiments, self.workspace, fresh)
+        all_done = self.processes.from_first(lambda: [run.done for run in runs])
+        return [replace(run, done=done) for run, done in zip(runs, all_done, strict=True)]
 
     def check(self, experiments: Sequence[Experiment]) -> None:
         """Build every run once, so that what cannot work is said before anything is trained."""
@@ -146,6 +149,8 @@ class Team:
             outcome = Outcome(run.folder.path, "failed", message, trace(error))
         finally:
             give_back()
+        if self.is_first:
+            note_failure(run.folder, outcome.message)
         self.workspace.warn(f"failed: {outcome.message}")
         return outcome
 
@@ -203,7 +208,7 @@ class Team:
         if not self.is_first:
             yield Trackers({}, self.workspace.warn)
             return
-        with tracked(experiment, self.workspace) as trackers:
+        with tracked(experiment, self.workspace, {PROGRESS: ProgressTracker}) as trackers:
             yield trackers
 
     def _train(self, trainer: Trainer, trackers: Trackers, record: Record | None) -> None:

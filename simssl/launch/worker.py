@@ -151,6 +151,8 @@ def _say(text: str) -> None:
 def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
     """Train and measure a run, and return what became of it."""
     from simssl.launch.run import Outcome, start, trace
+    from simssl.store.folder import RunFolder
+    from simssl.store.progress import note_failure
     from simssl.training.machine.device import choose_device
 
     try:
@@ -162,6 +164,7 @@ def _outcome(task: Task, workspace: Workspace, stop: Stop) -> Outcome:
         raise
     except BaseException as error:  # the run cannot be planned here, as it could in the process above
         message = str(error) if isinstance(error, SimsslError) else one_line(error)
+        note_failure(RunFolder(task.folder), message)
         workspace.warn(f"failed: {message}")
         return Outcome(task.folder, "failed", message, trace(error))
 

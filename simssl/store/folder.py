@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -17,18 +17,44 @@ from simssl.errors import RunError, RunHeld, UserError
 HOLDER = 200
 """Most characters that are read of a lock's file."""
 
+LOOKS = 3
+LOOK = 0.02
+"""Who looks whether a folder is held has its lock for some microseconds, which is waited for so often and long."""
+
 
 class RunFolder:
     """A run's folder, `<runs>/<experiment>/<objective>-seed<N>-<hash>/`, and the paths in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.experiment = path / "experiment.yaml"
-        self.environment = path / "environment.json"
-        self.checkpoint = path / "checkpoint.pt"
-        self.metrics = path / "metrics.json"
-        self.features = path / "features"
-        self.images = path / "images"
+
+    @property
+    def experiment(self) -> Path:
+        return self.path / "experiment.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def features(self) -> Path:
+        return self.path / "features"
+
+    @property
+    def images(self) -> Path:
+        return self.path / "images"
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -62,7 +88,7 @@ class RunFolder:
         self.create()
         with self._open_lock() as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock(file)
             except BlockingIOError:
                 holder = file.read(HOLDER).strip() or "another process"
                 raise RunHeld(f"{self.path} is held by {holder}; wait for it, or stop it", holder) from None
@@ -74,16 +100,34 @@ class RunFolder:
             self._sign(file.fileno())
             yield
 
+    @staticmethod
+    def _lock(file: TextIO) -> None:
+        """Lock the file. BlockingIOError if another process holds it, and does not just look whether somebody does."""
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(LOOK)
+        return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     def is_held(self) -> bool:
         """True if a process holds the folder."""
+        return self.holder() is not None
+
+    def holder(self) -> str | None:
+        """What the process that holds the folder says of itself; None if nobody holds it."""
         try:
-            with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            descriptor = os.open(f"{self.path}/.lock", os.O_RDONLY | os.O_NONBLOCK)
         except OSError:  # told when the run is started
-            return False
-        return False
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return os.read(descriptor, HOLDER).decode(errors="replace")
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        return None
 
     def _sign(self, lock: int) -> None:
         """Write down who holds the lock. RunError if the disk has not a byte for it."""
@@ -114,8 +158,8 @@ class RunFolder:
 
     @property
     def empty(self) -> bool:
-        """True if nothing but the lock lies in the folder."""
-        return all(path.name == ".lock" for path in self.path.iterdir())
+        """True if nothing has been computed in the folder."""
+        return all(path.name in (".lock", self.progress.name) for path in self.path.iterdir())
 
     def move_aside(self) -> Path:
         """Move the folder to `.old/` beside it, under a free number."""

@@ -118,6 +118,16 @@ def _fits(protocol: Mapping[str, Any]) -> bool:
     return all(text is None or isinstance(text, str) for text in texts)
 
 
+def evaluators_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """The evaluators that the entries of metrics.json are of, with their parameters. RunError if it is damaged."""
+    evaluators: dict[str, dict[str, Any]] = {}
+    for key, entry in (read_metrics(folder) or {}).items():
+        made_by = _made_by(entry)
+        if isinstance(made_by, dict):
+            evaluators[label_of(key)] = made_by
+    return list(evaluators.values())
+
+
 def missing(experiment: Experiment, folder: RunFolder, in_part: bool = False) -> list[Choice]:
     """The experiment's evaluators that have not measured this run yet with their parameters.
 
@@ -134,13 +144,16 @@ def _measured(choice: Choice, entries: Mapping[str, Entry], in_part: bool) -> bo
         if label_of(key) != choice.label:
             continue
         has_entries = True
-        protocol = entry.get("protocol", {})
-        made_by = entry.get("evaluator") or protocol.get("evaluator")
-        if made_by != choice.resolved:
+        if _made_by(entry) != choice.resolved:
             return False
         if in_part and "skipped" in entry and key != choice.label:
             return False
     return has_entries
+
+
+def _made_by(entry: Entry) -> Any:
+    """The evaluator of an entry, with its parameters."""
+    return entry.get("evaluator") or entry.get("protocol", {}).get("evaluator")
 
 
 def label_of(key: str) -> str:

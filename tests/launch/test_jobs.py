@@ -153,6 +153,9 @@ def test_one_that_fails_and_one_that_is_killed_do_not_stop_the_others(
     assert "[1/3] saboteur, seed 0: failed: RuntimeError: it broke" in result.stderr
     assert f'File "{plugin}", line' in result.stderr
     assert "[2/3] saboteur, seed 0: failed: its process was ended by signal 9 (Killed" in result.stderr
+    told = [run["message"] for run in json.loads(simssl("status", file, "--json", "--plugin", plugin).stdout)]
+    assert "it broke" in told[0]
+    assert told[1].startswith("its process was ended by signal 9 (Killed")
     assert result.stderr.splitlines()[-1].startswith("failed: saboteur-seed0-")
     assert "random" in result.stdout
 

@@ -1,0 +1,157 @@
+"""The sections of an experiment that name plugins, checked. What the runs of a grid have in common is checked once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from simssl.errors import UserError
+from simssl.experiment.document import Document, ExperimentError, Keys, Problem, collecting, describe
+from simssl.experiment.model import LONGEST, NAME, Choice, Core
+from simssl.experiment.validation import validate
+from simssl.experiment.yaml12 import parse_value
+from simssl.plugin.registry import BrokenPlugin, Registry
+
+T = TypeVar("T")
+
+ONE = ("dataset", "backbone", "objective")
+"""Sections that name one plugin; each is called as its kind."""
+MANY = {"evaluators": "evaluator", "trackers": "tracker"}
+"""Sections that list plugins, and their kind."""
+DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
+"""The plugins of a list that the file leaves out."""
+CORE = tuple(Core.model_fields)
+"""Sections that name no plugin."""
+SECTIONS = (*ONE, *MANY, *CORE)
+WITHOUT_TRACKER = "; -s 'trackers=[{name: console}]' goes on without it"
+
+
+class Sections:
+    """The checked sections of a file's runs. Equal ones are one object, for all runs."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._known: dict[Any, tuple[Any, list[Problem]]] = {}
+
+    def core(self, document: Document, problems: list[Problem]) -> Core | None:
+        """The keys that name no plugin; None if something is wrong with them."""
+        known = {key: document.tree[key] for key in document.tree if key in CORE}
+        seed = known.get("seed")
+        if not is_seed(seed):
+            return self.once(("core", repr(known)), lambda: validate(Core, known, document), problems)
+        others = {**known, "seed": 0}
+        core = self.once(("core", repr(others)), lambda: validate(Core, others, document), problems)
+        return core and core.model_copy(update={"seed": seed})
+
+    def one(self, document: Document, key: str, problems: list[Problem]) -> Choice | None:
+        """The choice of a section that names one plugin; None if something is wrong with it."""
+        name = _name_of(document, key)
+        return self.once(name, lambda: _section(document, key, self.registry), problems)
+
+    def many(self, document: Document, key: str, problems: list[Problem]) -> tuple[Choice, ...]:
+        """The choices of a section that lists plugins, or its defaults; those that are right if not all are."""
+        name = _name_of(document, key)
+        if name not in self._known:
+            found: list[Problem] = []
+            self._known[name] = self._choices(document, key, found), found
+        choices, wrong = self._known[name]
+        problems += wrong
+        return tuple(choices)
+
+    def _choices(self, document: Document, key: str, problems: list[Problem]) -> tuple[Choice, ...]:
+        if key in document.tree:
+            return _list(document, key, self.registry, problems)
+        return tuple(choice(name, MANY[key], self.registry) for name in DEFAULTS[key])
+
+    def once(self, name: Any, check: Callable[[], T], problems: list[Problem]) -> T | None:
+        """Return what `check` returned for this name; None if it raised ExperimentError. It is called once."""
+        if name not in self._known:
+            found: list[Problem] = []
+            result: T | None = None
+            with collecting(found):
+                result = check()
+            self._known[name] = result, found
+        result, wrong = self._known[name]
+        problems += wrong
+        return result
+
+
+def is_seed(value: Any) -> bool:
+    """True for a whole number that is a seed as it stands."""
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _name_of(document: Document, key: str) -> tuple[Any, ...]:
+    """A name for a section: equal ones at one place of the file have one name."""
+    if key not in document.tree:
+        return (key,)
+    return key, repr(document.tree[key]), document.position((key,))
+
+
+def _section(document: Document, key: str, registry: Registry) -> Choice:
+    """The choice of a section that names one plugin."""
+    if key not in document.tree:
+        example = registry.names(key)[0]
+        message = f"the key '{key}' is missing, such as {key}: {{name: {example}}}"
+        raise ExperimentError([document.problem((), message)])
+    return _choice(document, (key,), key, registry)
+
+
+def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
+    """The choices of a section that lists plugins; what is wrong is appended to `problems`."""
+    entries = document.tree[key]
+    if not isinstance(entries, list):
+        message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
+        problems.append(document.problem((key,), message))
+        return ()
+    kind = MANY[key]
+    choices: dict[str, Choice] = {}
+    for i in range(len(entries)):
+        with collecting(problems):
+            chosen = _choice(document, (key, i), kind, registry)
+            if chosen.label in choices:
+                message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
+                raise ExperimentError([document.problem((key, i), message)])
+            choices[chosen.label] = chosen
+    return tuple(choices.values())
+
+
+def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Choice:
+    """The plugin named at `path`, with its parameters."""
+    node = document.sub(path).tree
+
+    def wrong(message: str, *keys: str) -> ExperimentError:
+        here = (*path, *keys)
+        return ExperimentError([document.problem(here, message)])
+
+    if not isinstance(node, dict):
+        example = node if isinstance(node, str) else "..."
+        raise wrong(f"the {kind} is a mapping such as {{name: {example}}}, not {describe(node)}")
+    name = node.get("name")
+    if not isinstance(name, str):
+        names = ", ".join(registry.names(kind))
+        raise wrong(f"the {kind} needs a 'name': {names}", "name")
+    alias = node.get("as")
+    if "as" in node and not (kind == "evaluator" and _is_name(alias)):
+        raise wrong(f"'as' gives an evaluator another name: at most {LONGEST} letters, digits, '_', '.' and '-'", "as")
+    try:
+        plugin = registry.load(kind, name)
+    except UserError as error:
+        way_out = WITHOUT_TRACKER if kind == "tracker" and isinstance(error, BrokenPlugin) else ""
+        raise wrong(f"{error}{way_out}", "name") from error
+    given = {key: node[key] for key in node if key not in ("name", "as")}
+    params = validate(plugin.Params, given, document, path)
+    return Choice(kind, name, params, alias)
+
+
+def _is_name(alias: Any) -> bool:
+    return isinstance(alias, str) and len(alias) <= LONGEST and re.fullmatch(NAME, alias) is not None
+
+
+def choice(text: str, kind: str, registry: Registry) -> Choice:
+    """Return the plugin that an option names: a name, or a mapping such as '{name: knn, k: 20}'."""
+    document = parse_value(text, f"'{text}'")
+    if isinstance(document.tree, str):
+        document = Document({"name": document.tree}, values=document.values)
+    return _choice(document, (), kind, registry)
