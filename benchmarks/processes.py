@@ -1,7 +1,8 @@
 """Runs on several processes beside the same runs on one: their weights, their numbers, and their speed.
 
-alike: 20 steps of the quickstart with SimVAE, SimCLR, DeepCluster, and MoCo with batch norm, on 1, 2 and 4 processes of
-one thread; the distance of the weights from those on one process, beside their length.
+exact: 20 steps of the quickstart in float64 with SimVAE, SimCLR, DeepCluster, MoCo with batch norm, on 2 and 4 members
+of a gloo group in this process; the distance of the weights from those on one process, beside their length.
+alike: the same in float32, on 2 and 4 processes of one thread; and, for comparison, on one process of two threads.
 numbers: the whole quickstart of SimVAE and SimCLR on one process and on two: by how many test images kNN differs.
 speed: images a second of two processes of one thread, and of one process of two threads; how much of a step two
 processes exchange (or wait for one another); torch's DistributedDataParallel around the same objective, with a step
@@ -29,7 +30,7 @@ from torch import Tensor
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 QUICKSTART = EXPERIMENTS / "quickstart.yaml"
 STEPS, BATCH_VIEWS = 20, 240
-CONVNET = ("-s", "backbone={name: convnet}")
+CONVNET = ("backbone={name: convnet}",)
 ALIKE: dict[str, tuple[str, ...]] = {
     "simvae": (),
     "simclr": (),
@@ -57,11 +58,11 @@ def torchrun(processes: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
-def run(runs: Path, processes: int, *settings: str) -> Path:
-    """The folder of the one run of the quickstart with these settings, on so many processes of one thread."""
+def run(runs: Path, processes: int, *settings: str, threads: int = 1) -> Path:
+    """The folder of the one run of the quickstart with these settings, on so many processes."""
     words = ["-m", "simssl", "run", str(QUICKSTART), *settings, "--runs", str(runs), "--device", "cpu"]
     command = [sys.executable, *words] if processes == 1 else [*torchrun(processes), *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
@@ -74,31 +75,70 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return {name: value.double() for name, value in state["objective"].items() if value.is_floating_point()}
 
 
-def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[float, int]:
-    """The distance of all weights from the others, beside their length; and how many are more than 1e-3 apart.
-
-    These are biases of units that hardly any image reaches. Adam divides by the size of a gradient, so that a gradient
-    of rounding alone moves a weight as far as any other.
-    """
+def distance(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """The distance of all weights from the others, beside their length."""
     ones = torch.cat([value.flatten() for value in one.values()])
     others = torch.cat([other[name].flatten() for name in one])
-    apart = (ones - others).abs()
-    return float(apart.norm() / ones.norm()), int((apart > 1e-3).sum())
+    return float((ones - others).norm() / ones.norm())
+
+
+def settings_of(method: str) -> tuple[str, ...]:
+    grid = f"grid={{objective: [{{name: {method}}}], seed: [0]}}"
+    return (grid, f"training.views={STEPS * BATCH_VIEWS}", "evaluators=[]", *ALIKE[method])
+
+
+def built_in_float64(method: str, rank: int = 0, size: int = 1):  # type: ignore[no-untyped-def]
+    from simssl.blocks.distributed import Seat, together
+    from simssl.experiment.config import load_experiments
+    from simssl.plugin.registry import Registry
+    from simssl.testing.checks.processes import ViewsInFloat64
+    from simssl.training.build import build_run, load_data
+
+    registry = Registry()
+    (experiment,) = load_experiments(QUICKSTART, registry, settings_of(method))
+    data = load_data(experiment.dataset, registry, Path("data"), lambda label, done, total: None)
+    with together(Seat(rank, size) if size > 1 else None):
+        built = build_run(experiment, registry, data, torch.device("cpu"))
+    built.objective = built.objective.double()
+    built.views = ViewsInFloat64(built.views)
+    return built
+
+
+def compare_exactly() -> None:
+    from functools import partial
+
+    from simssl.testing.checks import processes
+
+    torch.set_num_threads(1)
+    processes.take_steps = partial(processes.take_steps, count=STEPS)  # type: ignore[assignment]
+    for method in ALIKE:
+        with tempfile.TemporaryDirectory() as folder:
+            alone = processes.take_steps(built_in_float64(method), Path(folder) / "alone")
+            for size in (2, 4):
+                runs = [built_in_float64(method, rank, size) for rank in range(size)]
+                shared = processes.side_by_side(runs, Path(folder))
+                most = max(distance(_floats(alone.state), _floats(steps.state)) for steps in shared)
+                print(f"{method:14} float64, {size} members, {STEPS} steps: {most:.1e} of the length", flush=True)
+
+
+def _floats(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.double() for name, value in state.items() if value.is_floating_point()}
 
 
 def compare_weights() -> None:
-    for method, settings in ALIKE.items():
-        grid = f"grid={{objective: [{{name: {method}}}], seed: [0]}}"
-        given = ("-s", grid, "-s", f"training.views={STEPS * BATCH_VIEWS}", "-s", "evaluators=[]", *settings)
-        found: dict[int, dict[str, Tensor]] = {}
-        for processes in (1, 2, 4):
+    ways = {
+        "one process of two threads": (1, 2),
+        "2 processes of one thread": (2, 1),
+        "4 processes of one thread": (4, 1),
+    }
+    for method in ALIKE:
+        given = [word for setting in settings_of(method) for word in ("-s", setting)]
+        with tempfile.TemporaryDirectory() as runs:
+            alone = weights(run(Path(runs), 1, *given))
+        for way, (processes, threads) in ways.items():
             with tempfile.TemporaryDirectory() as runs:
-                found[processes] = weights(run(Path(runs), processes, *given))
-        for processes in (2, 4):
-            most, apart = distance(found[1], found[processes])
-            count = sum(value.numel() for value in found[1].values())
-            told = f"{apart} of {count:,} weights more than 1e-3 apart"
-            print(f"{method:14} {processes} processes, {STEPS} steps: {most:.1e} of the length; {told}", flush=True)
+                most = distance(alone, weights(run(Path(runs), processes, *given, threads=threads)))
+            print(f"{method:14} {way}, {STEPS} steps: {most:.1e} of the length", flush=True)
 
 
 def compare_numbers() -> None:
@@ -223,7 +263,7 @@ def time_steps() -> None:
             print(f"{name:40} {way:28} {images:8.1f} images/s, {images / reference:.2f}{told}", flush=True)
 
 
-PARTS = {"alike": compare_weights, "numbers": compare_numbers, "speed": time_steps}
+PARTS = {"exact": compare_exactly, "alike": compare_weights, "numbers": compare_numbers, "speed": time_steps}
 
 
 @click.command()

@@ -179,7 +179,7 @@ def test_the_differences_are_rounding(tmp_path: Path) -> None:
     objective = Registry(builtins_only=True).load("objective", "simclr")
     alone = processes.take_steps(processes._built(objective), tmp_path / "alone")
     runs = [processes._built(objective, rank, 2) for rank in range(2)]
-    for shared in processes._side_by_side(runs, tmp_path):
+    for shared in processes.side_by_side(runs, tmp_path):
         for _, difference in largest_differences(alone, shared).values():
             assert difference < 1e-12
 

@@ -64,7 +64,7 @@ def two_processes_train_as_one(objective: type[Objective], folder: Path) -> None
     alone = take_steps(built, folder / "alone")
     allowed = _tolerance(built)
     runs = [_built(objective, rank, 2) for rank in range(2)]
-    shared = _side_by_side(runs, folder)
+    shared = side_by_side(runs, folder)
     for rank, steps in enumerate(shared):
         differences = largest_differences(alone, steps)
         for part, (words, _) in alone.parts().items():
@@ -128,11 +128,11 @@ def _built(objective: type[Objective], rank: int = 0, size: int = 1) -> BuiltRun
     with together(Seat(rank, size) if size > 1 else None):
         built = tiny_run(objective)
     built.objective = built.objective.double()
-    built.views = _ViewsInFloat64(built.views)
+    built.views = ViewsInFloat64(built.views)
     return built
 
 
-class _ViewsInFloat64(Views):
+class ViewsInFloat64(Views):
     """Views with all their numbers as they are, in float64."""
 
     def __init__(self, views: Views) -> None:
@@ -145,7 +145,7 @@ class _ViewsInFloat64(Views):
         return super().batch(images_BCHW, kinds, generator).double()
 
 
-def _side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:
+def side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:
     """Train the runs as the processes of one group. The first error of one of them is raised."""
     store = dist.HashStore()
     taken: dict[int, Steps] = {}
