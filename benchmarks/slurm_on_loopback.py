@@ -223,7 +223,7 @@ def submitted(grid: Grid) -> None:
 def signalled(grid: Grid) -> str:
     """Send a task submitit's signal once its run is in training. Return its job's number."""
     job = grid.task_in_training()
-    grid.slurm("scancel", "--signal=USR2", job)
+    grid.slurm("timeout", "5", "scancel", "--signal=USR2", job)  # it tries again while the task ends, for a minute
     _wait_for(lambda: grid.run_of(job)["state"] in ("queued", "done"), f"{job} in the queue")
     grid.show(f"task {job} got the signal")
     run = grid.run_of(job)

@@ -21,7 +21,7 @@ from simssl.launch.grid import check_all
 from simssl.launch.status import RunStatus, status_of, with_queue
 from simssl.launch.workspace import Workspace
 from simssl.store.folder import RunFolder
-from simssl.store.progress import Job, progress_now, read_progress, write_progress
+from simssl.store.progress import Job, Progress, progress_now, read_progress, write_progress
 
 if TYPE_CHECKING:
     from submitit.core.core import PicklingExecutor
@@ -42,6 +42,18 @@ class Command:
     experiments: Sequence[Experiment] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What the runs of a command are submitted with."""
+
+    command: Command
+    workspace: Workspace
+    request: Request
+    folder: Path
+    """The folder of submitit's files."""
+    executor: PicklingExecutor
+
+
 def submit(command: Command, workspace: Workspace, request: Request) -> None:
     """Submit a task for each run that is neither done nor worked on nor queued, and say what was submitted.
 
@@ -59,9 +71,10 @@ def submit(command: Command, workspace: Workspace, request: Request) -> None:
     check_all([command.experiments[number - 1] for number in chosen], workspace, torch.device("cpu"))
     folder = new_job_folder(command.experiments[0].name, command.file)
     executor = executor_for(folder, command.experiments[0].name, request)
+    submission = Submission(command, workspace, request, folder, executor)
     for begin in range(0, len(chosen), ARRAY):
-        part = chosen[begin : begin + ARRAY]
-        _submit(part, [folders[number - 1] for number in part], folder, executor, command, workspace, request)
+        part = {number: folders[number - 1] for number in chosen[begin : begin + ARRAY]}
+        _submit(part, submission)
     workspace.say(f"`simssl status {command.file}` shows them; their logs, and submitit's pickles: {folder}")
 
 
@@ -81,32 +94,22 @@ def _tell_of_others(statuses: Sequence[RunStatus], states: Sequence[str], worksp
             workspace.say(f"{count:,} of {len(statuses):,} {verb} {state} already")
 
 
-def _submit(
-    numbers: Sequence[int],
-    folders: Sequence[RunFolder],
-    job_folder: Path,
-    executor: PicklingExecutor,
-    command: Command,
-    workspace: Workspace,
-    request: Request,
-) -> None:
-    """Submit the runs of these numbers as one array, and write down in their folders that they are queued."""
-    before = {folder: _make_ready(folder, command, workspace) for folder in folders}
-    several = request.nodes * request.processes > 1
+def _submit(folders: Mapping[int, RunFolder], submission: Submission) -> None:
+    """Submit runs, folders by number, as one array, and write down in their folders that they are queued."""
+    command, workspace, cluster = submission.command, submission.workspace, submission.request.cluster
+    before = [_make_ready(folder, command, workspace) for folder in folders.values()]
     jobs = []
     try:
-        with _outside_of_tasks(), executor.batch():
-            for number, folder in zip(numbers, folders, strict=True):
-                words = _words(number, job_folder / command.file.name, command, workspace)
-                task = OneRun(words, folder.path.absolute(), request.cluster, several)
-                jobs.append(executor.submit(task))
+        with _outside_of_tasks(), submission.executor.batch():
+            for number, folder in folders.items():
+                jobs.append(submission.executor.submit(_task(number, folder, submission)))
     except (RuntimeError, OSError) as error:
-        raise RunError(f"{request.cluster} has not taken the runs: {' '.join(str(error).split())}") from error
-    for folder, job in zip(folders, jobs, strict=True):
-        _note_queued(folder, before[folder], Job(cluster=request.cluster, number=job.job_id))
+        raise RunError(f"{cluster} has not taken the runs: {' '.join(str(error).split())}") from error
+    for folder, record, job in zip(folders.values(), before, jobs, strict=True):
+        _note_queued(folder, record, Job(cluster=cluster, number=job.job_id))
     runs = "1 run is" if len(jobs) == 1 else f"{len(jobs):,} runs are"
     first = jobs[0].job_id.partition("_")[0]
-    workspace.say(f"{runs} submitted to {request.cluster} as job {first}")
+    workspace.say(f"{runs} submitted to {cluster} as job {first}")
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def _outside_of_tasks() -> Iterator[None]:
         yield
 
 
-def _make_ready(folder: RunFolder, command: Command, workspace: Workspace) -> Any:
+def _make_ready(folder: RunFolder, command: Command, workspace: Workspace) -> Progress | None:
     """Move an old run aside with --fresh. Return the record of the run."""
     if command.fresh:
         with folder.locked():
@@ -134,7 +137,7 @@ def _make_ready(folder: RunFolder, command: Command, workspace: Workspace) -> An
     return None
 
 
-def _note_queued(folder: RunFolder, before: Any, job: Job) -> None:
+def _note_queued(folder: RunFolder, before: Progress | None, job: Job) -> None:
     """Write down that the run is queued, unless its task has begun already."""
     with suppress(RunHeld), folder.locked():
         now = None
@@ -145,11 +148,13 @@ def _note_queued(folder: RunFolder, before: Any, job: Job) -> None:
             write_progress(folder, progress_now("queued", job=job, **steps))
 
 
-def _words(number: int, file: Path, command: Command, workspace: Workspace) -> tuple[str, ...]:
-    """The command of a task."""
+def _task(number: int, folder: RunFolder, submission: Submission) -> OneRun:
+    """The task of a run: the command that was given, for this run alone, and with the copy of its file."""
+    command, workspace, request = submission.command, submission.workspace, submission.request
     registry = workspace.registry
     words = [sys.executable, "-m", "simssl"]
     words += ["--no-plugins"] if registry.builtins_only else []
+    file = submission.folder / command.file.name
     words += ["run", str(file), "--only", str(number), "--jobs", "1", "--device", workspace.device]
     words += ["--data", str(workspace.data.absolute()), "--runs", str(workspace.runs.absolute())]
     for setting in command.settings:
@@ -158,4 +163,5 @@ def _words(number: int, file: Path, command: Command, workspace: Workspace) -> t
         words += ["--seed", str(command.seed)]
     for path in registry.files:
         words += ["--plugin", str(path.resolve())]
-    return tuple(words)
+    several = request.nodes * request.processes > 1
+    return OneRun(tuple(words), folder.path.absolute(), request.cluster, several)
