@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from simssl.blocks.distributed import rank
 from simssl.errors import SimsslError, UserError, free_memory
 from simssl.evaluation.evaluate import build, why_skipped
 from simssl.experiment.model import Experiment
@@ -126,8 +127,9 @@ def check_all(
         size = checked[settings]
         if size is not None:
             sizes.append(size)
-    for experiment in experiments:
-        workspace.folder(experiment).create()
+    if rank() == 0:  # which writes
+        for experiment in experiments:
+            workspace.folder(experiment).create()
     for sentence in skipped:
         workspace.say(sentence)
     return sizes

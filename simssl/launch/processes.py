@@ -6,6 +6,7 @@ Process 0 decides, writes and speaks. The others follow, and are silent.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 import socket
@@ -63,16 +64,18 @@ class Processes:
     def from_first(self, make: Callable[[], Made]) -> Made:
         """Return on every process what process 0 makes. Meanwhile the others wait. Its error is raised on all."""
         made: list[Any] = [None, None]
+        cause: SimsslError | None = None
         if self.rank == 0:
             try:
                 made[0] = make()
             except SimsslError as error:
+                cause = error
                 made[1] = (type(error), str(error)) if type(error) in (UserError, RunError) else (RunError, str(error))
         with _losses():
             dist.broadcast_object_list(made, src=0, group=self._patient)
         if made[1] is not None:
             kind, message = made[1]
-            raise kind(message)
+            raise kind(message) from cause
         result: Made = made[0]
         return result
 
@@ -214,19 +217,24 @@ class StopTogether(StopOnce):
         self._processes = processes
         self._next = 0
         """The step after which they agree next."""
-        self._before_step = (0, time.perf_counter())
+        self._agreed: tuple[int, float] | None = None
+        """The step after which they last agreed, and when; None if that was not in this training."""
 
     def asked(self, step: int) -> int | None:
         """Return the signal that asks for an end after this step; on all processes the same."""
         if step < self._next:
             return None
-        last_step, last_time = self._before_step
-        now = time.perf_counter()
-        seconds_a_step = (now - last_time) / max(1, step - last_step)
-        self._before_step = (step, now)
-        signum, seconds = self._agree(seconds_a_step)
+        signum, seconds = self._agree(self._seconds_a_step(step))
         self._next = step + max(1, int(LOOK / max(seconds, 1e-9)))
         return signum
+
+    def _seconds_a_step(self, step: int) -> float:
+        """The time of a step since they last agreed; without end where nothing is known."""
+        before, now = self._agreed, time.perf_counter()
+        self._agreed = (step, now)
+        if before is None:
+            return math.inf
+        return (now - before[1]) / max(1, step - before[0])
 
     def _agree(self, seconds: float) -> tuple[int | None, float]:
         """Return the signal that any process has got, and the most seconds that a step has taken on one of them."""
@@ -239,6 +247,9 @@ class StopTogether(StopOnce):
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
+        """Hold back a first signal, in the training of one more run: it begins at a step of its own."""
+        self._next = 0
+        self._agreed = None
         with super().deferred():
             yield
             self._agree(0.0)

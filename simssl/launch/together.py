@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from simssl.api import Data
 from simssl.blocks.distributed import together
 from simssl.errors import Interrupted, LostProcessError, RunError, UserError
 from simssl.evaluation.features import features_wanted, keep_features
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump
 from simssl.launch import torchrun
-from simssl.launch.grid import planned_runs
+from simssl.launch.alike import facts_of_file, facts_of_run
+from simssl.launch.changed_data import tell_of_changed_data
+from simssl.launch.grid import check_all, planned_runs
 from simssl.launch.processes import Processes, StopTogether, connected
 from simssl.launch.progress import ProgressTracker
 from simssl.launch.run import (
@@ -70,7 +72,7 @@ def run_together(
         team = Team(processes, workspace, device, stop, spinning)
         numbers = (only,) if only else range(1, len(experiments) + 1)
         runs = team.planned(numbers, experiments, fresh)
-        team.check([run.experiment for run in runs if not run.done])
+        team.check(runs)
         return [team.start(number, run) for number, run in enumerate(runs)]
 
 
@@ -110,23 +112,27 @@ class Team:
 
     def planned(self, numbers: Sequence[int], experiments: Sequence[Experiment], fresh: bool) -> list[PlannedRun]:
         """The runs of these numbers, and whether they are done: in the folders of process 0."""
+        self.processes.require_alike(facts_of_file(numbers, experiments))
         runs = planned_runs(numbers, experiments, self.workspace, fresh)
         all_done = self.processes.from_first(lambda: [run.done for run in runs])
         return [replace(run, done=done) for run, done in zip(runs, all_done, strict=True)]
 
-    def check(self, experiments: Sequence[Experiment]) -> None:
-        """Build every run once, so that what cannot work is said before anything is trained."""
-        for experiment in experiments:
-            data = self._load(experiment.dataset)
-            with together(self.processes.group):
-                build_run(experiment, self.workspace.registry, data, torch.device("cpu"))
+    def check(self, runs: Sequence[PlannedRun]) -> None:
+        """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained."""
+        experiments = [run.experiment for run in runs if not run.done]
+        for choice in {repr(each.dataset.resolved): each.dataset for each in experiments}.values():
+            self._load(choice)
+        with together(self.processes.group):
+            check_all(experiments, self.workspace, self.device)
+        if self.is_first:
+            tell_of_changed_data(runs, self.workspace)
 
-    def _load(self, choice: Choice) -> Data:
-        """The data set, which the first process of each host loads first: it may have to be decoded there."""
+    def _load(self, choice: Choice) -> None:
+        """Load the data set, the first process of each host first: it may have to be decoded there."""
         if torchrun.number_on_its_host() == 0:
             self.workspace.load_data(choice)
         self.processes.wait()
-        return self.workspace.load_data(choice)
+        self.workspace.load_data(choice)
 
     # --- a run ----------------------------------------------------------------------------------------
 
@@ -174,7 +180,7 @@ class Team:
         torch.set_num_threads(workspace.threads)
         data = workspace.load_data(experiment.dataset)
         made_with = describe(self.device, plugins_of(experiment, workspace.registry))
-        self.processes.require_alike(_facts(experiment, data, made_with))
+        self.processes.require_alike(facts_of_run(data, made_with))
         with together(self.processes.group):
             built = build_run(experiment, workspace.registry, data, self.device)
             trainer = Trainer(built, folder)
@@ -223,29 +229,19 @@ class Team:
             record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
 
     def _measure(self, built: BuiltRun, run: PlannedRun, trackers: Trackers, record: Record | None) -> None:
-        """Encode the images together, and measure on process 0. The others go on, and wait for it at the next run."""
-        choices = missing(run.experiment, run.folder) if self.is_first else ()
-        for split in self.processes.from_first(lambda: features_wanted(built, run.folder, choices)):
+        """Encode the images together, and measure on process 0. The others wait, and fail with it."""
+        experiment, folder = run.experiment, run.folder
+        choices = missing(experiment, folder) if self.is_first else ()
+        for split in self.processes.from_first(lambda: features_wanted(built, folder, choices)):
             with together(self.processes.group):
                 z_ND = encode_all(built, _images(built, split))
-            if self.is_first:
-                keep_features(built, run.folder, split, z_ND)
-        if record:
-            measure(built, run.folder, choices, self.workspace, trackers, record)
+            self.processes.from_first(partial(keep_features, built, folder, split, z_ND))
 
+        def on_first() -> None:
+            assert record is not None
+            measure(built, folder, choices, self.workspace, trackers, record)
 
-def _facts(experiment: Experiment, data: Data, made_with: Json) -> dict[str, str]:
-    """What has to be the same on all processes, by name."""
-    facts = {
-        "simssl": made_with["simssl"],
-        "the experiment": experiment.digest,
-        "the data": data.fingerprint,
-    }
-    facts |= {name: str(version) for name, version in made_with["libraries"].items()}
-    facts |= {name: str(version) for name, version in made_with["plugins"].items()}
-    for files in (made_with["plugin_files"], made_with["plugin_modules"]):
-        facts |= {f"the code of {name}": source["sha256"] for name, source in files.items()}
-    return facts
+        self.processes.from_first(on_first)
 
 
 def _images(built: BuiltRun, split: str) -> Tensor:

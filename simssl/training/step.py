@@ -113,8 +113,8 @@ class Step:
         """Make each gradient its mean over all processes, and return the means of the terms, in one exchange."""
         if world_size() == 1:
             return terms
-        loss = {name: value.detach().clone() for name, value in terms.loss.items()}
-        monitor = {name: value.detach().clone() for name, value in terms.monitor.items()}
+        loss = {name: _copy(value) for name, value in terms.loss.items()}
+        monitor = {name: _copy(value) for name, value in terms.monitor.items()}
         gradients = [parameter.grad for parameter in self.objective.parameters() if parameter.grad is not None]
         average([*gradients, *loss.values(), *monitor.values()])
         return Terms(loss, monitor)
@@ -130,3 +130,8 @@ class Step:
         yield from self.window.tensors()
         yield self.taken
         yield self.position
+
+
+def _copy(term: Tensor) -> Tensor:
+    """The term, to be averaged: a count, or a number of half precision, in float32."""
+    return term.detach().to(torch.promote_types(term.dtype, torch.float32), copy=True)
