@@ -24,6 +24,14 @@ def features_wanted(built: BuiltRun, folder: RunFolder, choices: Sequence[Choice
     return [split for split in splits if load_features(*_file(built, folder, split)) is None]
 
 
+def images_of(built: BuiltRun, split: str) -> Tensor:
+    """The images of a split that the data has."""
+    if split == "train":
+        return built.data.train.images
+    assert built.data.test is not None
+    return built.data.test.images
+
+
 def keep_features(built: BuiltRun, folder: RunFolder, split: str, z_ND: Tensor) -> None:
     """Keep the representations (N, D) of a split. RunError if one is not finite."""
     features_ND = z_ND.float().cpu()

@@ -13,7 +13,7 @@ from simssl.store.environment import Json
 def facts_of_file(numbers: Sequence[int], experiments: Sequence[Experiment]) -> dict[str, str]:
     """What the command is to work on."""
     digests = " ".join(experiment.digest for experiment in experiments)
-    digest = hashlib.sha256(digests.encode()).hexdigest()
+    digest = hashlib.sha256(digests.encode()).hexdigest()[:12]
     return {"the experiment": f"{len(numbers)} of {len(experiments)} runs, digest {digest}"}
 
 

@@ -6,12 +6,11 @@ Process 0 decides, writes and speaks. The others follow, and are silent.
 from __future__ import annotations
 
 import gc
-import math
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -21,15 +20,14 @@ import torch.distributed as dist
 
 from simssl.blocks.internals import default_store
 from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError, ToldError, UserError
+from simssl.launch import torchrun
+from simssl.training.machine.device import choose_device
 from simssl.training.machine.process_group import TorchGroup
-from simssl.training.stop import StopOnce
 
 TIMEOUT = timedelta(minutes=10)
 """After which a process gives up that waits for another one in training."""
 PATIENT = timedelta(days=30)
 """The same where process 0 does something alone: it may decode images, or measure, for as long as it takes."""
-LOOK = 0.5
-"""Seconds between two moments in training at which the processes agree on whether to stop."""
 WORD = 3.0
 """Seconds for which a process that has lost another one waits for its last word."""
 
@@ -46,7 +44,8 @@ class Processes:
         dist.init_process_group(backend, timeout=TIMEOUT)
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
-        self.group = TorchGroup(dist.group.WORLD)
+        # not the default group, whose connections stay open as long as this process lives
+        self.group = TorchGroup(dist.new_group(backend=backend, timeout=TIMEOUT))
         self._patient: Any = dist.new_group(backend="gloo", timeout=PATIENT)
         self._words: Any = dist.PrefixStore("simssl", default_store())
         names = self.of_all(f"{socket.gethostname()}, process {os.getpid()}")
@@ -117,36 +116,40 @@ class Processes:
 
     def _own(self, error: BaseException) -> BaseException:
         """The ending of a process with an error of its own. Process 0 tells it; it hears of it by the store."""
+        stopped = isinstance(error, Interrupted)  # as all are, or by torchrun, because another process has ended
         if self.rank:
-            stopped = isinstance(error, Interrupted)  # as all are
             self._words.set(f"{'lost' if stopped else 'ended'}/{self.rank}", str(error) or type(error).__name__)
+            self._leave()
             self._all_there(["told"], WORD)
             self._words.set(f"left/{self.rank}", "")
             return ToldError(getattr(error, "exit_code", 1))
-        words = self._last_words()
-        if words and isinstance(error, Interrupted):  # by torchrun, because another process has ended
-            error = RunError(f"{'; '.join(words)}; {AFTERWARDS}")
         self._let_others_hear()
+        sentences = self._last_words() or [self._without_word(rank) for rank in self._silent()]
+        if sentences and stopped:
+            return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
         return error
 
     def _after_a_loss(self) -> BaseException:
         """The ending of a process that has lost another one: the first of those that are left tells it."""
         self._words.set(f"lost/{self.rank}", "")
+        self._leave()
         if self.rank and self._all_there(["told"], WORD * (1 + self.rank)):
             self._words.set(f"left/{self.rank}", "")
             return ToldError(1)
         end = time.monotonic() + WORD
         while time.monotonic() < end and self._silent() and not self._last_words():
             time.sleep(0.05)
-        sentences = self._last_words() or [self._without_word(rank) for rank in self._silent()]
+        silent = self._silent()
+        sentences = self._last_words() or [self._without_word(rank) for rank in silent]
         sentences = sentences or [f"a process did not answer for {TIMEOUT}"]
-        self._let_others_hear()
+        self._let_others_hear(silent)
         return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
 
-    def _let_others_hear(self) -> None:
+    def _let_others_hear(self, gone: Sequence[int] = ()) -> None:
         """Let the others know that this process tells the user. It may hold the store, so it waits for them."""
         self._words.set("told", "")
-        waiting = [rank for rank in range(self.size) if rank != self.rank and rank not in self._silent()]
+        self._leave()
+        waiting = [rank for rank in range(self.size) if rank != self.rank and rank not in gone]
         self._all_there([f"left/{rank}" for rank in waiting], WORD)
 
     def _silent(self) -> list[int]:
@@ -166,11 +169,18 @@ class Processes:
         return f"{self._names[rank]} has ended without a word (killed, or out of memory)"
 
     def close(self) -> None:
-        """Leave the groups. Whatever still held them when Python ends would end it with an abort."""
-        self.group.close()
-        self._patient = self._words = None
-        dist.destroy_process_group()
+        """Leave the groups and the store. Whatever still held them when Python ends would end it with an abort."""
+        self._leave()
+        self._words = None
         gc.collect()
+
+    def _leave(self) -> None:
+        """Leave the groups, so that a process that waits in an exchange hears of it."""
+        if dist.is_initialized():
+            self.group.close()
+            self._patient = None
+            dist.destroy_process_group()
+            gc.collect()
 
     def _there(self, key: str) -> bool:
         return bool(self._words.check([key]))
@@ -209,47 +219,15 @@ def connected(device: torch.device) -> Iterator[Processes]:
         processes.close()
 
 
-class StopTogether(StopOnce):
-    """A guard of several processes: a signal to one stops all of them after the same step."""
-
-    def __init__(self, processes: Processes) -> None:
-        super().__init__()
-        self._processes = processes
-        self._next = 0
-        """The step after which they agree next."""
-        self._agreed: tuple[int, float] | None = None
-        """The step after which they last agreed, and when; None if that was not in this training."""
-
-    def asked(self, step: int) -> int | None:
-        """Return the signal that asks for an end after this step; on all processes the same."""
-        if step < self._next:
-            return None
-        signum, seconds = self._agree(self._seconds_a_step(step))
-        self._next = step + max(1, int(LOOK / max(seconds, 1e-9)))
-        return signum
-
-    def _seconds_a_step(self, step: int) -> float:
-        """The time of a step since they last agreed; without end where nothing is known."""
-        before, now = self._agreed, time.perf_counter()
-        self._agreed = (step, now)
-        if before is None:
-            return math.inf
-        return (now - before[1]) / max(1, step - before[0])
-
-    def _agree(self, seconds: float) -> tuple[int | None, float]:
-        """Return the signal that any process has got, and the most seconds that a step has taken on one of them."""
-        own = torch.tensor([float(self.signum or 0), seconds], dtype=torch.float64)
-        all_R2 = self._processes.group.gather(own)
-        signum, most = all_R2.amax(0).tolist()
-        if signum:
-            self.signum = int(signum)
-        return self.signum, most
-
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Hold back a first signal, in the training of one more run: it begins at a step of its own."""
-        self._next = 0
-        self._agreed = None
-        with super().deferred():
-            yield
-            self._agree(0.0)
+def device_here(name: str) -> torch.device:
+    """The device with the number that this process has on its host; the CPU if that is asked for."""
+    device = choose_device(name)
+    if device.type != "cuda":
+        return device
+    if device.index is not None:
+        raise UserError("give --device cuda: each process takes the device that has its number on the host")
+    number = torchrun.number_on_its_host()
+    count = torch.cuda.device_count()
+    if number >= count:
+        raise UserError(f"this host has more processes than CUDA devices; start {count} of them")
+    return torch.device("cuda", number)

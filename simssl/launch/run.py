@@ -177,7 +177,7 @@ def _train_and_measure(
     built = build_run(experiment, workspace.registry, data, device)
     trainer = Trainer(built, folder)
     trainer.restore()
-    _tell_of_threads(workspace)
+    tell_of_threads(workspace)
     if not trainer.done:
         tell_of_precision(built)
     folder.write(folder.experiment, dump(experiment.resolved).encode())
@@ -208,7 +208,7 @@ def tell_of_precision(built: BuiltRun) -> None:
             logging.getLogger("simssl").warning(sentence)
 
 
-def _tell_of_threads(workspace: Workspace) -> None:
+def tell_of_threads(workspace: Workspace) -> None:
     """Say so where a run goes on with another number of threads than the command gives it."""
     threads = torch.get_num_threads()
     if threads != workspace.threads:

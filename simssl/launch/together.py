@@ -11,18 +11,17 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from simssl.blocks.distributed import together
-from simssl.errors import Interrupted, LostProcessError, RunError, UserError
-from simssl.evaluation.features import features_wanted, keep_features
+from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError
+from simssl.evaluation.features import features_wanted, images_of, keep_features
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump
 from simssl.launch import torchrun
 from simssl.launch.alike import facts_of_file, facts_of_run
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.grid import check_all, planned_runs
-from simssl.launch.processes import Processes, StopTogether, connected
+from simssl.launch.processes import Processes, connected, device_here
 from simssl.launch.progress import ProgressTracker
 from simssl.launch.run import (
     PROGRESS,
@@ -34,17 +33,20 @@ from simssl.launch.run import (
     measure,
     plugins_of,
     tell_of_precision,
+    tell_of_threads,
     trace,
     tracked,
 )
+from simssl.launch.stop_together import StopTogether
 from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
 from simssl.store.environment import Json, Record, describe, now
+from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing
 from simssl.store.progress import note_failure
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.encode_all import encode_all
-from simssl.training.machine.device import choose_device, computing_on
+from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.precision import computed_in
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
@@ -62,32 +64,34 @@ def run_together(
 
     LostProcessError or RunError on all processes if one of them ends; Interrupted on a signal to any of them.
     """
-    device = _device(workspace.device)
+    begun: list[RunFolder] = []
+    try:
+        return _work(experiments, workspace, fresh, only, begun)
+    except SimsslError as error:
+        if begun and torchrun.is_first():
+            note_failure(begun[-1], str(error))
+        raise
+
+
+def _work(
+    experiments: Sequence[Experiment], workspace: Workspace, fresh: bool, only: int | None, begun: list[RunFolder]
+) -> list[Outcome]:
+    device = device_here(workspace.device)
     with (
         computing_on(device),
         connected(device) as processes,
         considerate_threads(device) as spinning,
-        StopTogether(processes) as stop,
+        StopTogether(processes.group) as stop,
     ):
         team = Team(processes, workspace, device, stop, spinning)
         numbers = (only,) if only else range(1, len(experiments) + 1)
         runs = team.planned(numbers, experiments, fresh)
         team.check(runs)
-        return [team.start(number, run) for number, run in enumerate(runs)]
-
-
-def _device(name: str) -> torch.device:
-    """The device with the number that this process has on its host; the CPU if that is asked for."""
-    device = choose_device(name)
-    if device.type != "cuda":
-        return device
-    if device.index is not None:
-        raise UserError("give --device cuda: each process takes the device that has its number on the host")
-    number = torchrun.number_on_its_host()
-    count = torch.cuda.device_count()
-    if number >= count:
-        raise UserError(f"this host has more processes than CUDA devices; start {count} of them")
-    return torch.device("cuda", number)
+        outcomes = []
+        for number, run in enumerate(runs):
+            begun.append(run.folder)
+            outcomes.append(team.start(number, run))
+        return outcomes
 
 
 class Team:
@@ -190,6 +194,7 @@ class Team:
             with together(self.processes.group):
                 trainer.take_up(state)
         if self.is_first:
+            tell_of_threads(workspace)
             if not trainer.done:
                 tell_of_precision(built)
             folder.write(folder.experiment, dump(experiment.resolved).encode())
@@ -234,7 +239,7 @@ class Team:
         choices = missing(experiment, folder) if self.is_first else ()
         for split in self.processes.from_first(lambda: features_wanted(built, folder, choices)):
             with together(self.processes.group):
-                z_ND = encode_all(built, _images(built, split))
+                z_ND = encode_all(built, images_of(built, split))
             self.processes.from_first(partial(keep_features, built, folder, split, z_ND))
 
         def on_first() -> None:
@@ -242,11 +247,3 @@ class Team:
             measure(built, folder, choices, self.workspace, trackers, record)
 
         self.processes.from_first(on_first)
-
-
-def _images(built: BuiltRun, split: str) -> Tensor:
-    data = built.data
-    if split == "train":
-        return data.train.images
-    assert data.test is not None
-    return data.test.images

@@ -227,3 +227,83 @@ def test_other_commands_work_in_one_process(simssl: Callable[..., Result], monke
     result = simssl("plugins")
     assert result.exit_code == 2
     assert result.stderr == "`simssl plugins` works in one process; start it without torchrun\n"
+
+
+def test_an_error_of_process_0_is_told_once_and_status_knows_it(small: Write, tmp_path: Path) -> None:
+    """Whoever waits for process 0 hears of its end, though it holds the store through which they know each other."""
+    own = objective(tmp_path / "own.py", guard="if rank() == 0: raise KeyError('mine')")
+    codes, said = ended(started(tmp_path, "run", small(training=TRAINING, objective={"name": "own"}), "--plugin", own))
+    assert codes == [1, 1]
+    assert said[1] == ""
+    assert "KeyError: 'mine' (" in said[0].strip().splitlines()[-1]
+    (progress,) = (tmp_path / "runs").rglob("progress.json")
+    record = json.loads(progress.read_text())
+    assert record["state"] == "failed"
+    assert "KeyError: 'mine'" in record["message"]
+
+
+EVALUATOR = """
+import time
+from pathlib import Path
+import simssl
+from simssl.api import Evaluator, Result
+
+class Own(Evaluator):
+    \"\"\"One that ends otherwise.\"\"\"
+
+    def check(self, data):
+        {check}
+
+    def run(self, subject):
+        {run}
+
+@simssl.hookimpl
+def simssl_evaluator() -> type[Evaluator]:
+    return Own
+"""
+
+
+def evaluator(file: Path, check: str = "pass", run: str = "return Result({})") -> Path:
+    file.write_text(EVALUATOR.format(check=check, run=run))
+    return file
+
+
+def test_an_evaluator_that_fails_ends_its_run_and_not_the_grid(small: Write, tmp_path: Path) -> None:
+    own = evaluator(tmp_path / "own.py", run="raise KeyError('mine')")
+    grid = {"objective": [{"name": "vae"}, {"name": "simclr"}]}
+    file = small(training=TRAINING, grid=grid, evaluators=[{"name": "own"}])
+    codes, said = ended(started(tmp_path, "run", file, "--plugin", own))
+    assert codes == [1, 1]
+    assert said[1] == ""
+    assert said[0].count("evaluator 'own' failed: KeyError: 'mine'") == 4, "when it happens, and at the end"
+    assert len(list((tmp_path / "runs").rglob("checkpoint.pt"))) == 2
+
+
+def test_an_evaluator_that_does_not_fit_is_refused_before_anything_is_trained(small: Write, tmp_path: Path) -> None:
+    own = evaluator(tmp_path / "own.py", check="raise ValueError('not this data')")
+    file = small(training=TRAINING, evaluators=[{"name": "own"}])
+    codes, said = ended(started(tmp_path, "run", file, "--plugin", own))
+    assert codes == [2, 2]
+    assert said == ["evaluator 'own': not this data\n", ""]
+    assert not list(tmp_path.rglob("checkpoint.pt"))
+
+
+def test_a_process_that_dies_while_process_0_measures_is_named(small: Write, tmp_path: Path) -> None:
+    """torchrun then sends SIGTERM to the one that is left."""
+    begun = tmp_path / "begun"
+    own = evaluator(tmp_path / "own.py", run=f"Path({str(begun)!r}).touch(); time.sleep(60)")
+    processes = started(tmp_path, "run", small(training=TRAINING, evaluators=[{"name": "own"}]), "--plugin", own)
+    until(begun.exists)
+    os.kill(processes[1].pid, signal.SIGKILL)
+    os.kill(processes[0].pid, signal.SIGTERM)
+    codes, said = ended(processes)
+    assert codes == [1, -signal.SIGKILL]
+    assert said[0].strip().splitlines()[-1].startswith("process 1 of 2 (")
+
+
+def test_processes_with_other_files_are_told_so(small: Write, tmp_path: Path) -> None:
+    grid = {"objective": [{"name": "vae"}, {"name": "simclr"}]}
+    files = (small(training=TRAINING), small("other.yaml", training=TRAINING, grid=grid))
+    codes, said = ended(started(tmp_path, "run", each=lambda rank: (files[rank],)))
+    assert codes == [1, 1]
+    assert "has for the experiment: 2 of 2 runs, digest " in said[0]

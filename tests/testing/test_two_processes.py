@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simssl.api import Context, EncoderObjective, Objective, Shape, Terms
+from simssl.api import Context, EncodeAll, EncoderObjective, Objective, Shape, Terms
 from simssl.blocks.distributed import Seat, gather, together, world_size
 from simssl.blocks.losses import nt_xent
 from simssl.errors import UserError
 from simssl.experiment.model import Choice
+from simssl.params import Params
 from simssl.plugin.registry import Registry
 from simssl.testing.checks import processes
 from simssl.testing.checks.processes import largest_differences, two_processes_train_as_one
@@ -190,3 +191,29 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do() -> N
     assert str(error.value) == (
         "the 6 images of a step do not divide among 4 processes; set training.batch_views to 8 or 16"
     )
+
+
+class Counts(Contrast):
+    """With a monitor that is a whole number."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: Generator) -> Terms:
+        terms = super().forward(x_BJCHW, index_B, generator)
+        return Terms(terms.loss, {"images": torch.tensor(7)})
+
+
+class KeepsNoStatistics(Contrast):
+    """With batch norm that also normalises by its batch where it is not trained, in `encode_all`."""
+
+    def __init__(self, params: Params, context: Context) -> None:
+        super().__init__(params, context)
+        norm = nn.BatchNorm1d(context.latent_dim, track_running_stats=False)
+        self.encoder = nn.Sequential(self.encoder, norm)
+        self.register_buffer("all", torch.zeros(context.num_images, context.latent_dim))
+
+    def before_epoch(self, epoch: int, encode_all: EncodeAll, generator: Generator) -> None:
+        self.get_buffer("all").copy_(encode_all())
+
+
+@pytest.mark.parametrize("objective", [Counts, KeepsNoStatistics])
+def test_whole_numbers_and_batches_that_are_not_trained_with_pass(objective: type[Objective], tmp_path: Path) -> None:
+    two_processes_train_as_one(objective, tmp_path)
