@@ -184,3 +184,11 @@ def test_batch_norm_of_another_kind_is_refused_by_name() -> None:
     module = nn.Sequential(nn.Linear(2, 2), Other(2))
     with pytest.raises(ValueError, match="'1' is batch norm of the kind Other, which several processes cannot share"):
         synchronise_batch_norm(module)
+
+
+def test_a_single_value_is_refused_as_torch_refuses_it() -> None:
+    norms = nn.Sequential(nn.BatchNorm1d(3))
+    synchronise_batch_norm(norms)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        norms(torch.zeros(1, 3))
+    assert norms[0].running_var.isfinite().all()

@@ -36,6 +36,7 @@ class SyncedBatchNorm(BatchNorm):
             return self._normalise(at_least_float32(input)).to(input.dtype)
 
     def _normalise(self, x_BC: Tensor) -> Tensor:
+        self._require_two_values(x_BC)
         part_BS = self._parts(x_BC)
         mean_SC, variance_SC, count_S = self._moments(x_BC, part_BS)
         if self.training and self.running_mean is not None:
@@ -49,6 +50,12 @@ class SyncedBatchNorm(BatchNorm):
         scale_BC = _for_rows(scale_SC, part_BS, x_BC)
         shift_BC = _for_rows(shift_SC, part_BS, x_BC)
         return torch.addcmul(shift_BC, x_BC, scale_BC)
+
+    def _require_two_values(self, x_BC: Tensor) -> None:
+        """Raise ValueError, as torch does, if there is nothing to normalise by."""
+        values = x_BC[:, 0].numel() * world_size()
+        if values <= self.splits:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {x_BC.shape}")
 
     def _parts(self, x_BC: Tensor) -> Tensor:
         """Which part each row is in (B, S), as zeros and ones."""
