@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from simssl.blocks.internals import default_store
+from simssl.blocks.internals import rendezvous
 from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError, ToldError, UserError
+from simssl.launch import torchrun
 from simssl.training.machine.process_group import TorchGroup
 from simssl.training.stop import StopOnce
 
@@ -32,6 +33,8 @@ LOOK = 0.5
 WORD = 3.0
 """Seconds for which a process that has lost another one waits for its last word."""
 
+WITH_WORDS = ("ended", "stopped")
+"""The ways in which a process ends that leaves its last words: with an error, and on a signal."""
 AFTERWARDS = "the others have ended, too, and saved nothing since; the same command goes on from the last checkpoint"
 
 Made = TypeVar("Made")
@@ -42,12 +45,12 @@ class Processes:
 
     def __init__(self, device: torch.device) -> None:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=TIMEOUT)
-        self.rank = dist.get_rank()
-        self.size = dist.get_world_size()
+        found, self.rank, self.size = rendezvous()
+        store: Any = dist.PrefixStore(f"attempt {torchrun.attempt()}", found)
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
         self.group = TorchGroup(dist.group.WORLD)
         self._patient: Any = dist.new_group(backend="gloo", timeout=PATIENT)
-        self._words: Any = dist.PrefixStore("simssl", default_store())
+        self._words: Any = dist.PrefixStore("words", store)
         names = self.of_all(f"{socket.gethostname()}, process {os.getpid()}")
         self._names = [f"process {rank} of {self.size} ({name})" for rank, name in enumerate(names)]
 
@@ -115,12 +118,12 @@ class Processes:
     def _own(self, error: BaseException) -> BaseException:
         """The ending of a process with an error of its own. Process 0 tells it; it hears of it by the store."""
         if self.rank:
-            stopped = isinstance(error, Interrupted)  # as all are
-            self._words.set(f"{'lost' if stopped else 'ended'}/{self.rank}", str(error) or type(error).__name__)
+            kind = "stopped" if isinstance(error, Interrupted) else "ended"
+            self._words.set(f"{kind}/{self.rank}", str(error) or type(error).__name__)
             self._all_there(["told"], WORD)
             self._words.set(f"left/{self.rank}", "")
             return ToldError(getattr(error, "exit_code", 1))
-        words = self._last_words()
+        words = self._last_words("ended")
         if words and isinstance(error, Interrupted):  # by torchrun, because another process has ended
             error = RunError(f"{'; '.join(words)}; {AFTERWARDS}")
         self._let_others_hear()
@@ -133,9 +136,9 @@ class Processes:
             self._words.set(f"left/{self.rank}", "")
             return ToldError(1)
         end = time.monotonic() + WORD
-        while time.monotonic() < end and self._silent() and not self._last_words():
+        while time.monotonic() < end and self._silent() and not self._last_words(*WITH_WORDS):
             time.sleep(0.05)
-        sentences = self._last_words() or [self._without_word(rank) for rank in self._silent()]
+        sentences = self._last_words(*WITH_WORDS) or [self._without_word(rank) for rank in self._silent()]
         sentences = sentences or [f"a process did not answer for {TIMEOUT}"]
         self._let_others_hear()
         return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
@@ -148,15 +151,17 @@ class Processes:
 
     def _silent(self) -> list[int]:
         """The processes that have neither ended with a word nor lost another one."""
+        heard = ("lost", *WITH_WORDS)
         others = [rank for rank in range(self.size) if rank != self.rank]
-        return [rank for rank in others if not self._there(f"ended/{rank}") and not self._there(f"lost/{rank}")]
+        return [rank for rank in others if not any(self._there(f"{kind}/{rank}") for kind in heard)]
 
-    def _last_words(self) -> list[str]:
+    def _last_words(self, *kinds: str) -> list[str]:
         words = []
         for rank in range(self.size):
-            if self._there(f"ended/{rank}"):
-                word = self._words.get(f"ended/{rank}").decode()
-                words.append(f"{self._names[rank]} has ended: {word}")
+            for kind in kinds:
+                if self._there(f"{kind}/{rank}"):
+                    word = self._words.get(f"{kind}/{rank}").decode()
+                    words.append(f"{self._names[rank]} has ended: {word}")
         return words
 
     def _without_word(self, rank: int) -> str:
@@ -216,9 +221,9 @@ class StopTogether(StopOnce):
         """The step after which they agree next."""
         self._before_step = (0, time.perf_counter())
 
-    def asked(self, step: int) -> int | None:
+    def asked(self, step: int, last: bool = False) -> int | None:
         """Return the signal that asks for an end after this step; on all processes the same."""
-        if step < self._next:
+        if step < self._next and not last:
             return None
         last_step, last_time = self._before_step
         now = time.perf_counter()
