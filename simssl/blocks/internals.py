@@ -172,9 +172,14 @@ def gloo_member(store: Any, rank: int, size: int, timeout: timedelta) -> Any:
     return dist.ProcessGroupGloo(store, rank, size, timeout)
 
 
-def default_store() -> Any:
-    """The store through which the processes of a run have found each other. It outlives each of them."""
-    return dist.distributed_c10d._get_default_store()
+def rendezvous() -> tuple[Any, int, int]:
+    """The store through which the processes find one another that torchrun has started; this one's rank; their number.
+
+    `init_process_group` finds the store itself, but takes no prefix for its keys. torchrun keeps one store over its
+    restarts, and a process that was started again would read where those before it had listened.
+    """
+    found: tuple[Any, int, int] = next(dist.rendezvous("env://"))
+    return found
 
 
 # --- memory of the host ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from simssl.blocks.internals import default_store
+from simssl.blocks.internals import rendezvous
 from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError, ToldError, UserError
 from simssl.launch import torchrun
 from simssl.training.machine.device import choose_device
@@ -31,6 +31,8 @@ PATIENT = timedelta(days=30)
 WORD = 3.0
 """Seconds for which a process that has lost another one waits for its last word."""
 
+WITH_WORDS = ("ended", "stopped")
+"""The ways in which a process ends that leaves its last words: with an error, and on a signal."""
 AFTERWARDS = "the others have ended, too, and saved nothing since; the same command goes on from the last checkpoint"
 
 Made = TypeVar("Made")
@@ -41,13 +43,13 @@ class Processes:
 
     def __init__(self, device: torch.device) -> None:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, timeout=TIMEOUT)
-        self.rank = dist.get_rank()
-        self.size = dist.get_world_size()
+        found, self.rank, self.size = rendezvous()
+        store: Any = dist.PrefixStore(f"attempt {torchrun.attempt()}", found)
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
         # not the default group, whose connections stay open as long as this process lives
         self.group = TorchGroup(dist.new_group(backend=backend, timeout=TIMEOUT))
         self._patient: Any = dist.new_group(backend="gloo", timeout=PATIENT)
-        self._words: Any = dist.PrefixStore("simssl", default_store())
+        self._words: Any = dist.PrefixStore("words", store)
         names = self.of_all(f"{socket.gethostname()}, process {os.getpid()}")
         self._names = [f"process {rank} of {self.size} ({name})" for rank, name in enumerate(names)]
 
@@ -118,13 +120,13 @@ class Processes:
         """The ending of a process with an error of its own. Process 0 tells it; it hears of it by the store."""
         stopped = isinstance(error, Interrupted)  # as all are, or by torchrun, because another process has ended
         if self.rank:
-            self._words.set(f"{'lost' if stopped else 'ended'}/{self.rank}", str(error) or type(error).__name__)
+            self._words.set(f"{'stopped' if stopped else 'ended'}/{self.rank}", str(error) or type(error).__name__)
             self._leave()
             self._all_there(["told"], WORD)
             self._words.set(f"left/{self.rank}", "")
             return ToldError(getattr(error, "exit_code", 1))
         self._let_others_hear()
-        sentences = self._last_words() or [self._without_word(rank) for rank in self._silent()]
+        sentences = self._last_words("ended") or [self._without_word(rank) for rank in self._silent()]
         if sentences and stopped:
             return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
         return error
@@ -137,10 +139,10 @@ class Processes:
             self._words.set(f"left/{self.rank}", "")
             return ToldError(1)
         end = time.monotonic() + WORD
-        while time.monotonic() < end and self._silent() and not self._last_words():
+        while time.monotonic() < end and self._silent() and not self._last_words(*WITH_WORDS):
             time.sleep(0.05)
         silent = self._silent()
-        sentences = self._last_words() or [self._without_word(rank) for rank in silent]
+        sentences = self._last_words(*WITH_WORDS) or [self._without_word(rank) for rank in silent]
         sentences = sentences or [f"a process did not answer for {TIMEOUT}"]
         self._let_others_hear(silent)
         return RunError(f"{'; '.join(sentences)}; {AFTERWARDS}")
@@ -154,15 +156,17 @@ class Processes:
 
     def _silent(self) -> list[int]:
         """The processes that have neither ended with a word nor lost another one."""
+        heard = ("lost", *WITH_WORDS)
         others = [rank for rank in range(self.size) if rank != self.rank]
-        return [rank for rank in others if not self._there(f"ended/{rank}") and not self._there(f"lost/{rank}")]
+        return [rank for rank in others if not any(self._there(f"{kind}/{rank}") for kind in heard)]
 
-    def _last_words(self) -> list[str]:
+    def _last_words(self, *kinds: str) -> list[str]:
         words = []
         for rank in range(self.size):
-            if self._there(f"ended/{rank}"):
-                word = self._words.get(f"ended/{rank}").decode()
-                words.append(f"{self._names[rank]} has ended: {word}")
+            for kind in kinds:
+                if self._there(f"{kind}/{rank}"):
+                    word = self._words.get(f"{kind}/{rank}").decode()
+                    words.append(f"{self._names[rank]} has ended: {word}")
         return words
 
     def _without_word(self, rank: int) -> str:

@@ -27,9 +27,9 @@ class StopTogether(StopOnce):
         self._agreed: tuple[int, float] | None = None
         """The step after which they last agreed, and when; None if that was not in this training."""
 
-    def asked(self, step: int) -> int | None:
+    def asked(self, step: int, last: bool = False) -> int | None:
         """Return the signal that asks for an end after this step; on all processes the same."""
-        if step < self._next:
+        if step < self._next and not last:
             return None
         signum, seconds = self._agree(self._seconds_a_step(step))
         self._next = step + max(1, int(LOOK / max(seconds, 1e-9)))

@@ -28,6 +28,11 @@ def number_on_its_host() -> int:
     return _number("LOCAL_RANK")
 
 
+def attempt() -> int:
+    """The number of times that torchrun has started the processes again. It keeps one store for all of them."""
+    return _number("TORCHELASTIC_RESTART_COUNT")
+
+
 def _number(name: str) -> int:
     value = os.environ.get(name, "")
     return int(value) if value.isdecimal() else 0

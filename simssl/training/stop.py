@@ -31,8 +31,11 @@ class Stop:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
 
-    def asked(self, step: int) -> int | None:
-        """Return the signal that asks for an end after this step of a training; None if there is none."""
+    def asked(self, step: int, last: bool = False) -> int | None:
+        """Return the signal that asks for an end after this step of a training; None if there is none.
+
+        `last` says that it is the training's last step.
+        """
         return self.signum
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:

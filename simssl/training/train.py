@@ -31,7 +31,7 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
                 trainer.train_step()
                 trainer.log_and_save(trackers)
                 estimates.done(trainer.finished(), built.steps)
-                signum = stop.asked(trainer.step)
+                signum = stop.asked(trainer.step, last=trainer.step == built.steps)
                 if signum is not None:
                     trainer.save()
                     raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import os
+import socket
 import subprocess
 import sys
 import threading
 import warnings
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import torch
@@ -166,11 +166,14 @@ def test_members_of_a_gloo_group_live_in_one_process() -> None:
     assert sums == {0: 3, 1: 3}
 
 
-def test_the_default_store_is_the_one_that_a_group_was_made_with(tmp_path: Path) -> None:
-    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
-    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        internals.default_store().set("key", "value")
-        assert internals.default_store().get("key") == b"value"
-    finally:
-        torch.distributed.destroy_process_group()
+def test_the_processes_find_one_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    store, rank, size = internals.rendezvous()
+    assert (rank, size) == (0, 1)
+    store.set("key", "value")
+    assert store.get("key") == b"value"

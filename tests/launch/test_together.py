@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,16 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def started(
-    folder: Path, *words: object, size: int = 2, each: Callable[[int], tuple[object, ...]] = lambda rank: ()
+    folder: Path,
+    *words: object,
+    size: int = 2,
+    each: Callable[[int], tuple[object, ...]] = lambda rank: (),
+    signals: Mapping[int, int] | None = None,
 ) -> list[Process]:
-    """`simssl WORDS` on several processes, as torchrun starts them; `each` gives words of its own to a process."""
+    """`simssl WORDS` on several processes, as torchrun starts them; `each` gives words of its own to a process.
+
+    `signals` are those that the processes of these ranks send themselves in their 17th step, by `objective`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -44,6 +53,8 @@ def started(
             "MASTER_PORT": str(port),
             "OMP_NUM_THREADS": "1",
         }
+        if signals and rank in signals:
+            environment["SIGNAL"] = str(int(signals[rank]))
         processes.append(Process(folder, *words, *each(rank), environment=environment))
     return processes
 
@@ -88,53 +99,8 @@ def test_two_processes_train_the_run_of_one(small: Write, tmp_path: Path) -> Non
     assert "is done already" in said[0]
 
 
-LONG = {**TRAINING, "views": 12_800}
-
-
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_others_and_the_same_command_goes_on(
-    small: Write, tmp_path: Path, victim: int
-) -> None:
-    """Bit-equal to a run that was never killed; nothing is saved after the loss."""
-    file = small(training=LONG)
-    codes, _ = ended(started(tmp_path, "run", file, "--runs", "whole"))
-    assert codes == [0, 0]
-    processes = started(tmp_path, "run", file, "--runs", "killed")
-    until(lambda: list((tmp_path / "killed").rglob("checkpoint.pt")))
-    os.kill(processes[victim].pid, signal.SIGKILL)
-    killed_at = time.monotonic()
-    codes, said = ended(processes)
-    assert time.monotonic() - killed_at < 30
-    assert codes[victim] == -signal.SIGKILL
-    assert codes[1 - victim] == 1
-    told = said[1 - victim].strip().splitlines()[-1]
-    assert told.startswith(f"process {victim} of 2 (")
-    assert "has ended without a word (killed, or out of memory)" in told
-    assert "the same command goes on from the last checkpoint" in told
-    codes, said = ended(started(tmp_path, "run", file, "--runs", "killed"))
-    assert codes == [0, 0], said
-    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert all(torch.equal(value, killed[name]) for name, value in whole.items())
-
-
-def test_a_signal_to_one_stops_all_after_the_same_step_and_one_process_can_go_on(small: Write, tmp_path: Path) -> None:
-    file = small(training=LONG)
-    codes, _ = ended(started(tmp_path, "run", file, "--runs", "whole"))
-    processes = started(tmp_path, "run", file, "--runs", "stopped")
-    until(lambda: list((tmp_path / "stopped").rglob("checkpoint.pt")))
-    os.kill(processes[1].pid, signal.SIGTERM)
-    codes, said = ended(processes)
-    assert codes == [128 + signal.SIGTERM] * 2
-    assert "is saved after step" in said[0]
-    assert said[1] == ""
-    code, said_alone = Process(tmp_path, "run", file, "--runs", "stopped").finish()
-    assert code == 0, said_alone
-    whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
-    for name, value in whole.items():
-        assert torch.allclose(value, stopped[name], rtol=1e-2, atol=1e-3), name
-
-
 OBJECTIVE = """
+import os
 import torch
 import simssl
 from simssl.api import EncoderObjective, Objective, Terms
@@ -144,7 +110,12 @@ from simssl.blocks.distributed import rank
 class Own(EncoderObjective):
     views = ("random",)
 
+    steps = 0
+
     def forward(self, x_BJCHW, index_B, generator):
+        self.steps += 1
+        if self.steps == 17 and "SIGNAL" in os.environ:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
         z_BD = {representation}
         {guard}
         return Terms({{"size": z_BD.square().mean()}})
@@ -161,6 +132,44 @@ def objective(
     file.parent.mkdir(exist_ok=True)
     file.write_text(OBJECTIVE.format(representation=representation, guard=guard, remark=remark))
     return file
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_process_ends_the_others_and_the_same_command_goes_on(
+    small: Write, tmp_path: Path, victim: int
+) -> None:
+    """Bit-equal to a run that was never killed; nothing is saved after the loss."""
+    words = ("run", small(training=TRAINING, objective={"name": "own"}), "--plugin", objective(tmp_path / "own.py"))
+    codes, said = ended(started(tmp_path, *words, "--runs", "whole"))
+    assert codes == [0, 0], said
+    began = time.monotonic()
+    codes, said = ended(started(tmp_path, *words, "--runs", "killed", signals={victim: signal.SIGKILL}))
+    assert time.monotonic() - began < 30
+    assert codes[victim] == -signal.SIGKILL
+    assert codes[1 - victim] == 1
+    told = said[1 - victim].strip().splitlines()[-1]
+    assert told.startswith(f"process {victim} of 2 (")
+    assert "has ended without a word (killed, or out of memory)" in told
+    assert "the same command goes on from the last checkpoint" in told
+    codes, said = ended(started(tmp_path, *words, "--runs", "killed"))
+    assert codes == [0, 0], said
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert all(torch.equal(value, killed[name]) for name, value in whole.items())
+
+
+def test_a_signal_to_one_stops_all_after_the_same_step_and_one_process_can_go_on(small: Write, tmp_path: Path) -> None:
+    words = ("run", small(training=TRAINING, objective={"name": "own"}), "--plugin", objective(tmp_path / "own.py"))
+    code, said_alone = Process(tmp_path, *words, "--runs", "whole").finish()
+    assert code == 0, said_alone
+    codes, said = ended(started(tmp_path, *words, "--runs", "stopped", signals={1: signal.SIGTERM}))
+    assert codes == [128 + signal.SIGTERM] * 2, said
+    assert "is saved after step" in said[0]
+    assert said[1] == ""
+    code, said_alone = Process(tmp_path, *words, "--runs", "stopped").finish()
+    assert code == 0, said_alone
+    whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    for name, value in whole.items():
+        assert torch.allclose(value, stopped[name], rtol=1e-3, atol=1e-5), name
 
 
 def test_an_error_of_one_process_is_told_once_with_its_name(small: Write, tmp_path: Path) -> None:
@@ -307,3 +316,19 @@ def test_processes_with_other_files_are_told_so(small: Write, tmp_path: Path) ->
     codes, said = ended(started(tmp_path, "run", each=lambda rank: (files[rank],)))
     assert codes == [1, 1]
     assert "has for the experiment: 2 of 2 runs, digest " in said[0]
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_killed_run_again_and_it_goes_on(small: Write, tmp_path: Path) -> None:
+    """torchrun keeps one store: what the processes before have left there does not mislead those after them."""
+    file = small(training={**TRAINING, "views": 64_000})
+    words = ["-m", "torch.distributed.run", "--standalone", "--max-restarts", "1", "--nproc-per-node", "2"]
+    words += ["-m", "simssl", "run", str(file), "--runs", "runs"]
+    running = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    until(lambda: list((tmp_path / "runs").rglob("checkpoint.pt")))
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    _, said = running.communicate(timeout=300)
+    assert running.returncode == 0, said
+    assert said.count("has ended without a word") == 1
+    weights(tmp_path / "runs")

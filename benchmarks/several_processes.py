@@ -8,7 +8,7 @@ speed: images a second of two processes of one thread, and of one process of two
 processes exchange (or wait for one another); torch's DistributedDataParallel around the same objective, with a step
 written by hand.
 
-Run it with: python benchmarks/processes.py
+Run it with: python benchmarks/several_processes.py
 """
 
 from __future__ import annotations
