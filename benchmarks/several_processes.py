@@ -167,8 +167,8 @@ def worker(name: str, way: str) -> None:
     from random_images import run_of, steps_of
 
     from simssl.blocks.distributed import together
-    from simssl.launch import torchrun as told
-    from simssl.launch.processes import connected
+    from simssl.launch.together import torchrun as told
+    from simssl.launch.together.processes import connected
 
     file, shape, settings = SPEED[name]
     cpu = torch.device("cpu")

@@ -13,8 +13,8 @@ import click
 
 from simssl.blocks.messages import printable
 from simssl.errors import Interrupted, SimsslError, ToldError, UserError, lack_of_memory, one_line
-from simssl.launch import torchrun
 from simssl.launch.streams import hold_open
+from simssl.launch.together import torchrun
 from simssl.training.machine import device_name
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def run(
     if only is not None:
         require_number(only, len(experiments), experiment)
     if torchrun.processes() > 1:
-        from simssl.launch.together import run_together
+        from simssl.launch.together.team import run_together
 
         if cluster is not None or (jobs is not None and jobs > 1):
             raise UserError("several processes train one run at a time; leave out --jobs and --cluster")
@@ -355,8 +355,8 @@ def status(
     FILE is an experiment file, whose runs are looked for in --runs, with the -s that they are run with. RUNS is a
     run's folder, or a folder around many.
     """
-    from simssl.launch import status as statuses
-    from simssl.launch import status_text
+    from simssl.launch.status import status as statuses
+    from simssl.launch.status import text as status_text
 
     found = statuses.status(paths, runs, registry, settings, seed)
     text = status_text.as_json(found) if json_ else status_text.as_text(found, _width())

@@ -19,7 +19,7 @@ from simssl.errors import Interrupted, RunHeld, SimsslError, code_of, lack_of_me
 from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
-from simssl.launch.progress import ProgressTracker
+from simssl.launch.status.progress import ProgressTracker
 from simssl.launch.workspace import Workspace
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry

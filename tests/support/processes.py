@@ -15,7 +15,7 @@ from pathlib import Path
 FORK = multiprocessing.get_context("forkserver")
 # torch._dynamo: torch's optimisers import it when they are built
 FORK.set_forkserver_preload(
-    ["simssl.cli", "simssl.launch.grid", "simssl.launch.together", "sklearn.datasets", "torch._dynamo"]
+    ["simssl.cli", "simssl.launch.grid", "simssl.launch.together.team", "sklearn.datasets", "torch._dynamo"]
 )
 
 

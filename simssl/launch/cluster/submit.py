@@ -18,7 +18,7 @@ from simssl.launch.cluster.executor import Request, check_request, executor_for
 from simssl.launch.cluster.job_folder import new_job_folder
 from simssl.launch.cluster.task import OneRun
 from simssl.launch.grid import check_all
-from simssl.launch.status import RunStatus, status_of, with_queue
+from simssl.launch.status.status import RunStatus, status_of, with_queue
 from simssl.launch.workspace import Workspace
 from simssl.store.folder import RunFolder
 from simssl.store.progress import Job, Progress, progress_now, read_progress, write_progress

@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from simssl.blocks.internals import rendezvous
 from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError, ToldError, UserError
-from simssl.launch import torchrun
+from simssl.launch.together import torchrun
 from simssl.training.machine.device import choose_device
 from simssl.training.machine.process_group import TorchGroup
 

@@ -15,7 +15,7 @@ from click.testing import Result
 
 from simssl.experiment.config import load_experiments
 from simssl.experiment.outline import outlines
-from simssl.launch.status_text import as_text
+from simssl.launch.status.text import as_text
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.progress import Progress, progress_now, read_progress, write_progress
@@ -229,7 +229,7 @@ def test_many_words_go_on_below(width: int, simssl: Command, small: Write) -> No
     folder = folder_of(small())
     sentence = "a loss is not finite, and more than that, which is told in many words that no line holds"
     write_progress(folder, progress_now("failed", message=sentence))
-    from simssl.launch.status import status
+    from simssl.launch.status.status import status
 
     text = as_text(status([Path("runs")], Path("runs"), Registry()), width)
     assert sentence in " ".join(text.split())

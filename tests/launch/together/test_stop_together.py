@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor
 
 from simssl.errors import Interrupted
-from simssl.launch.stop_together import StopTogether
+from simssl.launch.together.stop_together import StopTogether
 
 
 class Alone:

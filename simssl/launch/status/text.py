@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from simssl.blocks.messages import printable_line
-from simssl.launch.status import STATES, RunStatus
+from simssl.launch.status.status import STATES, RunStatus
 
 NARROWEST = 24
 """Fewest characters of a line's last column. A terminal that has fewer breaks it by itself."""

@@ -17,12 +17,8 @@ from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError
 from simssl.evaluation.features import features_wanted, images_of, keep_features
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump
-from simssl.launch import torchrun
-from simssl.launch.alike import facts_of_file, facts_of_run
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.grid import check_all, planned_runs
-from simssl.launch.processes import Processes, connected, device_here
-from simssl.launch.progress import ProgressTracker
 from simssl.launch.run import (
     PROGRESS,
     Outcome,
@@ -37,7 +33,11 @@ from simssl.launch.run import (
     trace,
     tracked,
 )
-from simssl.launch.stop_together import StopTogether
+from simssl.launch.status.progress import ProgressTracker
+from simssl.launch.together import torchrun
+from simssl.launch.together.alike import facts_of_file, facts_of_run
+from simssl.launch.together.processes import Processes, connected, device_here
+from simssl.launch.together.stop_together import StopTogether
 from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
 from simssl.store.environment import Json, Record, describe, now

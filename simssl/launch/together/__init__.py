@@ -1,0 +1,1 @@
+"""One run on several processes, as `torchrun` starts them."""
