@@ -358,8 +358,8 @@ def status(
     from simssl.launch.status import status as statuses
     from simssl.launch.status import text as status_text
 
-    found = statuses.status(paths, runs, registry, settings, seed)
-    text = status_text.as_json(found) if json_ else status_text.as_text(found, _width())
+    seen = statuses.status(paths, runs, registry, settings, seed)
+    text = status_text.as_json(seen) if json_ else status_text.as_text(seen, _width())
     click.echo(text if json_ else printable(text))
 
 

@@ -178,8 +178,8 @@ def rendezvous() -> tuple[Any, int, int]:
     `init_process_group` finds the store itself, but takes no prefix for its keys. torchrun keeps one store over its
     restarts, and a process that was started again would read where those before it had listened.
     """
-    found: tuple[Any, int, int] = next(dist.rendezvous("env://"))
-    return found
+    store_rank_size: tuple[Any, int, int] = next(dist.rendezvous("env://"))
+    return store_rank_size
 
 
 # --- memory of the host ----------------------------------------------------------------------------------

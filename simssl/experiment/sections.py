@@ -53,8 +53,8 @@ class Sections:
         """The choices of a section that lists plugins, or its defaults; those that are right if not all are."""
         name = _name_of(document, key)
         if name not in self._known:
-            found: list[Problem] = []
-            self._known[name] = self._choices(document, key, found), found
+            its_own: list[Problem] = []
+            self._known[name] = self._choices(document, key, its_own), its_own
         choices, wrong = self._known[name]
         problems += wrong
         return tuple(choices)
@@ -67,11 +67,11 @@ class Sections:
     def once(self, name: Any, check: Callable[[], T], problems: list[Problem]) -> T | None:
         """Return what `check` returned for this name; None if it raised ExperimentError. It is called once."""
         if name not in self._known:
-            found: list[Problem] = []
+            its_own: list[Problem] = []
             result: T | None = None
-            with collecting(found):
+            with collecting(its_own):
                 result = check()
-            self._known[name] = result, found
+            self._known[name] = result, its_own
         result, wrong = self._known[name]
         problems += wrong
         return result

@@ -33,11 +33,11 @@ def new_job_folder(name: str, file: Path) -> Path:
 
 def _require_own(folder: Path) -> None:
     """UserError if the folder is another user's or a link, or others may use it."""
-    found = os.lstat(folder)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    owned = os.lstat(folder)
+    if not stat.S_ISDIR(owned.st_mode) or owned.st_uid != os.getuid():
         raise UserError(
             f"{folder} is a link or another user's, and pickles are not put there; remove it, or name "
             "another place with XDG_STATE_HOME"
         )
-    if found.st_mode & 0o077:
+    if owned.st_mode & 0o077:
         raise UserError(f"{folder} is open to others, and pickles are not put there: chmod 700 {folder}")

@@ -72,22 +72,22 @@ def status(
 
     UserError if a path is not there, or there is no run.
     """
-    found: list[RunStatus] = []
+    statuses: list[RunStatus] = []
     for path in paths:
         if path.is_dir():
-            found += [status_of(folder) for folder in folders_in(path)]
+            statuses += [status_of(folder) for folder in folders_in(path)]
             continue
         runs = outlines(path, registry, settings, seed)
         for number, run in enumerate(runs, 1):
-            found.append(replace(status_of(below / run.folder, run.evaluators), number=number))
-    if not found:
+            statuses.append(replace(status_of(below / run.folder, run.evaluators), number=number))
+    if not statuses:
         raise UserError(f"no run was found in {', '.join(map(str, paths))}")
-    return with_queue(found)
+    return with_queue(statuses)
 
 
 def folders_in(path: Path) -> list[Path]:
     """Return the folders of the runs at or below a folder, through links too. Hidden folders are passed over."""
-    found: list[str] = []
+    folders: list[str] = []
     seen: set[str] = set()
     to_visit = [str(path)]
     while to_visit:
@@ -95,13 +95,13 @@ def folders_in(path: Path) -> list[Path]:
         with suppress(OSError), os.scandir(folder) as entries:
             inner = {entry.name: entry for entry in entries}
             if not FILES.isdisjoint(inner):
-                found.append(folder)
+                folders.append(folder)
                 continue
             real = os.path.realpath(folder)
             if real not in seen:
                 seen.add(real)
                 to_visit += [entry.path for name, entry in inner.items() if name[0] != "." and entry.is_dir()]
-    return list(map(Path, sorted(found)))
+    return list(map(Path, sorted(folders)))
 
 
 def status_of(path: Path, asked: Asked | None = None) -> RunStatus:

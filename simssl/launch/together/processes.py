@@ -43,8 +43,8 @@ class Processes:
 
     def __init__(self, device: torch.device) -> None:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        found, self.rank, self.size = rendezvous()
-        store: Any = dist.PrefixStore(f"attempt {torchrun.attempt()}", found)
+        shared, self.rank, self.size = rendezvous()
+        store: Any = dist.PrefixStore(f"attempt {torchrun.attempt()}", shared)
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=TIMEOUT)
         # not the default group, whose connections stay open as long as this process lives
         self.group = TorchGroup(dist.new_group(backend=backend, timeout=TIMEOUT))
