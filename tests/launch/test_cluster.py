@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -150,6 +151,16 @@ def test_one_array_with_a_task_a_run(simssl: Command, small: Write, slurm: Path,
     found = states(simssl, file)
     assert [(run["state"], run["job"]) for run in found] == [("queued", f"slurm 77_{task}") for task in range(3)]
     assert "3 runs: 3 queued" in simssl("status", "runs").stdout
+
+
+def test_the_command_that_it_names_shows_the_runs(simssl: Command, small: Write, slurm: Path) -> None:
+    """With other settings they lie in other folders."""
+    file = small(grid=SEEDS, **QUICK)
+    result = submit(simssl, file, "-s", "latent_dim=3", "--runs", "my runs")
+    (_, told, *_) = result.stderr.splitlines()[-1].split("`")
+    program, *words = shlex.split(told)
+    assert program == "simssl"
+    assert "3 runs: 3 queued" in simssl(*words).stdout
 
 
 def test_what_is_queued_or_done_is_not_submitted_again(simssl: Command, small: Write, slurm: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,8 @@ from simssl.store.progress import Job, Progress, progress_now, read_progress, wr
 if TYPE_CHECKING:
     from submitit.core.core import PicklingExecutor
 
+RUNS = Path("runs")
+"""The folder of the runs that commands look in by themselves."""
 ARRAY = 1_000
 """Most tasks of an array. Slurm takes 1,001 unless it is set up otherwise."""
 
@@ -75,7 +78,21 @@ def submit(command: Command, workspace: Workspace, request: Request) -> None:
     for begin in range(0, len(chosen), ARRAY):
         part = {number: folders[number - 1] for number in chosen[begin : begin + ARRAY]}
         _submit(part, submission)
-    workspace.say(f"`simssl status {command.file}` shows them; their logs, and submitit's pickles: {folder}")
+    workspace.say(f"`{_status(command, workspace)}` shows them; their logs, and submitit's pickles: {folder}")
+
+
+def _status(command: Command, workspace: Workspace) -> str:
+    """The command that shows the runs of this one."""
+    words = ["simssl", "status", str(command.file)]
+    for setting in command.settings:
+        words += ["-s", setting]
+    if command.seed is not None:
+        words += ["--seed", str(command.seed)]
+    if workspace.runs != RUNS:
+        words += ["--runs", str(workspace.runs)]
+    for path in workspace.registry.files:
+        words += ["--plugin", str(path)]
+    return shlex.join(words)
 
 
 def _pairs(folders: Sequence[RunFolder], command: Command) -> zip[tuple[RunFolder, Experiment]]:
