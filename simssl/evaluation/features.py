@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from simssl.api import Data, Split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
 from simssl.evaluation.posteriors import require_finite
 from simssl.experiment.model import Choice
@@ -24,12 +25,11 @@ def features_wanted(built: BuiltRun, folder: RunFolder, choices: Sequence[Choice
     return [split for split in splits if load_features(*_file(built, folder, split)) is None]
 
 
-def images_of(built: BuiltRun, split: str) -> Tensor:
-    """The images of a split that the data has."""
-    if split == "train":
-        return built.data.train.images
-    assert built.data.test is not None
-    return built.data.test.images
+def split_of(data: Data, name: str) -> Split:
+    """The split of this name, which the data has."""
+    split = {"train": data.train, "test": data.test}[name]
+    assert split is not None, "an evaluator that reads the test split must need it"
+    return split
 
 
 def keep_features(built: BuiltRun, folder: RunFolder, split: str, z_ND: Tensor) -> None:

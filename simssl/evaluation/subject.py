@@ -11,10 +11,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from simssl.api import Likelihood, Posterior, Skip, Split
+from simssl.api import Likelihood, Posterior, Skip
 from simssl.blocks.probes import selection_split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
-from simssl.evaluation.features import place_of
+from simssl.evaluation.features import place_of, split_of
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
@@ -54,7 +54,7 @@ class FrozenSubject:
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
-        images_NCHW = self._split(split).images
+        images_NCHW = split_of(self.data, split).images
         representations = []
         for x_BCHW in self._built.views.plain_batches(images_NCHW, self.device):
             z_BD = self.encode(x_BCHW, layer)
@@ -76,15 +76,6 @@ class FrozenSubject:
             raise Skip(f"{name} has no layer '{layer}'; it has {has}")
         return layers[layer]
 
-    def _split(self, split: str) -> Split:
-        splits: dict[str, Split | None] = {
-            "train": self.data.train,
-            "test": self.data.test,
-        }
-        chosen = splits[split]
-        assert chosen is not None, "an evaluator that reads the test split must need it"
-        return chosen
-
     def selection(self) -> tuple[Tensor, Tensor]:
         fit_N, held_out_N = selection_split(self.data)
         return fit_N.to(self.device), held_out_N.to(self.device)
@@ -105,7 +96,7 @@ class FrozenSubject:
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
         if isinstance(index_B, Tensor):
             index_B = index_B.cpu()
-        images_BCHW = self._split(split).images[index_B]
+        images_BCHW = split_of(self.data, split).images[index_B]
         return self._built.views.plain(images_BCHW.to(self.device))
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:

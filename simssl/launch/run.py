@@ -30,11 +30,11 @@ from simssl.store.progress import note_failure
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
-from simssl.training.machine.precision import computed_in, shortfall, slow_convolutions
+from simssl.training.machine.precision import shortfall, slow_convolutions
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
 from simssl.training.stop import Stop
 from simssl.training.trackers import Builder, Trackers, run_info
-from simssl.training.train import train
+from simssl.training.train import train, training_recorded
 from simssl.training.trainer import Trainer
 
 PROGRESS = "the run's progress"
@@ -104,8 +104,6 @@ def start(run: PlannedRun, workspace: Workspace, device: torch.device, stop: Sto
     except RunHeld as error:
         workspace.warn(f"{error.holder} works on it; it comes last")
         return Outcome(folder.path, "held", str(error))
-    except SimsslError as error:
-        outcome = Outcome(folder.path, "failed", str(error), trace(error))
     except Interrupted:
         raise
     except BaseException as error:  # a plugin's, or ours; a signal would be Interrupted
@@ -187,12 +185,8 @@ def _train_and_measure(
     with tracked(experiment, workspace, {PROGRESS: ProgressTracker}) as trackers:
         trackers.started(run_info(built, folder, trainer.step))
         if not trainer.done:
-            precision = computed_in(experiment.training.precision, device)
-            record.add("training", precision, started=now())
-            train(trainer, trackers, stop, workspace.estimates)
-            seconds = round(trainer.seconds, 3)
-            beside_others = round(spinning.short_seconds, 3)
-            record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
+            with training_recorded(record, trainer, spinning):
+                train(trainer, trackers, stop, workspace.estimates)
         del trainer  # with the images and the optimiser's state, so that evaluators have that memory
         give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from simssl.errors import Interrupted, UserError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State
+from simssl.store.environment import Record, now
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
 from simssl.training.estimate import Estimates
+from simssl.training.machine.precision import computed_in
+from simssl.training.machine.spinning import Spinning
 from simssl.training.stop import Stop
 from simssl.training.trackers import Trackers
 from simssl.training.trainer import Trainer
@@ -42,6 +48,17 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
         built.objective.fit(batches, built.generator)
     trainer.done = True
     trainer.save()
+
+
+@contextmanager
+def training_recorded(record: Record, trainer: Trainer, spinning: Spinning) -> Iterator[None]:
+    """Write down when the training begins, and, once it has come to its end, what it took."""
+    precision = computed_in(trainer.settings.precision, trainer.device)
+    record.add("training", precision, started=now())
+    yield
+    seconds = round(trainer.seconds, 3)
+    beside_others = round(spinning.short_seconds, 3)
+    record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
 
 
 def trained_state(folder: RunFolder) -> State:

@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from members import on_processes
 from torch import Tensor, nn
 
 from simssl.blocks.distributed import average, copy_from_first, draw_rows, gather, own_rows, rank, world_size
 from simssl.blocks.losses import nt_xent, reparameterize
 from simssl.blocks.networks import split_batch_norm, synchronise_batch_norm
+from simssl.testing.members import on_members
 
 SIZES = pytest.mark.parametrize("size", [1, 2, 4])
 
@@ -36,7 +36,7 @@ def test_alone_nothing_is_exchanged() -> None:
 @SIZES
 def test_rows_are_gathered_in_the_order_of_the_ranks(size: int) -> None:
     x = numbers(8, 3)
-    for gathered in on_processes(size, lambda rank: gather(own_rows(x))):
+    for gathered in on_members(size, lambda rank: gather(own_rows(x))):
         assert torch.equal(gathered, x)
 
 
@@ -56,8 +56,8 @@ def test_the_average_of_the_losses_has_the_gradient_of_the_loss_of_the_whole_bat
         average([weight_DD.grad])
         return weight_DD.grad
 
-    (alone,) = on_processes(1, gradient)
-    for shared in on_processes(size, gradient):
+    (alone,) = on_members(1, gradient)
+    for shared in on_members(size, gradient):
         assert torch.allclose(shared, alone, rtol=1e-12, atol=1e-14)
 
 
@@ -72,7 +72,7 @@ def test_noise_does_not_depend_on_the_number_of_processes(size: int) -> None:
         z_BD = reparameterize(own, own, generator)
         return torch.cat([z_BD.flatten(), torch.randn(2, generator=generator)])
 
-    for number, drawn in enumerate(on_processes(size, sample)):
+    for number, drawn in enumerate(on_members(size, sample)):
         rows = 8 // size
         assert torch.equal(drawn[:-2], whole[number * rows : (number + 1) * rows].flatten())
         assert torch.equal(drawn[-2:], sample(0)[-2:]), "all generators stand where one would"
@@ -85,7 +85,7 @@ def test_rows_are_drawn_for_all() -> None:
         counts.append(count)
         return torch.arange(count)
 
-    assert [rows.tolist() for rows in on_processes(2, lambda rank: draw_rows(3, draw))] == [[0, 1, 2], [3, 4, 5]]
+    assert [rows.tolist() for rows in on_members(2, lambda rank: draw_rows(3, draw))] == [[0, 1, 2], [3, 4, 5]]
     assert counts == [6, 6]
 
 
@@ -99,7 +99,7 @@ def test_tensors_of_several_types_are_averaged_and_copied() -> None:
         copy_from_first([flag, count, strided])
         return [*tensors, flag, count, strided]
 
-    for mean, double, flag, count, strided in on_processes(2, work):
+    for mean, double, flag, count, strided in on_members(2, work):
         assert mean.tolist() == [0.5, 0.5]
         assert double.tolist() == [[1, 1]]
         assert flag.item() is True
@@ -148,7 +148,7 @@ def test_batch_norm_is_that_of_the_whole_batch(kind: str, size: int) -> None:
         synchronise_batch_norm(module)
         return trained(module, own_rows(x_BC), own_rows(target))
 
-    for shared in on_processes(size, on_process):
+    for shared in on_members(size, on_process):
         for one, other in zip(shared, alone, strict=True):
             assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
 
@@ -172,7 +172,7 @@ def test_under_autocast_its_statistics_are_float32() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             return gather(module(own_rows(x)).float())
 
-    for shared in on_processes(2, on_process):
+    for shared in on_members(2, on_process):
         assert torch.allclose(shared, expected.float(), atol=2e-2)
 
 

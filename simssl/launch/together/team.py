@@ -6,7 +6,7 @@ Process 0 holds a run's folder, and reads and writes in it. The others need no f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +14,7 @@ import torch
 
 from simssl.blocks.distributed import together
 from simssl.errors import Interrupted, LostProcessError, RunError, SimsslError
-from simssl.evaluation.features import features_wanted, images_of, keep_features
+from simssl.evaluation.features import features_wanted, keep_features, split_of
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump
 from simssl.launch.changed_data import tell_of_changed_data
@@ -40,7 +40,7 @@ from simssl.launch.together.processes import Processes, connected, device_here
 from simssl.launch.together.stop_together import StopTogether
 from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
-from simssl.store.environment import Json, Record, describe, now
+from simssl.store.environment import Json, Record, describe
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import missing
 from simssl.store.progress import note_failure
@@ -48,10 +48,9 @@ from simssl.training.build import BuiltRun, build_run
 from simssl.training.encode_all import encode_all
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
-from simssl.training.machine.precision import computed_in
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
 from simssl.training.trackers import Trackers, run_info
-from simssl.training.train import train
+from simssl.training.train import train, training_recorded
 from simssl.training.trainer import Trainer
 
 
@@ -223,15 +222,9 @@ class Team:
             yield trackers
 
     def _train(self, trainer: Trainer, trackers: Trackers, record: Record | None) -> None:
-        precision = computed_in(trainer.settings.precision, self.device)
-        if record:
-            record.add("training", precision, started=now())
-        with together(self.processes.group):
+        recorded = training_recorded(record, trainer, self.spinning) if record else nullcontext()
+        with recorded, together(self.processes.group):
             train(trainer, trackers, self.stop, self.workspace.estimates if self.is_first else None)
-        if record:
-            seconds = round(trainer.seconds, 3)
-            beside_others = round(self.spinning.short_seconds, 3)
-            record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
 
     def _measure(self, built: BuiltRun, run: PlannedRun, trackers: Trackers, record: Record | None) -> None:
         """Encode the images together, and measure on process 0. The others wait, and fail with it."""
@@ -239,7 +232,7 @@ class Team:
         choices = missing(experiment, folder) if self.is_first else ()
         for split in self.processes.from_first(lambda: features_wanted(built, folder, choices)):
             with together(self.processes.group):
-                z_ND = encode_all(built, images_of(built, split))
+                z_ND = encode_all(built, split_of(built.data, split).images)
             self.processes.from_first(partial(keep_features, built, folder, split, z_ND))
 
         def on_first() -> None:

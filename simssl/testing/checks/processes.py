@@ -6,33 +6,26 @@ Each of the two is a thread here, with a member of a gloo group of its own.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from simssl.api import Objective
 from simssl.blocks.distributed import Seat, together
-from simssl.blocks.internals import gloo_member
-from simssl.errors import LostProcessError
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import batches, tiny_run
+from simssl.testing.members import on_members
 from simssl.testing.outcomes import Check
 from simssl.testing.steps import require_training
 from simssl.training.build import BuiltRun
-from simssl.training.machine.process_group import TorchGroup
 from simssl.training.trainer import Trainer
 from simssl.training.views import Views
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Most difference, beside the largest number of a tensor or 1, by the precision of the loss."""
-TIMEOUT = timedelta(seconds=60)
-"""After which a process that waits for another one gives up."""
 ADVICE = (
     "the loss is the average of what the processes return, each for its part of the batch: what compares images with "
     "each other, or remembers them, takes their rows from `gather`, and noise for rows comes from `draw_rows` (both of "
@@ -146,28 +139,8 @@ class ViewsInFloat64(Views):
 
 
 def side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:
-    """Train the runs as the processes of one group. The first error of one of them is raised."""
-    store = dist.HashStore()
-    taken: dict[int, Steps] = {}
-    errors: list[BaseException] = []
-
-    def work(rank: int) -> None:
-        try:
-            group = TorchGroup(gloo_member(store, rank, len(runs), TIMEOUT))
-            with together(group):
-                taken[rank] = take_steps(runs[rank], folder / str(rank))
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(len(runs))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    errors.sort(key=lambda error: isinstance(error, LostProcessError))  # which follows from another one
-    if errors:
-        raise errors[0]
-    return [taken[rank] for rank in range(len(runs))]
+    """Train the runs as the processes of one group."""
+    return on_members(len(runs), lambda rank: take_steps(runs[rank], folder / str(rank)))
 
 
 CHECKS: tuple[Check, ...] = (two_processes_train_as_one,)

@@ -11,20 +11,24 @@ import torch.distributed as dist
 
 from simssl.blocks.distributed import together
 from simssl.blocks.internals import gloo_member
+from simssl.errors import LostProcessError
 from simssl.training.machine.process_group import TorchGroup
+
+TIMEOUT = timedelta(seconds=60)
+"""After which a member that waits for another one gives up."""
 
 Made = TypeVar("Made")
 
 
-def on_processes(size: int, work: Callable[[int], Made]) -> list[Made]:
-    """What `work(rank)` returns on each process of a group, in the order of their ranks. Its errors are raised."""
+def on_members(size: int, work: Callable[[int], Made]) -> list[Made]:
+    """Return what `work(rank)` returns on each member, in the order of their ranks. The first error is raised."""
     store = dist.HashStore()
     made: dict[int, Made] = {}
     errors: list[BaseException] = []
 
     def member(rank: int) -> None:
         try:
-            with together(TorchGroup(gloo_member(store, rank, size, timedelta(seconds=30)))):
+            with together(TorchGroup(gloo_member(store, rank, size, TIMEOUT))):
                 made[rank] = work(rank)
         except BaseException as error:
             errors.append(error)
@@ -34,6 +38,7 @@ def on_processes(size: int, work: Callable[[int], Made]) -> list[Made]:
         thread.start()
     for thread in threads:
         thread.join()
+    errors.sort(key=lambda error: isinstance(error, LostProcessError))  # which follows from another one
     if errors:
         raise errors[0]
     return [made[rank] for rank in range(size)]
