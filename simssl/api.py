@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -48,13 +49,57 @@ class Target:
     values: Tensor
     classes: tuple[str, ...] | None = None
     role: Literal["content", "style"] | None = None
+    period: float | None = None
+    """The length of the circle that the values of a target without classes lie on, such as 360 for degrees. They are
+    regressed as cosine and sine. None if they lie on a line."""
+
+    def __post_init__(self) -> None:
+        if self.period is None:
+            return
+        if self.classes is not None:
+            raise ContractError("a target with classes has no period")
+        if not 0 < self.period < math.inf:
+            raise ContractError(f"the period of a target must be above 0 and finite, not {self.period}")
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One more thing that is known of each image of a split, beside its pixels: a vector, or a text.
+
+    A vector's `values` are float32 (N, V) in [0, 1], and `names` are those of its V entries. A text's are int64 (N, L),
+    its words by their place in `vocabulary`. Word 0 is none: it fills up texts of fewer than L words.
+    """
+
+    values: Tensor
+    names: tuple[str, ...] | None = None
+    vocabulary: tuple[str, ...] | None = None
+
+    @property
+    def kind(self) -> Literal["vector", "tokens"]:
+        """What a backbone for it has to take."""
+        return "tokens" if self.vocabulary is not None else "vector"
+
+    def __post_init__(self) -> None:
+        if (self.names is None) == (self.vocabulary is None):
+            raise ContractError("a modality has either the names of a vector's entries, or the vocabulary of a text")
+        values = self.values
+        dtype = torch.int64 if self.kind == "tokens" else torch.float32
+        if values.dtype != dtype or values.ndim != 2:
+            came = f"{values.dtype} {tuple(values.shape)}"
+            raise ContractError(f"a modality of {self.kind} must be {dtype} of two dimensions, not {came}")
+        if self.names is not None and len(self.names) != values.shape[1]:
+            raise ContractError(f"a vector of {values.shape[1]} entries has {len(self.names)} names")
+        most = 1 if self.vocabulary is None else len(self.vocabulary) - 1
+        if len(values) and not (values.min() >= 0 and values.max() <= most):
+            raise ContractError(f"the values of a modality of {self.kind} must lie between 0 and {most}")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (N, C, H, W), uint8, with their targets by name.
+    """Images (N, C, H, W), uint8, with their targets and modalities by name.
 
-    `group` (N,) marks images that share `y` (reserved).
+    `group` (N,), int64, has one number for all images of an object, a person or a clip, say, and -1 for an image of no
+    group. `positives: {share: [group]}` draws the views of an image from its group.
     """
 
     images: Tensor
@@ -62,6 +107,8 @@ class Split:
     group: Tensor | None = None
     digest: str | None = None
     """A hash of the images, where it is known without reading them all (memory-mapped images)."""
+    modalities: Mapping[str, Modality] = field(default_factory=dict)
+    """What is known of each image beside its pixels and targets. Methods that learn from it name it."""
 
     def __post_init__(self) -> None:
         images = self.images
@@ -77,6 +124,15 @@ class Split:
                 wanted = f"({len(images)},)"
                 came = tuple(target.values.shape)
                 raise ContractError(f"target '{name}' must have one value an image, {wanted}, not {came}")
+        group = self.group
+        if group is not None and (group.dtype != torch.int64 or group.shape != (len(images),)):
+            kind = f"{group.dtype} {tuple(group.shape)}"
+            raise ContractError(f"the group must have one int64 number an image, ({len(images)},), not {kind}")
+        for name, modality in self.modalities.items():
+            if len(modality.values) != len(images):
+                raise ContractError(
+                    f"modality '{name}' must have one row an image, {len(images)}, not {len(modality.values)}"
+                )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -113,7 +169,7 @@ class Data:
 
     @classmethod
     def of(cls, train: Split, test: Split | None = None, *, validation: Tensor | None = None) -> Data:
-        """Return the data, with the first 16 digits of the SHA-256 of all images and targets as its fingerprint."""
+        """Return the data, with the first 16 digits of the SHA-256 of all that it holds as its fingerprint."""
         digest = hashlib.sha256()
         for split in (train, test):
             if split is None:
@@ -124,6 +180,10 @@ class Data:
                 _digest_content(digest, split.images)
             for name in sorted(split.targets):
                 _digest_content(digest, split.targets[name].values)
+            if split.group is not None:
+                _digest_content(digest, split.group)
+            for name in sorted(split.modalities):
+                _digest_content(digest, split.modalities[name].values)
         if validation is not None:
             _digest_content(digest, validation)
         return cls(train, test, digest.hexdigest()[:16], validation)
@@ -417,6 +477,8 @@ class Subject(Protocol):
     likelihood: Likelihood | None
     sigma2: float | None
     """The objective's `sigma2`: the variance of an image's views around their mean in its model, if it has one."""
+    shared: tuple[str, ...]
+    """The targets that the views of an image share (`positives.share`), or "group"; () if they are of one image."""
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         """Return (N, D) of every un-augmented image of a split. It is computed once and cached beside the run.
