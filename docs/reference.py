@@ -73,6 +73,7 @@ KEYS = (
     "dataset",
     "views",
     "backbone",
+    "modalities",
     "latent_dim",
     "objective",
     "training",
@@ -90,6 +91,7 @@ def keys() -> str:
     models = schema["$defs"]
     fields = schema["properties"]
     described = fields | _plugin_keys()
+    described["modalities"] = {"type": "mapping", "default": None, "description": ABOUT["modalities"]}
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]

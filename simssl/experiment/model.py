@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from simssl.params import Params
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
-HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
+HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed", "modalities")
 """The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -82,6 +82,8 @@ class Experiment:
     seed: int
     written: Mapping[str, Any]
     """The sections that determine the weights, as the user wrote them."""
+    modalities: Mapping[str, Choice] = field(default_factory=dict)
+    """The backbones of what methods learn from beside the images, by the modalities' names."""
 
     @cached_property
     def digest(self) -> str:
@@ -96,12 +98,13 @@ class Experiment:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """Every plugin that the experiment names."""
-        return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
+        networks = (self.backbone, *self.modalities.values())
+        return (self.dataset, *networks, self.objective, *self.evaluators, *self.trackers)
 
     @property
     def resolved(self) -> dict[str, Any]:
         """The experiment as a file could give it, with every default filled in."""
-        return {
+        settings = {
             "name": self.name,
             "dataset": self.dataset.resolved,
             "views": self.views.model_dump(mode="json"),
@@ -113,6 +116,14 @@ class Experiment:
             "trackers": [choice.resolved for choice in self.trackers],
             "seed": self.seed,
         }
+        if self.modalities:
+            settings["modalities"] = resolved_modalities(self.modalities)
+        return settings
+
+
+def resolved_modalities(modalities: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return the section `modalities` as a file could give it, with every default filled in."""
+    return {name: {"backbone": backbone.resolved} for name, backbone in modalities.items()}
 
 
 def digest_of(written: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
+from simssl.training.modalities import ModalityRows
 from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.own_draws import refuse_own_draws
 from simssl.training.terms import TermWindow
@@ -44,6 +45,7 @@ class Step:
         self.generator = built.generator
         self.device = built.device
         self.pool = pool
+        self.modalities = ModalityRows(built)
         self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
         schedule = self.settings.schedule
@@ -96,7 +98,8 @@ class Step:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         with step_in(self.precision):
             with networks_in(self.precision, self.device), self._own_draws_refused():
-                terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+                keywords = self.modalities.of(x_BJCHW, index_B)
+                terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **keywords)
             check_terms(self.objective, terms)
             loss = torch.stack(list(terms.loss.values())).sum()
             loss.backward()

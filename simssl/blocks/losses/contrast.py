@@ -15,7 +15,7 @@ from torch import Tensor
 Similarity = Literal["dot", "cosine"]
 
 
-def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
+def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float | Tensor) -> Tensor:
     """The normalised temperature-scaled cross entropy of two views (Chen et al. 2020, eq. 1), a 0-d tensor.
 
     -1/(2B) sum_i log [exp(s_ip / T) / sum_{k != i} exp(s_ik / T)] over the 2B views, s the cosine similarity
@@ -30,7 +30,7 @@ def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits_NN, positive_N)
 
 
-def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float) -> Tensor:
+def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float | Tensor) -> Tensor:
     """InfoNCE between two views (van den Oord et al. 2018, eq. 4), symmetrised, a 0-d tensor.
 
     -1/(2B) sum_i log [exp(s_ii / T) / sum_k exp(s_ik / T)] + log [exp(s_ii / T) / sum_k exp(s_ki / T)], s_ik the
