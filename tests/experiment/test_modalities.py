@@ -72,8 +72,8 @@ def test_an_objective_without_its_network_says_what_to_write(section: str, tmp_p
     with pytest.raises(ExperimentError) as error:
         load_experiments(file, REGISTRY)
     assert str(error.value) == (
-        f"{file}:5:12: objective 'clip' learns from the modality 'caption', and the file names no network for it: write "
-        "modalities: {caption: {backbone: {name: mlp_vector or text_transformer}}}"
+        f"{file}:5:12: objective 'clip' learns from the modality 'caption', and the file names no network for it: "
+        "write modalities: {caption: {backbone: {name: mlp_vector or text_transformer}}}"
     )
 
 
