@@ -71,6 +71,7 @@ def _with_part(page: Path, source: str, part: str) -> str:
 KEYS = (
     "name",
     "dataset",
+    "positives",
     "views",
     "backbone",
     "modalities",
@@ -95,6 +96,7 @@ def keys() -> str:
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]
+    parts += _section("positives", str(_reference(fields["positives"])), models)
     parts += _section("views", fields["views"]["$ref"], models)
     parts += _section("training", fields["training"]["$ref"], models)
     return "\n".join(parts)
@@ -162,12 +164,15 @@ def _name(reference: str) -> str:
     return reference.split("/")[-1]
 
 
-def _table(fields: Json, path: str) -> str:
-    """Return a table of the fields of the mapping at `path`. Those that are mappings link to their own table."""
+def _table(fields: Json, path: str | None) -> str:
+    """Return a table of the fields of the mapping at `path`. Those that are mappings link to their own table.
+
+    Without a path they have none, and what is said of the field says what is in it.
+    """
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in fields.items():
         key = f"`{name}`"
-        if "oneOf" in field or _reference(field):
+        if path is not None and ("oneOf" in field or _reference(field)):
             anchor = f"{path}{name}".replace(".", "")
             key = f"[{key}](#{anchor})"
             kind = "mapping"
@@ -214,7 +219,7 @@ def _plugin(name: str, plugin: type[Any]) -> Iterator[str]:
     yield f"### `{name}`\n"
     yield f"{_prose(inspect.getdoc(plugin) or '')}\n"
     fields = plugin.Params.model_json_schema().get("properties", {})
-    yield _table(fields, "") if fields else "It has no parameters.\n"
+    yield _table(fields, None) if fields else "It has no parameters.\n"
 
 
 # --- what an author subclasses ---------------------------------------------------------------------------

@@ -340,6 +340,9 @@ class Objective(nn.Module, _Plugin, ABC):
     capturable: ClassVar[bool] = True
     """False for a method whose step does something on the host that a replay of its device operations would not repeat.
     It is then trained step by step."""
+    uses_groups: ClassVar[bool] = False
+    """True for a method whose `forward` takes the keyword `group_B`, int64 (B,), None by default: images of one number
+    are positives of one another. These are the groups of `positives.share`; without that section each image is one."""
     views: tuple[str, ...] = ()
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
 
@@ -382,7 +385,11 @@ class Objective(nn.Module, _Plugin, ABC):
     def forward(
         self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator, *args: Any, **declared: Any
     ) -> Terms:
-        """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`."""
+        """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`.
+
+        With `positives` the views of an image come from J images of its group, and `index_B` is the first one's. A
+        method has the keywords of `modalities` and `uses_groups`, where it declares them, and no others.
+        """
         raise NotImplementedError
 
     def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:

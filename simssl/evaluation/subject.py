@@ -36,7 +36,8 @@ class FrozenSubject:
         self.sigma2 = built.objective.sigma2
         self.modalities = tuple(built.objective.modalities)
         self.joint_layer = built.objective.joint_layer
-        self.shared: tuple[str, ...] = ()
+        positives = built.experiment.positives
+        self.shared = positives.share if positives else ()
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 

@@ -92,8 +92,8 @@ class _Texts:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, section: Choice | Params | Mapping[str, Choice] | int) -> str:
-        if isinstance(section, int):
+    def of(self, section: Choice | Params | Mapping[str, Choice] | int | None) -> str:
+        if section is None or isinstance(section, int):
             return str(section)
         if isinstance(section, Mapping):
             return json.dumps(resolved_modalities(section), sort_keys=True)

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from simssl.experiment.settings import Training, ViewSettings
+from simssl.experiment.settings import Positives, Training, ViewSettings
 from simssl.params import Params
 
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
-HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed", "modalities")
+HASHED = ("dataset", "positives", "views", "backbone", "modalities", "latent_dim", "objective", "training", "seed")
 """The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -35,6 +35,8 @@ class Core(Params):
     "Name of the experiment, and of its folder below the runs: letters, digits, '_', '.' and '-'."
     views: ViewSettings = ViewSettings()
     "The steps that draw a view from an image."
+    positives: Positives | None = None
+    "The images that the J views of an image come from; all of the image itself if it is left out."
     latent_dim: Annotated[int, Field(ge=1)]
     "Dimensions of the representation."
     training: Training
@@ -82,6 +84,7 @@ class Experiment:
     seed: int
     written: Mapping[str, Any]
     """The sections that determine the weights, as the user wrote them."""
+    positives: Positives | None = None
     modalities: Mapping[str, Choice] = field(default_factory=dict)
     """The backbones of what methods learn from beside the images, by the modalities' names."""
 
@@ -104,11 +107,15 @@ class Experiment:
     @property
     def resolved(self) -> dict[str, Any]:
         """The experiment as a file could give it, with every default filled in."""
-        settings = {
+        positives = {"positives": self.positives.model_dump(mode="json")} if self.positives else {}
+        modalities = {"modalities": resolved_modalities(self.modalities)} if self.modalities else {}
+        return {
             "name": self.name,
             "dataset": self.dataset.resolved,
+            **positives,
             "views": self.views.model_dump(mode="json"),
             "backbone": self.backbone.resolved,
+            **modalities,
             "latent_dim": self.latent_dim,
             "objective": self.objective.resolved,
             "training": self.training.model_dump(mode="json"),
@@ -116,9 +123,6 @@ class Experiment:
             "trackers": [choice.resolved for choice in self.trackers],
             "seed": self.seed,
         }
-        if self.modalities:
-            settings["modalities"] = resolved_modalities(self.modalities)
-        return settings
 
 
 def resolved_modalities(modalities: Mapping[str, Choice]) -> dict[str, Any]:
