@@ -25,7 +25,7 @@ def tiny_modalities(corner_N: Tensor) -> dict[str, Modality]:
         texts.append(f"{article}square {CORNERS[corner]}")
     vocabulary = vocabulary_of(["a square", *CORNERS])
     caption = Modality(to_tokens(texts, vocabulary, 4), vocabulary=vocabulary)
-    attributes_N2 = torch.stack([corner_N < 2, corner_N % 2 == 0], dim=1).float()
+    attributes_N2 = torch.stack([corner_N < 2, corner_N % 2 == 0], dim=1).to(torch.float32)
     return {"caption": caption, "attributes": Modality(attributes_N2, names=("north", "west"))}
 
 

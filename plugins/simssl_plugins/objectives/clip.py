@@ -52,7 +52,7 @@ class Clip(EncoderObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.image_projection = nn.Linear(context.latent_dim, params.projection, bias=False)
+        self.head = nn.Linear(context.latent_dim, params.projection, bias=False)
         self.modality_encoder = context.modalities[params.modality].encoder(params.projection)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(params.temperature)))
 
@@ -70,7 +70,7 @@ class Clip(EncoderObjective):
         return Terms(loss={"info_nce": loss}, monitor={"temperature": temperature.detach()})
 
     def _project(self, x_BCHW: Tensor) -> Tensor:
-        return at_least_float32(self.image_projection(self.encoder(x_BCHW)))
+        return at_least_float32(self.head(self.encoder(x_BCHW)))
 
     @torch.no_grad()
     def after_step(self, progress: Tensor) -> None:
