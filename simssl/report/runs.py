@@ -14,7 +14,7 @@ from simssl.store.files import check_plain
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
-SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
+SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "modalities")
 """The settings that the runs of one row have in common, besides the experiment's name."""
 
 Settings = dict[str, Any]
@@ -63,7 +63,7 @@ class Run:
     def group(self) -> str:
         """The text that the runs of one row share."""
         shared = [self.settings["name"]]
-        shared += [self.settings[key] for key in SETTINGS]
+        shared += [self.settings.get(key) for key in SETTINGS]
         return json.dumps(shared, sort_keys=True)
 
 
@@ -183,7 +183,7 @@ def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 def settings_of(run: Run) -> Settings:
     """The settings that the runs of its row have in common, by dotted key."""
-    shared = {key: run.settings[key] for key in SETTINGS}
+    shared = {key: run.settings[key] for key in SETTINGS if key in run.settings}
     return flatten(shared)
 
 
