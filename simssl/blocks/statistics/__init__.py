@@ -23,7 +23,7 @@ from simssl.blocks.statistics.geometry import (
     varying_columns,
 )
 from simssl.blocks.statistics.mixture import Mixture, fit_mixture
-from simssl.blocks.statistics.neighbours import nearest_rows
+from simssl.blocks.statistics.neighbours import nearest_rows, vote
 from simssl.blocks.statistics.normal import moments, sample_normal
 from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
 from simssl.blocks.statistics.reconstruction import (
@@ -42,6 +42,7 @@ __all__ = [  # noqa: RUF022
     "nearest_centre",
     # neighbours
     "nearest_rows",
+    "vote",
     # a Gaussian, and principal components
     "PrincipalComponents",
     "moments",
