@@ -71,6 +71,7 @@ def _with_part(page: Path, source: str, part: str) -> str:
 KEYS = (
     "name",
     "dataset",
+    "positives",
     "views",
     "backbone",
     "latent_dim",
@@ -93,6 +94,7 @@ def keys() -> str:
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]
+    parts += _section("positives", str(_reference(fields["positives"])), models)
     parts += _section("views", fields["views"]["$ref"], models)
     parts += _section("training", fields["training"]["$ref"], models)
     return "\n".join(parts)

@@ -317,6 +317,9 @@ class Objective(nn.Module, _Plugin, ABC):
     capturable: ClassVar[bool] = True
     """False for a method whose step does something on the host that a replay of its device operations would not repeat.
     It is then trained step by step."""
+    uses_groups: ClassVar[bool] = False
+    """True for a method whose `forward` takes the keyword `group_B`, int64 (B,), None by default: images of one number
+    are positives of one another. These are the groups of `positives.share`; without that section each image is one."""
     views: tuple[str, ...] = ()
     """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
 
@@ -343,7 +346,10 @@ class Objective(nn.Module, _Plugin, ABC):
         """Return the posterior of images in [0, 1]. Its mean is their representation."""
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`."""
+        """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`.
+
+        With `positives` the views of an image come from J images of its group, and `index_B` is the first one's.
+        """
         raise NotImplementedError
 
     def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
@@ -540,15 +546,17 @@ class Oracle:
     """The evaluator's parameters, where they differ from the defaults."""
 
 
-NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "new_decoder", "variance", "views"})
+NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "new_decoder", "variance", "views", "views_or_groups"})
 """The things that an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or
-one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random."""
+one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random, or
+these or a run with positives."""
 
 
 class Evaluator(_Plugin, ABC):
     """A measurement on the frozen model. If the run lacks something that it `needs`, it is recorded as skipped."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
+    """What it cannot do without, of `NEEDS`. One that needs less with some parameters says so in `__init__`."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:

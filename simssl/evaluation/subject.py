@@ -34,7 +34,8 @@ class FrozenSubject:
         self.device = built.device
         self.likelihood: Likelihood | None = built.objective.likelihood
         self.sigma2 = built.objective.sigma2
-        self.shared: tuple[str, ...] = ()
+        positives = built.experiment.positives
+        self.shared = positives.share if positives else ()
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 

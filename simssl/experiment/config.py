@@ -90,8 +90,8 @@ class _Texts:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, section: Choice | Params | int) -> str:
-        if isinstance(section, int):
+    def of(self, section: Choice | Params | int | None) -> str:
+        if section is None or isinstance(section, int):
             return str(section)
         if id(section) not in self._known:
             tree = section.resolved if isinstance(section, Choice) else section.model_dump(mode="json")

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from simssl.experiment.settings import Training, ViewSettings
+from simssl.experiment.settings import Positives, Training, ViewSettings
 from simssl.params import Params
 
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
-HASHED = ("dataset", "views", "backbone", "latent_dim", "objective", "training", "seed")
+HASHED = ("dataset", "positives", "views", "backbone", "latent_dim", "objective", "training", "seed")
 """The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -35,6 +35,8 @@ class Core(Params):
     "Name of the experiment, and of its folder below the runs: letters, digits, '_', '.' and '-'."
     views: ViewSettings = ViewSettings()
     "The steps that draw a view from an image."
+    positives: Positives | None = None
+    "The images that the J views of an image come from; all of the image itself if it is left out."
     latent_dim: Annotated[int, Field(ge=1)]
     "Dimensions of the representation."
     training: Training
@@ -82,6 +84,7 @@ class Experiment:
     seed: int
     written: Mapping[str, Any]
     """The sections that determine the weights, as the user wrote them."""
+    positives: Positives | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -101,9 +104,11 @@ class Experiment:
     @property
     def resolved(self) -> dict[str, Any]:
         """The experiment as a file could give it, with every default filled in."""
+        positives = {"positives": self.positives.model_dump(mode="json")} if self.positives else {}
         return {
             "name": self.name,
             "dataset": self.dataset.resolved,
+            **positives,
             "views": self.views.model_dump(mode="json"),
             "backbone": self.backbone.resolved,
             "latent_dim": self.latent_dim,

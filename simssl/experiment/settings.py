@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from simssl.experiment.numbers import Count, Positive
 from simssl.experiment.optimizers import LARS, SGD, Adam, AdamW, Optimizer
@@ -21,10 +21,28 @@ __all__ = [
     "Finish",
     "Jitter",
     "Optimizer",
+    "Positives",
     "Schedule",
     "Training",
     "ViewSettings",
 ]
+
+
+class Positives(Params):
+    """The images that the views of an image come from: J of them, which agree in what they share."""
+
+    share: Annotated[tuple[str, ...], Field(min_length=1, examples=[["group"]])]
+    """Targets with classes, in all of which the images agree; or `group`, the data set's own groups. The first image is
+    drawn as ever, the others from its group: each of them once, or with replacement from a group of fewer than J. An
+    image of which a label is not known is a group by itself. What is shared is content in this run, all else style."""
+
+    @field_validator("share")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' stands in it twice")
+        return names
 
 
 class Schedule(Params):

@@ -27,7 +27,7 @@ def number(value: float, unit: str, stderr: float | None = None) -> str:
 
 
 def _decimals(value: float, unit: str, stderr: float | None) -> int:
-    if unit in ("fraction", "R2"):
+    if unit in ("fraction", "R2", "skill"):
         return 3
     if stderr:
         digits = 2

@@ -13,6 +13,7 @@ NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
 UNITS = {
     "fraction": "0 to 1",
     "R2": "R2: 1 is all of it, 0 is none",
+    "skill": "1 is all of it, 0 is chance",
 }
 """The explanation of a unit beside its name."""
 

@@ -30,7 +30,7 @@ from simssl.blocks.losses import Gaussian
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
-from simssl.experiment.settings import Crop, Finish, Training, ViewSettings
+from simssl.experiment.settings import Crop, Finish, Positives, Training, ViewSettings
 from simssl.params import Params
 from simssl.training.build import BuiltRun, build_run
 
@@ -169,6 +169,7 @@ def tiny_experiment(
     images: int = 6,
     views: ViewSettings = BINARY_VIEWS,
     latent_dim: int = LATENT_DIM,
+    positives: Positives | None = None,
 ) -> Experiment:
     """An experiment on small data whose images are 0 and 1 alone; a step takes six images."""
     params = default_params(objective)
@@ -188,6 +189,7 @@ def tiny_experiment(
         trackers=(),
         seed=seed,
         written={"objective": objective.__qualname__, "seed": seed},
+        positives=positives,
     )
 
 

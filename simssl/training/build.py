@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from simssl.api import Backbone, Context, Data, Objective, Progress, Shape, views_of
+from simssl.api import Backbone, Context, Data, Objective, Progress, Shape
 from simssl.blocks.distributed import world_size
 from simssl.blocks.networks import synchronise_batch_norm
 from simssl.errors import (
@@ -29,10 +29,12 @@ from simssl.errors import (
 )
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
+from simssl.training.budget import work_of
 from simssl.training.contract import check_data, check_network, check_posterior, frozen
 from simssl.training.machine.precision import prepare_numerics, require_repeatable
 from simssl.training.one_image import require_values_to_normalise
 from simssl.training.views import Views
+from simssl.training.views.positives import Groups, groups_of, with_roles
 
 NewNetwork = Callable[[int], nn.Module]
 """Builds a new encoder of so many outputs, or a new decoder of so many inputs."""
@@ -91,42 +93,6 @@ def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress
     return data
 
 
-def _work(experiment: Experiment, objective: type[Objective], num_images: int) -> tuple[int, int]:
-    """Return the images of a step, and the number of steps; (0, 0) for an objective that is not trained."""
-    if not objective.trained:
-        return 0, 0
-    training = experiment.training
-    J = len(views_of(objective, experiment.objective.params))
-    images_per_step = training.batch_views // J
-    if images_per_step > num_images:
-        raise UserError(
-            f"a step takes {images_per_step} images (batch_views {training.batch_views}, {J} views each) and there are "
-            f"{num_images} training images; make training.batch_views smaller"
-        )
-    _require_equal_shares(images_per_step, J)
-    if training.epochs is not None:
-        steps_per_epoch = num_images // images_per_step
-        return images_per_step, training.epochs * steps_per_epoch
-    views_per_step = images_per_step * J
-    steps = (training.views or 0) // views_per_step
-    if not steps:
-        raise UserError(f"training.views is {training.views}, less than the {views_per_step} views of one step")
-    return images_per_step, steps
-
-
-def _require_equal_shares(images_per_step: int, J: int) -> None:
-    """Raise UserError if the images of a step do not divide among the processes."""
-    processes = world_size()
-    if images_per_step % processes == 0:
-        return
-    below = images_per_step // processes * processes
-    nearest = [images * J for images in (below, below + processes) if images]
-    raise UserError(
-        f"the {images_per_step} images of a step do not divide among {processes} processes; set training.batch_views "
-        f"to {' or '.join(map(str, nearest))}"
-    )
-
-
 @dataclass
 class Model:
     """An experiment's objects without its data: views, the objective on its device, and the size of the work."""
@@ -157,6 +123,13 @@ class BuiltRun(Model):
     """An experiment's objects and its data."""
 
     data: Data
+    groups: Groups | None = None
+    """The groups that the views of an image come from; None if they are all of one image."""
+
+    @property
+    def images_each(self) -> int:
+        """The images that the views of one come from: itself alone, or J of its group."""
+        return 1 if self.groups is None else len(self.objective.views)
 
 
 def build_run(experiment: Experiment, registry: Registry, data: Data, device: torch.device) -> BuiltRun:
@@ -166,7 +139,11 @@ def build_run(experiment: Experiment, registry: Registry, data: Data, device: to
     num_images, channels, height, width = data.train.images.shape
     image_shape = (channels, height, width)
     model = build_model(experiment, registry, image_shape, num_images, device)
-    return BuiltRun(**vars(model), data=data)
+    if experiment.positives is None:
+        return BuiltRun(**vars(model), data=data)
+    share = experiment.positives.share
+    groups = Groups(groups_of(data.train, share), device)
+    return BuiltRun(**vars(model), data=with_roles(data, share), groups=groups)
 
 
 def build_model(
@@ -183,7 +160,7 @@ def build_model(
     backbone = _backbone(experiment.backbone, registry)
     encoder, decoder = _networks(backbone, experiment, registry, shape)
     objective_class = registry.load("objective", experiment.objective.name)
-    images_per_step, steps = _work(experiment, objective_class, num_images)
+    images_per_step, steps = work_of(experiment, objective_class, num_images)
     context = Context(
         image_shape=shape,
         latent_dim=experiment.latent_dim,

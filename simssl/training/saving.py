@@ -39,7 +39,7 @@ def state_of(trainer: Trainer) -> State:
             "precision": trainer.unit.precision,
             "epoch": trainer.epoch,
             "position": trainer.position,
-            "order": trainer.order_N,
+            "order": trainer.order_NK.squeeze(1),
             "optimizer": trainer.optimizer.state_dict(),
             "generator": trainer.generator.get_state(),
             "random": checkpoint.random_states(trainer.device),
@@ -57,7 +57,7 @@ def restore_training(trainer: Trainer, state: State) -> None:
     check_within("order", state["order"], len(trainer.images_NCHW) - 1)
     check_optimizer(state["optimizer"], trainer.optimizer)
     trainer.epoch = state["epoch"]
-    trainer.show(state["order"].to(trainer.device))
+    trainer.show(state["order"].to(trainer.device).view_as(trainer.order_NK))
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.unit.rates.attach()
     trainer.window.restore(state["window"], trainer.device)

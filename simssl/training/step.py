@@ -19,14 +19,17 @@ from simssl.training.own_draws import refuse_own_draws
 from simssl.training.terms import TermWindow
 
 
-def own_order(order_N: Tensor, images_per_step: int) -> Tensor:
-    """The part of an epoch's order that this process is given: of each batch its own images, step by step."""
+def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
+    """The part of an epoch's order that this process is given, (M,): of each batch its own images, step by step.
+
+    K counts the images that the views of one come from: 1, or J with positives from the data.
+    """
     processes = world_size()
     if processes == 1:
-        return order_N
-    steps = len(order_N) // images_per_step
-    order_SRB = order_N[: steps * images_per_step].view(steps, processes, -1)
-    return order_SRB[:, rank()].flatten()
+        return order_NK.flatten()
+    steps = len(order_NK) // images_per_step
+    order_SRX = order_NK[: steps * images_per_step].reshape(steps, processes, -1)
+    return order_SRX[:, rank()].flatten()
 
 
 class Step:
@@ -49,7 +52,11 @@ class Step:
         schedule = self.settings.schedule
         self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
         self.window = TermWindow()
-        self.order_N = own_order(torch.arange(len(pool.images_NCHW), device=self.device), built.images_per_step)
+        self.groups = built.groups
+        self.images_each = built.images_each
+        """The images that the views of one come from."""
+        order_NK = torch.zeros(len(pool.images_NCHW), self.images_each, dtype=torch.long, device=self.device)
+        self.order_M = own_order(order_NK, built.images_per_step)
         """The images of the epoch that this process is given, in the order in which they are shown."""
         self.taken = torch.zeros((), dtype=torch.long, device=self.device)
         """The number of steps that are done."""
@@ -57,7 +64,8 @@ class Step:
         """The position in this order at which the next batch begins."""
         self._unseen = world_size() > 1
         self._steps = torch.full((), built.steps, device=self.device)
-        self._offset_B = torch.arange(built.images_per_step // world_size(), device=self.device)
+        images_shown = built.images_per_step // world_size() * self.images_each
+        self._offset_M = torch.arange(images_shown, device=self.device)
 
     def set_counters(self, taken: int, position: int) -> None:
         """Let the next step be the one after `taken` steps, with the images from this position in the order on."""
@@ -67,8 +75,7 @@ class Step:
     def __call__(self) -> None:
         """Take one step."""
         # 1. The next images, and views of them.
-        index_B, images_BCHW = self._next_images()
-        x_BJCHW = self.views.batch(images_BCHW, self.objective.views, self.generator)
+        index_B, x_BJCHW = self._next_views()
 
         # 2. The terms of the loss, and the gradient of their sum.
         self.optimizer.zero_grad(set_to_none=True)
@@ -85,18 +92,32 @@ class Step:
         self.objective.after_step(progress)
         self.window.add(self.taken, terms)
 
-    def _next_images(self) -> tuple[Tensor, Tensor]:
-        """Return the next images: their index in the training split (B,), and themselves (B, C, H, W), uint8."""
-        position_B = self.position + self._offset_B
-        self.position += len(self._offset_B)
-        index_B = self.order_N.index_select(0, position_B)
-        return index_B, self.pool.take(index_B, position_B)
+    def _next_views(self) -> tuple[Tensor, Tensor]:
+        """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""
+        position_M = self.position + self._offset_M
+        self.position += len(self._offset_M)
+        index_M = self.order_M.index_select(0, position_M)
+        images_MCHW = self.pool.take(index_M, position_M)
+        kinds = self.objective.views
+        if self.groups is None:
+            return index_M, self.views.batch(images_MCHW, kinds, self.generator)
+        images_BJCHW = images_MCHW.unflatten(0, (-1, self.images_each))
+        index_BJ = index_M.view(-1, self.images_each)
+        return index_BJ[:, 0], self.views.of_positives(images_BJCHW, kinds, self.generator)
+
+    def _told(self, index_B: Tensor) -> dict[str, Tensor]:
+        """What the objective's `forward` is given beside, by its keyword."""
+        if not self.objective.uses_groups:
+            return {}
+        group_B = index_B if self.groups is None else self.groups.number_N.index_select(0, index_B)
+        return {"group_B": group_B}
 
     def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
+        told = self._told(index_B)
         with step_in(self.precision):
             with networks_in(self.precision, self.device), self._own_draws_refused():
-                terms: Terms = self.objective(x_BJCHW, index_B, self.generator)
+                terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **told)
             check_terms(self.objective, terms)
             loss = torch.stack(list(terms.loss.values())).sum()
             loss.backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from simssl.training.trackers import Trackers
 from simssl.training.trainer import Trainer
 from simssl.training.weights import restore_weights
 
+logger = logging.getLogger("simssl")
+
 
 def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates | None = None) -> None:
     """Train the run to the end, from where it stands. `estimates` says what it will take.
@@ -31,6 +34,7 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
         trackers.follow(trainer.finished)
     estimates = estimates or Estimates(lambda text: None)
     estimates.begin(built.experiment.objective.name)
+    _tell_of_groups(built)
     try:
         with stop.deferred():
             while trainer.step < built.steps:
@@ -48,6 +52,13 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
         built.objective.fit(batches, built.generator)
     trainer.done = True
     trainer.save()
+
+
+def _tell_of_groups(built: BuiltRun) -> None:
+    """Say what groups the views come from. A method of one view draws from none."""
+    positives = built.experiment.positives
+    if positives is not None and built.groups is not None and built.images_each > 1:
+        logger.info(built.groups.said(positives.share, built.images_per_step))
 
 
 @contextmanager

@@ -45,13 +45,15 @@ class Trainer:
         self.generator = built.generator
         self.device = built.device
         self.batch = built.images_per_step
-        longest_launch = LONGEST * self.batch
+        longest_launch = LONGEST * self.batch * built.images_each
         self.pool = pool_of(built.data.train.images, self.device, most=longest_launch)
         self.images_NCHW = self.pool.images_NCHW
         self.unit = Step(built, self.pool) if built.steps else None
         """The step; None for an objective that is not trained."""
-        self.order_N = torch.arange(len(self.images_NCHW), device=self.device)
-        """The images of the epoch, in the order in which they are shown by all processes together."""
+        order_shape = (len(self.images_NCHW), built.images_each)
+        self.order_NK = torch.zeros(order_shape, dtype=torch.long, device=self.device)
+        """The images of the epoch, in the order in which they are shown by all processes together. With positives from
+        the data each is followed by the others that its views come from."""
         self.graphs = graphs
         if self.device.type == "cuda":
             self.graphs = CudaGraphs(self.device, self.generator)
@@ -94,7 +96,7 @@ class Trainer:
             longest=self._launch.longest,
         )
         end = self.position + steps * self.batch
-        own_end = end // world_size()
+        own_end = self._shown(end)
         self.pool.ready(own_end)
         self._launch(steps)
         self.pool.launched(own_end)
@@ -104,11 +106,15 @@ class Trainer:
         self.finished.launched(self.unit.taken)
         self._memory.keep()
 
+    def _shown(self, position: int) -> int:
+        """The images that this process has been shown before a position in the epoch's order."""
+        return position // world_size() * self.built.images_each
+
     def _launcher(self, unit: Step) -> Launcher:
         """Return what launches the steps: captured ones if that can be. Trying it takes the next batch."""
         self._memory.begin()
-        own_position = self.position // world_size()
-        self.pool.ready(own_position + self.batch // world_size())
+        own_position = self._shown(self.position)
+        self.pool.ready(own_position + self._shown(self.batch))
         self.objective.train()
         steps_per_epoch = len(self.images_NCHW) // self.batch
         return launcher(
@@ -140,24 +146,31 @@ class Trainer:
             order_N = torch.randperm(num_images, generator=self.generator, device=self.device)
         else:
             order_N = torch.multinomial(weights_N, num_images, replacement=True, generator=self.generator)
-        self.show(order_N)
+        self.show(self._with_positives(order_N))
         self.epoch += 1
         self.stand_at(0)
 
-    def show(self, order_N: Tensor) -> None:
+    def _with_positives(self, order_N: Tensor) -> Tensor:
+        """The images of an epoch, (N, K): each with the others that its views come from."""
+        groups = self.built.groups
+        if groups is None:
+            return order_N[:, None]
+        return groups.draw(order_N, self.built.images_each, self.generator)
+
+    def show(self, order_NK: Tensor) -> None:
         """Show the images in this order from now on; on several processes this one its own part of each batch."""
         assert self.unit is not None
-        self.order_N.copy_(order_N)
-        self.unit.order_N.copy_(own_order(order_N, self.batch))
+        self.order_NK.copy_(order_NK)
+        self.unit.order_M.copy_(own_order(order_NK, self.batch))
 
     def stand_at(self, position: int) -> None:
         """Go on with the image at this position of the order."""
         assert self.unit is not None
         self.position = position
-        own_position = position // world_size()
+        own_position = self._shown(position)
         self.unit.set_counters(self.step, own_position)
         self.finished.launched(self.unit.taken)
-        self.pool.begin(self.unit.order_N, own_position)
+        self.pool.begin(self.unit.order_M, own_position)
 
     def _as_on_first(self, weights_N: Tensor | None) -> None:
         """Begin the epoch as process 0 does: with its weights, its state and its random numbers."""

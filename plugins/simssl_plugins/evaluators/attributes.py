@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Subject, Target
-from simssl.blocks.probes import ProbedTarget, ProbeParams, check_probe, probe_protocol, train_probes
+from simssl.blocks.probes import ProbedTarget, ProbeParams, by_role, check_probe, probe_protocol, train_probes
 
 HIDDEN = {"linear": 0, "mlp": 1}
 """Layers of D units."""
@@ -118,18 +118,13 @@ def _log_odds(logits_NC: Tensor, c: int) -> Tensor:
 
 def _means(scores: Scores, targets: Mapping[str, Target], undertrained: set[str]) -> dict[str, Metric]:
     """The mean of each score over all targets, and where there are both, over the content and the style targets."""
-    means = _means_over(list(scores), scores, undertrained)
-    content = [name for name in scores if targets[name].role == "content"]
-    style = [name for name in scores if targets[name].role == "style"]
-    if content and style:
-        means |= _means_over(content, scores, undertrained, role="content")
-        means |= _means_over(style, scores, undertrained, role="style")
+    means: dict[str, Metric] = {}
+    for role, names in by_role(list(scores), targets).items():
+        means |= _means_over(names, scores, undertrained, role)
     return means
 
 
-def _means_over(
-    names: Sequence[str], scores: Scores, undertrained: set[str], role: str | None = None
-) -> dict[str, Metric]:
+def _means_over(names: Sequence[str], scores: Scores, undertrained: set[str], role: str) -> dict[str, Metric]:
     means = {}
     for score in SCORES:
         over = [name for name in names if score in scores[name]]
@@ -139,10 +134,10 @@ def _means_over(
         protocol: dict[str, object] = {"mean over": over}
         if undertrained & set(over):
             protocol["found"] = {"undertrained": True}
-        if role is None:
-            means[score] = _metric(score, mean, protocol)
-        else:
+        if role:
             means[f"{role}_{score}"] = _metric(score, mean, {**protocol, "role": role})
+        else:
+            means[score] = _metric(score, mean, protocol)
     return means
 
 

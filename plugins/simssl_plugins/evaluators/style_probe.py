@@ -1,6 +1,6 @@
 """Style probe: the part of a view's drawn parameters (crop, flip, colour) that its representation tells.
 
-N counts views and P their parameters; L counts the penalties of ridge regression, E the epochs of the MLP.
+N counts views and P their parameters.
 """
 
 from __future__ import annotations
@@ -18,29 +18,13 @@ import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Split, Subject
 from simssl.blocks.probes import (
     LayerName,
-    ParallelMLP,
-    Standardizer,
-    r2,
+    Pairs,
+    regress_by_mlp,
+    regress_by_ridge,
     require_images_to_fit_on,
-    ridge,
-    train_epochs,
 )
 
 logger = logging.getLogger("simssl")
-
-PENALTIES = tuple(10.0**exponent for exponent in range(-6, 3))
-"""Penalties of the ridge regressions, on standardised columns."""
-
-HIDDEN, BATCH, LR = (256, 256), 256, 1e-3
-"""Hidden units, images in a step and learning rate of the MLP. Ours."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Representations (N, D) of views, and the parameters (N, P) that were drawn for them."""
-
-    x_ND: Tensor
-    y_NP: Tensor
 
 
 @dataclass(frozen=True)
@@ -106,10 +90,11 @@ class StyleProbe(Evaluator):
         to_select = held_out.pairs(names)
         to_score = test.pairs(names)
         if self.params.probe == "ridge":
-            predicted_NP, selected = self._ridge(to_fit, to_select, to_score.x_ND)
+            regressed = regress_by_ridge(to_fit, to_select, to_score.x_ND)
         else:
-            predicted_NP, selected = self._mlp(subject, to_fit, to_select, to_score.x_ND)
-        r2_P = r2(predicted_NP, to_score.y_NP).tolist()
+            regressed = regress_by_mlp(to_fit, to_select, to_score.x_ND, self.params.epochs, subject.generator)
+        selected = regressed.chosen
+        r2_P = to_score.r2(regressed.predicted_NP).tolist()
         mean = sum(r2_P) / len(r2_P)
         undertrained = [name for name, chosen in zip(names, selected, strict=True) if self._is_last_epoch(chosen)]
         if undertrained:
@@ -164,63 +149,10 @@ class StyleProbe(Evaluator):
         drawn = {name: torch.cat(values) for name, values in parts.items()}
         return EncodedViews(torch.cat(features), drawn)
 
-    def _ridge(self, fit: Pairs, held_out: Pairs, test_ND: Tensor) -> tuple[Tensor, list[float]]:
-        """The predictions (N, P) for test, each of the best penalty on the held-out views; and these penalties."""
-        predicted_LNP = ridge(fit.x_ND, fit.y_NP, PENALTIES)(held_out.x_ND)
-        best_P = r2(predicted_LNP, held_out.y_NP).argmax(0)
-        both = _together(fit, held_out)
-        predicted_LNP = ridge(both.x_ND, both.y_NP, PENALTIES)(test_ND)
-        penalties = [PENALTIES[best] for best in best_P.tolist()]
-        return _chosen(predicted_LNP, best_P), penalties
-
-    def _mlp(self, subject: Subject, fit: Pairs, held_out: Pairs, test_ND: Tensor) -> tuple[Tensor, list[float]]:
-        """The predictions (N, P) for test, each after the epochs that are best on the held-out views; and these."""
-        after_each_epoch = self._train(subject, fit, held_out.x_ND, self.params.epochs)
-        r2_EP = torch.stack([r2(predicted_NP, held_out.y_NP) for predicted_NP in after_each_epoch])
-        best_P = r2_EP.argmax(0)
-        both = _together(fit, held_out)
-        most = int(best_P.max()) + 1
-        predicted_ENP = torch.stack(self._train(subject, both, test_ND, most))
-        epochs = [best + 1 for best in best_P.tolist()]
-        return _chosen(predicted_ENP, best_P), epochs
-
-    def _train(self, subject: Subject, pairs: Pairs, new_ND: Tensor, epochs: int) -> list[Tensor]:
-        """The MLP's predictions (N, P) for new features after each epoch."""
-        scale_x = Standardizer(pairs.x_ND)
-        scale_y = Standardizer(pairs.y_NP)
-        x_ND = scale_x(pairs.x_ND)
-        target_NP = scale_y(pairs.y_NP)
-        widths = (x_ND.shape[1], *HIDDEN, target_NP.shape[1])
-        network = ParallelMLP(1, widths, subject.generator)
-
-        def loss(predicted_1BP: Tensor, index_B: Tensor) -> Tensor:
-            return (predicted_1BP[0] - target_NP[index_B]).square().mean()
-
-        predictions = []
-        training = train_epochs(network, x_ND, loss, epochs=epochs, batch=BATCH, lr=LR, generator=subject.generator)
-        for _ in training:
-            standard_NP = network(scale_x(new_ND))[0]
-            predictions.append(scale_y.inverse(standard_NP))
-        return predictions
-
 
 def _found(undertrained: object) -> dict[str, object]:
     """What a protocol says if more training would do better."""
     return {"found": {"undertrained": True}} if undertrained else {}
-
-
-def _together(one: Pairs, other: Pairs) -> Pairs:
-    x_ND = torch.cat([one.x_ND, other.x_ND])
-    y_NP = torch.cat([one.y_NP, other.y_NP])
-    return Pairs(x_ND, y_NP)
-
-
-def _chosen(predicted_LNP: Tensor, best_P: Tensor) -> Tensor:
-    """The predictions (N, P) of each parameter, of the best of L regressions for it."""
-    columns = []
-    for p, best in enumerate(best_P.tolist()):
-        columns.append(predicted_LNP[best, :, p])
-    return torch.stack(columns, dim=1)
 
 
 def _seen(x_B2HW: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ class DeepCluster(EncoderObjective):
     """DeepCluster: the encoder learns to predict the clusters that its own representations fell into.
 
     The loss works on the representation itself, without a head between. An empty cluster takes up a part of another
-    (as in the authors' code); one that stays empty draws no images.
+    (as in the authors' code); one that stays empty draws no images. It takes one view, so that `positives` change
+    nothing: the label stays the cluster of the image itself.
     """
 
     class Params(simssl.Params):

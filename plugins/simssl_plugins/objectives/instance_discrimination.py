@@ -28,6 +28,8 @@ class InstanceDiscrimination(EncoderObjective):
     The loss works on the representation itself, without a head between. The bank begins as the representations of
     the untrained encoder about their mean (ours: from a random bank, as theirs, the first pass would learn random
     targets; and not centred, those of an untrained network with batch norm are nearly one).
+
+    It takes one view, so that `positives` change nothing: the class stays the image itself, and not its group.
     """
 
     class Params(simssl.Params):

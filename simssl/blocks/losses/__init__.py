@@ -6,7 +6,7 @@ the penalties on second moments keep a representation from collapsing.
 
 from __future__ import annotations
 
-from simssl.blocks.losses.contrast import Similarity, contrast_with_negatives, info_nce, nt_xent, similarities
+from simssl.blocks.losses.contrast import Similarity, contrast_with_negatives, info_nce, nt_xent, similarities, sup_con
 from simssl.blocks.losses.gaussian import (
     expected_log_shared_mean,
     gaussian_entropy,
@@ -28,6 +28,7 @@ from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
 __all__ = [  # noqa: RUF022 - in groups
     # contrastive losses
     "nt_xent",
+    "sup_con",
     "info_nce",
     "contrast_with_negatives",
     "similarities",

@@ -30,6 +30,22 @@ def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits_NN, positive_N)
 
 
+def sup_con(z_ND: Tensor, group_N: Tensor, temperature: float) -> Tensor:
+    """The supervised contrastive loss (Khosla et al. 2020, eq. 2), a 0-d tensor.
+
+    -1/N sum_i 1/|P(i)| sum_{p in P(i)} log [exp(s_ip / T) / sum_{k != i} exp(s_ik / T)] over N views, s the cosine
+    similarity and P(i) the other views of i's group, of which there is at least one. Two views of B images, each image
+    a group, give `nt_xent`. In the precision of its inputs, under autocast too.
+    """
+    itself_NN = torch.eye(len(z_ND), dtype=torch.bool, device=z_ND.device)
+    logits_NN = similarities(z_ND, z_ND, "cosine") / temperature
+    logits_NN = logits_NN.masked_fill(itself_NN, -torch.inf)
+    log_share_NN = logits_NN - logits_NN.logsumexp(1, keepdim=True)
+    is_positive_NN = (group_N[:, None] == group_N) & ~itself_NN
+    log_shares_N = torch.where(is_positive_NN, log_share_NN, 0.0).sum(1)
+    return -(log_shares_N / is_positive_NN.sum(1)).mean()
+
+
 def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float) -> Tensor:
     """InfoNCE between two views (van den Oord et al. 2018, eq. 4), symmetrised, a 0-d tensor.
 

@@ -17,6 +17,7 @@ from simssl.blocks.probes.parameters import LayerName, TargetNames
 from simssl.blocks.probes.probe_params import ProbeParams
 from simssl.blocks.probes.probed import LabelledFeatures, ProbedTarget
 from simssl.blocks.probes.regression import ParallelMLP, Standardizer, r2, ridge, train_epochs
+from simssl.blocks.probes.regressors import Pairs, Regressed, regress_by_mlp, regress_by_ridge
 from simssl.blocks.probes.scores import accuracies, cross_entropies
 from simssl.blocks.probes.splits import (
     held_out_split,
@@ -24,7 +25,16 @@ from simssl.blocks.probes.splits import (
     selection_split,
     stratified_permutation,
 )
-from simssl.blocks.probes.targets import class_targets, has_classes, labelled_targets
+from simssl.blocks.probes.target_regressions import RegressedTarget, regress_targets
+from simssl.blocks.probes.targets import (
+    by_role,
+    class_targets,
+    has_classes,
+    is_known,
+    known_targets,
+    labelled_targets,
+    measurable_targets,
+)
 from simssl.blocks.probes.threads import threads_for
 
 __all__ = [  # noqa: RUF022
@@ -52,15 +62,26 @@ __all__ = [  # noqa: RUF022
     "r2",
     "ridge",
     "train_epochs",
+    # regressions whose settings are chosen on other images
+    "Pairs",
+    "Regressed",
+    "regress_by_mlp",
+    "regress_by_ridge",
+    "RegressedTarget",
+    "regress_targets",
     # images to fit on and to select on
     "held_out_split",
     "require_images_to_fit_on",
     "selection_split",
     "stratified_permutation",
     # targets of a data set
+    "by_role",
     "class_targets",
     "has_classes",
+    "is_known",
+    "known_targets",
     "labelled_targets",
+    "measurable_targets",
     # how small operations are run fast
     "adam_of_problems",
     "capture",

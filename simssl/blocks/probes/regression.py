@@ -1,7 +1,7 @@
 """Small models fitted on frozen representations: MLPs by Adam, ridge regression in closed form.
 
-M counts networks that are trained together, P the columns to predict, and L the penalties of ridge regression. I is
-the number of a layer's inputs, O that of outputs.
+M counts networks that are trained together, P the columns to predict, T the targets that they belong to, and L the
+penalties of ridge regression. I is the number of a layer's inputs, O that of outputs.
 """
 
 from __future__ import annotations
@@ -116,9 +116,23 @@ def ridge(x_ND: Tensor, y_NP: Tensor, penalties: Sequence[float]) -> Callable[[T
     return predict
 
 
-def r2(predicted: Tensor, y_NP: Tensor) -> Tensor:
-    """1 - SSE/SST of each column, unclipped, in float64: (..., N, P) -> (..., P)."""
+def r2(predicted: Tensor, y_NP: Tensor, target_P: Tensor | None = None) -> Tensor:
+    """1 - SSE/SST of each column, unclipped, in float64: (..., N, P) -> (..., P).
+
+    With `target_P`, the number of the target that each column belongs to, both sums go over all columns of a target:
+    (..., N, P) -> (..., T).
+    """
     y_NP = y_NP.double()
     sse = (predicted.double() - y_NP).square().sum(-2)
-    sst_P = (y_NP - y_NP.mean(0)).square().sum(0)
-    return 1 - sse / sst_P
+    sst = (y_NP - y_NP.mean(0)).square().sum(0)
+    if target_P is not None:
+        sse = _summed(sse, target_P)
+        sst = _summed(sst, target_P)
+    return 1 - sse / sst
+
+
+def _summed(values: Tensor, target_P: Tensor) -> Tensor:
+    """The sums over each target's columns: (..., P) -> (..., T)."""
+    targets = int(target_P.max()) + 1
+    sums = values.new_zeros(*values.shape[:-1], targets)
+    return sums.index_add_(-1, target_P, values)

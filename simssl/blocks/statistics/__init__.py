@@ -4,6 +4,28 @@ Functions of plain tensors, with rows (N, D) for representations; none of them t
 """
 
 from simssl.blocks.statistics.clustering import kmeans, kmeans_plus_plus, nearest_centre
+from simssl.blocks.statistics.dci_infomec_mig import DISENTANGLEMENT, disentanglement_scores
+from simssl.blocks.statistics.disentanglement import (
+    Codes,
+    Trees,
+    compactness,
+    dci_completeness,
+    dci_disentanglement,
+    entropy_of_labels,
+    explicitness,
+    fit_trees,
+    is_active,
+    modularity,
+    mutual_information_gap,
+    normalised_information,
+)
+from simssl.blocks.statistics.factors import (
+    Factor,
+    binned,
+    majority_share,
+    skill_of_accuracy,
+    skill_of_numbers,
+)
 from simssl.blocks.statistics.frechet import (
     MissingFeatures,
     PixelFeatures,
@@ -13,12 +35,14 @@ from simssl.blocks.statistics.frechet import (
     with_three_channels,
 )
 from simssl.blocks.statistics.geometry import (
+    GroupVariances,
     alignment,
     effective_rank,
     most_variance_ratio,
     rows_differ,
     uniformity,
     variance_ratio,
+    variances_of_groups,
     variances_within_and_between,
     varying_columns,
 )
@@ -48,14 +72,37 @@ __all__ = [  # noqa: RUF022
     "principal_components",
     "sample_normal",
     # how representations lie
+    "GroupVariances",
     "alignment",
     "effective_rank",
     "most_variance_ratio",
     "rows_differ",
     "uniformity",
     "variance_ratio",
+    "variances_of_groups",
     "variances_within_and_between",
     "varying_columns",
+    # factors of the images, and how well they are predicted
+    "Factor",
+    "binned",
+    "entropy_of_labels",
+    "majority_share",
+    "skill_of_accuracy",
+    "skill_of_numbers",
+    # disentanglement: DCI, InfoMEC, MIG
+    "DISENTANGLEMENT",
+    "Codes",
+    "Trees",
+    "compactness",
+    "dci_completeness",
+    "dci_disentanglement",
+    "disentanglement_scores",
+    "explicitness",
+    "fit_trees",
+    "is_active",
+    "modularity",
+    "mutual_information_gap",
+    "normalised_information",
     # images that are given back
     "ReconstructionErrors",
     "mean_image",

@@ -109,6 +109,22 @@ class Views:
                 views.append(plain_BCHW)
         return torch.stack(views, dim=1)
 
+    def of_positives(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+        """The views (B, J, *shape) of J uint8 images each, view j of image j; `kinds` as in `batch`."""
+        B = len(images_BJCHW)
+        by_view = images_BJCHW.unbind(1)
+        to_draw = [by_view[j] for j, kind in enumerate(kinds) if kind == "random"]
+        random: Iterator[Tensor] = iter(())
+        if to_draw:
+            draws = self._draw_rows(B * len(to_draw), generator)
+            images_MCHW = torch.stack(to_draw, dim=1).flatten(0, 1)
+            x_BJCHW = self.apply(images_MCHW, draws).unflatten(0, (B, -1))
+            random = iter(x_BJCHW.unbind(1))
+        views = []
+        for images_BCHW, kind in zip(by_view, kinds, strict=True):
+            views.append(next(random) if kind == "random" else self.plain(images_BCHW))
+        return torch.stack(views, dim=1)
+
     def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
         """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
         B = len(images_BCHW)

@@ -49,3 +49,13 @@ def test_a_last_row_alone_joins_the_batch_before_it() -> None:
     assert list(train_epochs(network, draw(9, 2), loss, epochs=1, batch=4, lr=1e-3, generator=generator)) == [1]
     assert [len(index_B) for index_B in seen] == [4, 5]
     assert sorted(torch.cat(seen).tolist()) == list(range(9))
+
+
+def test_r2_of_a_target_of_two_columns_sums_both() -> None:
+    y, predicted = draw(100, 3) * torch.tensor([1.0, 10, 1]), draw(100, 3, seed=1)
+    target_P = torch.tensor([0, 1, 1])
+    sse = [sum((predicted[n, p] - y[n, p]).item() ** 2 for n in range(100)) for p in range(3)]
+    sst = [sum((y[n, p] - y[:, p].mean()).item() ** 2 for n in range(100)) for p in range(3)]
+    expected = [1 - sse[0] / sst[0], 1 - (sse[1] + sse[2]) / (sst[1] + sst[2])]
+    np.testing.assert_allclose(r2(predicted, y, target_P).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(r2(torch.stack([predicted, y]), y, target_P).numpy(), [expected, [1, 1]], rtol=1e-5)

@@ -1,0 +1,98 @@
+"""Regressions of a data set's targets that are numbers, on frozen features. T counts the targets, P their columns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from simssl.blocks.messages import listed
+from simssl.blocks.probes.class_probes import FrozenModel
+from simssl.blocks.probes.regressors import Pairs, regress_by_mlp, regress_by_ridge
+from simssl.blocks.probes.targets import is_known
+from simssl.blocks.statistics.factors import Factor
+
+
+@dataclass(frozen=True)
+class RegressedTarget:
+    """R2 of one target on the test images, and the penalty or the number of epochs that was chosen for it.
+
+    A target on a circle is regressed as its cosine and its sine, with one R2 over both.
+    """
+
+    target: str
+    r2: float
+    chosen: float
+    undertrained: bool = False
+    """True if the last epoch was the best."""
+
+
+@torch.no_grad()
+def regress_targets(
+    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, epochs: int
+) -> list[RegressedTarget]:
+    """Regress each of these targets, by ridge regression or by one MLP D-256-256-P for all that the same images have.
+
+    The penalty, or the epoch of at most `epochs`, is the best on the held-out images. All of train is then fitted anew.
+    The log says so if the last epoch was the best.
+    """
+    regressed = []
+    for together in _of_the_same_images(subject.data, names):
+        regressed += _regress(subject, together, probe, layer, epochs)
+    late = [target.target for target in regressed if target.undertrained]
+    if late:
+        logging.getLogger("simssl").warning(
+            f"the MLP of {listed(late)} was best at its last epoch, {epochs}: raise 'epochs'"
+        )
+    return regressed
+
+
+def _of_the_same_images(data: Any, names: Sequence[str]) -> Iterator[list[str]]:
+    """The targets in groups that are known of the same images."""
+    groups: dict[bytes, list[str]] = {}
+    for name in names:
+        known = [is_known(split.targets[name]) for split in (data.train, data.test)]
+        images = torch.cat(known).numpy().tobytes()
+        groups.setdefault(images, []).append(name)
+    yield from groups.values()
+
+
+def _regress(
+    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, epochs: int
+) -> list[RegressedTarget]:
+    fit_N, held_out_N = subject.selection()
+    fit = _pairs(subject, "train", names, layer, fit_N)
+    held_out = _pairs(subject, "train", names, layer, held_out_N)
+    test = _pairs(subject, "test", names, layer)
+    if probe == "ridge":
+        found = regress_by_ridge(fit, held_out, test.x_ND)
+    else:
+        found = regress_by_mlp(fit, held_out, test.x_ND, epochs, subject.generator)
+    regressed = []
+    for name, r2, chosen in zip(names, test.r2(found.predicted_NP).tolist(), found.chosen, strict=True):
+        is_last = probe == "mlp" and chosen == epochs > 1
+        regressed.append(RegressedTarget(name, r2, chosen, is_last))
+    return regressed
+
+
+def _pairs(subject: FrozenModel, split: str, names: Sequence[str], layer: str, index_N: Tensor | None = None) -> Pairs:
+    """The features of the images of which these targets are known, and the columns of the targets."""
+    z_ND = subject.features(split, layer)
+    device = z_ND.device
+    targets = getattr(subject.data, split).targets
+    if index_N is None:
+        index_N = torch.arange(len(z_ND), device=device)
+    known_N = is_known(targets[names[0]]).to(device)
+    index_N = index_N[known_N[index_N]]
+    columns = []
+    numbers: list[int] = []
+    for number, name in enumerate(names):
+        factor = Factor(targets[name].values.numpy(), targets[name].period)
+        columns.append(torch.from_numpy(factor.numbers_NP).float())
+        numbers += [number] * columns[-1].shape[1]
+    y_NP = torch.cat(columns, dim=1).to(device)
+    return Pairs(z_ND[index_N], y_NP[index_N], torch.tensor(numbers, device=device))
