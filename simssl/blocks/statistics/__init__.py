@@ -35,12 +35,14 @@ from simssl.blocks.statistics.frechet import (
     with_three_channels,
 )
 from simssl.blocks.statistics.geometry import (
+    GroupVariances,
     alignment,
     effective_rank,
     most_variance_ratio,
     rows_differ,
     uniformity,
     variance_ratio,
+    variances_of_groups,
     variances_within_and_between,
     varying_columns,
 )
@@ -71,12 +73,14 @@ __all__ = [  # noqa: RUF022
     "principal_components",
     "sample_normal",
     # how representations lie
+    "GroupVariances",
     "alignment",
     "effective_rank",
     "most_variance_ratio",
     "rows_differ",
     "uniformity",
     "variance_ratio",
+    "variances_of_groups",
     "variances_within_and_between",
     "varying_columns",
     # factors of the images, and how well they are predicted
