@@ -626,7 +626,7 @@ class Oracle:
     modality: Callable[[Tensor], Tensor] | None = None
     """Returns the representation (B, D) of a caption's tokens. If None, the method learns from no modality.
 
-    The data then have the tokens `caption`; the data of the suite have the words "square" and the corner's name.
+    The data then have the tokens `caption`; the suite's data have "square" and the corner's name.
     """
 
 
@@ -639,19 +639,22 @@ NEEDS = frozenset(
         "new_decoder",
         "variance",
         "views",
+        "views_or_groups",
         "modality",
         "modality_posterior",
     }
 )
 """The things that an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or
-one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random; a
-method that represents a modality beside the images; one that has posteriors of a modality."""
+one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random, or
+these or a run with positives; a method that represents a modality beside the images; one that has posteriors of a
+modality."""
 
 
 class Evaluator(_Plugin, ABC):
     """A measurement on the frozen model. If the run lacks something that it `needs`, it is recorded as skipped."""
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
+    """What it cannot do without, of `NEEDS`. One that needs less with some parameters says so in `__init__`."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:

@@ -150,6 +150,8 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         lacks["labels"] = "the data set has no labels"
     if not built.views.random:
         lacks["views"] = "the views do not vary"
+        if built.experiment.positives is None:
+            lacks["views_or_groups"] = lacks["views"]
     if not built.has_new_decoder:
         lacks["new_decoder"] = f"the backbone '{built.experiment.backbone.name}' has no decoder"
     if built.objective.decodes:

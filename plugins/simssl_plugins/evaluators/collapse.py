@@ -1,11 +1,13 @@
-"""Collapse: whether the views of an image lie together, as the SSL Model predicts (Bizeul et al. 2024, section 4).
+"""Collapse: whether what is related lies together, as the SSL Model predicts (Bizeul et al. 2024, section 4).
 
-I counts images, J the views of each.
+I counts images, J the views of each, N the images of groups.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -13,6 +15,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
+from simssl.blocks.groups import known_groups
 from simssl.blocks.images import bar_charts
 from simssl.blocks.losses import kl_standard
 from simssl.blocks.probes import LayerName
@@ -23,6 +26,7 @@ from simssl.blocks.statistics import (
     rows_differ,
     uniformity,
     variance_ratio,
+    variances_of_groups,
     variances_within_and_between,
 )
 
@@ -30,6 +34,10 @@ ACTIVE = 0.01
 """Least variance of an active unit's posterior mean. Source: Burda et al. 2016, section 5.2."""
 
 CONSTANT = "all images have the same representation"
+SAME_VIEWS = "the views do not vary"
+
+
+Groups = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Collapse(Evaluator):
@@ -44,6 +52,11 @@ class Collapse(Evaluator):
     Isola 2020, on representations of length 1. Where the posterior has a variance, `active_units` counts the
     dimensions whose posterior mean varies over images by more than 0.01 (Burda et al. 2016), and `latents/kl` is
     KL(q(z|x) || N(0, I)) per dimension.
+
+    Where the run has `positives`, or with `groups`, `groups/within_over_between` is the same ratio of the test images
+    that share these targets, un-augmented, over groups of any sizes. `groups/within` is their variance within groups,
+    the mean over the dimensions. Beside it, in the protocol, stand the model's `sigma2` and the posteriors' mean
+    variance, if there are such: z varies by sigma2 within a group of the model, and the posteriors' is a part of it.
     """
 
     class Params(simssl.Params):
@@ -52,12 +65,25 @@ class Collapse(Evaluator):
         images: int = Field(1000, ge=2)
         "Most test images that are taken, at random. Ours: 10,000 views, as many as most test splits have images."
         layer: LayerName = "representation"
+        groups: Groups | None = Field(None, exclude_if=lambda groups: groups is None)  # runs made before have none
+        """Targets with classes that the images of a group share; or `group`, the data set's own groups. Those of the
+        run's `positives` if empty."""
 
-    needs = frozenset({"test", "views"})
+    needs = frozenset({"test", "views_or_groups"})
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params)
+        if params.groups:
+            self.needs = frozenset({"test"})
 
     def check(self, data: Data) -> None:
-        if data.test is not None and len(data.test) < 2:
+        if data.test is None:
+            return
+        if len(data.test) < 2:
             raise ValueError("there is nothing to compare in a test split of one image")
+        if self.params.groups:
+            group_N, known_N = known_groups(data.test, self.params.groups)
+            variances_of_groups(torch.zeros(len(group_N), 1)[known_N], group_N[known_N])
 
     @classmethod
     def oracle(cls) -> Oracle:
@@ -72,13 +98,9 @@ class Collapse(Evaluator):
 
     def run(self, subject: Subject) -> Result:
         index_I = self._chosen(subject)
-        z_IJD = self._views(subject, index_I)
+        z_IJD, vary = self._views(subject, index_I)
         all_ND = subject.features("test", self.params.layer)
-        metrics, charts, skipped = _spread(z_IJD)
-        metrics |= {
-            "alignment": Metric(alignment(z_IJD), "squared distance", "lower", {"alpha": 2}),
-            "uniformity": Metric(uniformity(z_IJD), "log potential", "lower", {"t": 2}),
-        }
+        metrics, charts, skipped = _of_views(z_IJD, vary)
         if rows_differ(all_ND):
             of_all = {"images": "all of test, un-augmented"}
             metrics["effective_rank"] = Metric(effective_rank(all_ND), "dimensions", "higher", of_all)
@@ -93,6 +115,12 @@ class Collapse(Evaluator):
             unit_metrics, kl_D = _units(mean_ID, variance_ID)
             metrics |= unit_metrics
             charts["KL(q || N(0, I)) of each latent, nats"] = kl_D
+        names = self.params.groups or subject.shared
+        if names:
+            of_groups, of_latents, reasons = _of_groups(subject, names, all_ND, posterior)
+            metrics |= of_groups
+            charts |= of_latents
+            skipped |= reasons
         images = {"latents": bar_charts(charts)} if charts else {}
         return Result(metrics, images, self._protocol(len(index_I)), skipped=skipped)
 
@@ -109,17 +137,19 @@ class Collapse(Evaluator):
         order_N = torch.randperm(N, generator=subject.generator, device=subject.device)
         return order_N[: self.params.images].sort().values.cpu()
 
-    def _views(self, subject: Subject, index_I: Tensor) -> Tensor:
-        """Representations (I, J, D) of the views of these test images."""
+    def _views(self, subject: Subject, index_I: Tensor) -> tuple[Tensor, bool]:
+        """Representations (I, J, D) of the views of these test images, and whether the views vary."""
         assert subject.data.test is not None
         J = self.params.views
         parts = []
+        vary = False
         for index_B in index_I.split(max(1, 1000 // J)):
             images_BCHW = subject.data.test.images[index_B]
-            x_BJCHW, _ = subject.draw_views(images_BCHW, J)
+            x_BJCHW, drawn = subject.draw_views(images_BCHW, J)
+            vary = vary or any(bool(values_BJ.min() < values_BJ.max()) for values_BJ in drawn.values())
             z_ND = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
             parts.append(z_ND.unflatten(0, (len(index_B), J)))
-        return torch.cat(parts)
+        return torch.cat(parts), vary
 
     def _posterior(self, subject: Subject, index_I: Tensor) -> tuple[str, tuple[Tensor, Tensor] | None]:
         """Mean and variance (I, D) of these un-augmented test images; or why there are none."""
@@ -142,6 +172,18 @@ def _on_a_circle(x_BCHW: Tensor) -> Tensor:
     return torch.stack([angle_B.cos(), angle_B.sin()], dim=1)
 
 
+def _of_views(z_IJD: Tensor, vary: bool) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
+    """What is measured on the views, its charts, and why other metrics are not there."""
+    if not vary:
+        return {}, {}, dict.fromkeys(("within_over_between", "alignment", "uniformity"), SAME_VIEWS)
+    metrics, charts, skipped = _spread(z_IJD)
+    metrics |= {
+        "alignment": Metric(alignment(z_IJD), "squared distance", "lower", {"alpha": 2}),
+        "uniformity": Metric(uniformity(z_IJD), "log potential", "lower", {"t": 2}),
+    }
+    return metrics, charts, skipped
+
+
 def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
     """The ratio of the views' variances, its chart, and why there is none."""
     if not rows_differ(z_IJD.flatten(0, 1)):
@@ -155,6 +197,36 @@ def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[s
     metrics = {"within_over_between": Metric(float(ratio), "ratio of variances", None, protocol)}
     charts = {"variance within / between images, of each latent": ratio_D}
     return metrics, charts, {}
+
+
+def _of_groups(
+    subject: Subject, names: Sequence[str], z_ND: Tensor, posterior: tuple[Tensor, Tensor] | None
+) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
+    """What is measured on groups of test images, its charts, and why it is not there."""
+    assert subject.data.test is not None
+    try:
+        group_N, known_N = known_groups(subject.data.test, names)
+        found = variances_of_groups(z_ND[known_N.to(z_ND.device)], group_N[known_N])
+    except ValueError as error:
+        return {}, {}, dict.fromkeys(("groups/within_over_between", "groups/within"), f"of test: {error}")
+    shared = {
+        "split": "test, un-augmented",
+        "groups share": list(names),
+        "groups": found.groups,
+        "images": found.images,
+        "groups of one image": found.alone,
+    }
+    of_within: dict[str, object] = {"per latent": _listed(found.within_D), "sigma2": subject.sigma2}
+    if posterior is not None:
+        of_within["variance of the posteriors"] = float(posterior[1].mean())
+    within = float(found.within_D.mean())
+    metrics = {"groups/within": Metric(within, "variance", None, {**shared, "found": of_within})}
+    if not rows_differ(z_ND):
+        return metrics, {}, {"groups/within_over_between": CONSTANT}
+    held = found.ratio >= found.most
+    protocol = {**shared, "found": {"per latent": _listed(found.ratio_D), "held": held}}
+    metrics["groups/within_over_between"] = Metric(found.ratio, "ratio of variances", None, protocol)
+    return metrics, {"variance within / between groups, of each latent": found.ratio_D}, {}
 
 
 def _units(mean_ID: Tensor, variance_ID: Tensor) -> tuple[dict[str, Metric], Tensor]:

@@ -35,17 +35,19 @@ from simssl.blocks.statistics.frechet import (
     with_three_channels,
 )
 from simssl.blocks.statistics.geometry import (
+    GroupVariances,
     alignment,
     effective_rank,
     most_variance_ratio,
     rows_differ,
     uniformity,
     variance_ratio,
+    variances_of_groups,
     variances_within_and_between,
     varying_columns,
 )
 from simssl.blocks.statistics.mixture import Mixture, fit_mixture
-from simssl.blocks.statistics.neighbours import nearest_rows
+from simssl.blocks.statistics.neighbours import nearest_rows, vote
 from simssl.blocks.statistics.normal import moments, sample_normal
 from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
 from simssl.blocks.statistics.reconstruction import (
@@ -64,18 +66,21 @@ __all__ = [  # noqa: RUF022
     "nearest_centre",
     # neighbours
     "nearest_rows",
+    "vote",
     # a Gaussian, and principal components
     "PrincipalComponents",
     "moments",
     "principal_components",
     "sample_normal",
     # how representations lie
+    "GroupVariances",
     "alignment",
     "effective_rank",
     "most_variance_ratio",
     "rows_differ",
     "uniformity",
     "variance_ratio",
+    "variances_of_groups",
     "variances_within_and_between",
     "varying_columns",
     # factors of the images, and how well they are predicted

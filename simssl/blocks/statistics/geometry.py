@@ -1,11 +1,13 @@
 """The geometry of representations: spread within and between images, effective rank, alignment and uniformity.
 
-All in float64. z_IJD are the representations of J views of each of I images; K counts singular values.
+All in float64. z_IJD are the representations of J views of each of I images, z_ND those of N images in G groups; K
+counts singular values.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -38,14 +40,74 @@ def variance_ratio(within: Tensor, between: Tensor, images: int, views: int) -> 
     `between` is taken to be no less than its standard deviation where images do not differ, of normal columns:
     within / views * sqrt(2 / (images - 1) + 2 / (images (views - 1))). So the ratio is at most `most_variance_ratio`.
     """
-    least = within / most_variance_ratio(images, views)
-    return within / torch.maximum(between, least)
+    return _held_ratio(within, between, most_variance_ratio(images, views))
+
+
+def _held_ratio(within: Tensor, between: Tensor, most: float) -> Tensor:
+    """within / between, elementwise, `most` at most; not a number where both are 0."""
+    return within / torch.maximum(between, within / most)
 
 
 def most_variance_ratio(images: int, views: int) -> float:
     """The largest value that `variance_ratio` gives."""
     variance = 2 / (images - 1) + 2 / (images * (views - 1))
     return views / math.sqrt(variance)
+
+
+@dataclass(frozen=True)
+class GroupVariances:
+    """The variance within groups of images and that between groups, of each column (D,), both unbiased.
+
+    They are those of one-way analysis of variance, whose groups may differ in size (Searle et al. 1992, section 3.6):
+
+    within = sum_g sum_i (z_gi - zbar_g)^2 / (N - G) and between = (sum_g n_g (zbar_g - zbar)^2 / (G - 1) - within) / n,
+    where n = (N - sum_g n_g^2 / N) / (G - 1). For groups of J images each n is J, and they are what
+    `variances_within_and_between` gives.
+    """
+
+    within_D: Tensor
+    between_D: Tensor
+    groups: int
+    images: int
+    alone: int
+    """Groups of one image. They count in the variance between groups alone."""
+    size: float
+    """n, the size that groups would have if all had the same."""
+
+    @property
+    def most(self) -> float:
+        """The largest ratio, by the rule of `variance_ratio`."""
+        variance = 2 / (self.groups - 1) + 2 / (self.images - self.groups)
+        return self.size / math.sqrt(variance)
+
+    @property
+    def ratio_D(self) -> Tensor:
+        """within / between of each column, `most` at most; not a number where both are 0."""
+        return _held_ratio(self.within_D, self.between_D, self.most)
+
+    @property
+    def ratio(self) -> float:
+        """The same of the sums over the columns."""
+        return float(_held_ratio(self.within_D.sum(), self.between_D.sum(), self.most))
+
+
+def variances_of_groups(z_ND: Tensor, group_N: Tensor) -> GroupVariances:
+    """The variances of images in groups, which have numbers. ValueError without two groups, or two images in one."""
+    z_ND = z_ND.double()
+    z_ND = z_ND - z_ND.mean(0)
+    _, group_N = group_N.to(z_ND.device).unique(return_inverse=True)
+    size_G = group_N.bincount().double()
+    N = len(z_ND)
+    G = len(size_G)
+    if G < 2 or G == N:
+        raise ValueError("all images are of one group" if G < 2 else "no two images are of one group")
+    sum_GD = z_ND.new_zeros(G, z_ND.shape[1]).index_add_(0, group_N, z_ND)
+    mean_GD = sum_GD / size_G[:, None]
+    within_D = (z_ND - mean_GD[group_N]).square().sum(0) / (N - G)
+    among_groups_D = (size_G[:, None] * mean_GD.square()).sum(0) / (G - 1)
+    n = float((N - size_G.square().sum() / N) / (G - 1))
+    between_D = (among_groups_D - within_D) / n
+    return GroupVariances(within_D, between_D, groups=G, images=N, alone=int((size_G == 1).sum()), size=n)
 
 
 def effective_rank(z_ND: Tensor) -> float:

@@ -12,40 +12,17 @@ import torch
 from torch import Tensor
 
 from simssl.api import Data, Split, Target
-from simssl.blocks.groups import group_numbers
+from simssl.blocks.groups import group_numbers, shared_labels
 from simssl.blocks.messages import listed
 from simssl.errors import UserError
-
-GROUP = "group"
-"""The name in `positives.share` of the data set's own groups."""
 
 
 def groups_of(split: Split, share: Sequence[str]) -> Tensor:
     """Return the number (N,) of each image's group. UserError if a name is no target with classes, and no group."""
-    labels = [_labels(split, name) for name in share]
-    return group_numbers(labels)
-
-
-def _labels(split: Split, name: str) -> Tensor:
-    if name == GROUP and split.group is not None:
-        return split.group
-    target = split.targets.get(name)
-    if target is None and name == GROUP:
-        raise UserError(f"positives.share: the data set has no groups of its own; {_possible(split)}")
-    if target is None:
-        raise UserError(f"positives.share: the data set has no target '{name}'; {_possible(split)}")
-    if target.classes is None:
-        raise UserError(f"positives.share: target '{name}' has no classes to agree in; {_possible(split)}")
-    return target.values
-
-
-def _possible(split: Split) -> str:
-    names = [name for name, target in split.targets.items() if target.classes is not None]
-    if split.group is not None:
-        names.insert(0, GROUP)
-    if not names:
-        return "it has nothing that images could share; leave 'positives' out"
-    return f"images can share {listed(names)}"
+    try:
+        return group_numbers(shared_labels(split, share))
+    except ValueError as error:
+        raise UserError(f"positives.share: {error}") from error
 
 
 def with_roles(data: Data, share: Sequence[str]) -> Data:

@@ -17,6 +17,7 @@ from simssl.blocks.statistics.geometry import (
     rows_differ,
     uniformity,
     variance_ratio,
+    variances_of_groups,
     variances_within_and_between,
     varying_columns,
 )
@@ -109,3 +110,61 @@ def test_rounding_is_no_variation() -> None:
     assert not rows_differ(constant + 1e-7 * normal(10, 3).float())
     assert not rows_differ(torch.zeros(10, 3))
     assert rows_differ(constant + 1e-3 * normal(10, 3).float())
+
+
+def uneven(sizes: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Rows of two columns in groups of these sizes, in a random order: variance 3 within groups, and 1 between them."""
+    group_N = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    group_N = group_N[torch.randperm(len(group_N), generator=torch.Generator().manual_seed(seed))]
+    of_groups = normal(len(sizes), 2, seed=seed + 1)
+    return of_groups[group_N] + 3**0.5 * normal(len(group_N), 2, seed=seed + 2), 10 * group_N + 7
+
+
+def test_groups_of_uneven_sizes_against_a_plain_loop() -> None:
+    """Searle et al. 1992, section 3.6; the F statistic is scipy's."""
+    z_ND, group_N = uneven([1, 2, 5, 9, 30])
+    N, G = len(z_ND), 5
+    found = variances_of_groups(z_ND, group_N)
+    parts = [z_ND[group_N == number] for number in group_N.unique()]
+    mean = z_ND.mean(0)
+    within = sum(((row - part.mean(0)) ** 2 for part in parts for row in part), torch.zeros(2)) / (N - G)
+    among = sum((len(part) * (part.mean(0) - mean) ** 2 for part in parts), torch.zeros(2)) / (G - 1)
+    n = (N - sum(len(part) ** 2 for part in parts) / N) / (G - 1)
+    torch.testing.assert_close(found.within_D, within.double())
+    torch.testing.assert_close(found.between_D, (among - within).double() / n)
+    F_D = torch.from_numpy(f_oneway(*[part.numpy() for part in parts]).statistic)
+    torch.testing.assert_close(among / within, F_D)
+    assert (found.groups, found.images, found.alone) == (5, 47, 1)
+
+
+def test_groups_of_one_size_are_views_of_images() -> None:
+    z_IJD = normal(40, 6, 3) + 2 * normal(40, 1, 3, seed=1)
+    group_N = torch.arange(40).repeat_interleave(6)
+    found = variances_of_groups(z_IJD.flatten(0, 1), group_N)
+    within_D, between_D = variances_within_and_between(z_IJD)
+    torch.testing.assert_close(found.within_D, within_D)
+    torch.testing.assert_close(found.between_D, between_D)
+    torch.testing.assert_close(found.ratio_D, variance_ratio(within_D, between_D, 40, 6))
+    assert found.most == pytest.approx(most_variance_ratio(40, 6))
+
+
+def test_variances_of_uneven_groups_are_unbiased() -> None:
+    estimates = []
+    for seed in range(0, 6000, 3):
+        found = variances_of_groups(*uneven([1, 2, 2, 6], seed))
+        estimates.append(torch.stack([found.within_D, found.between_D]))
+    assert torch.stack(estimates).mean((0, 2)).tolist() == pytest.approx([3, 1], rel=0.1)
+
+
+def test_groups_that_say_nothing_are_held_at_chance() -> None:
+    z_ND, group_N = normal(300, 4), torch.arange(300) % 7
+    found = variances_of_groups(z_ND, group_N)
+    assert found.within_D.mean().item() == pytest.approx(1, rel=0.1)
+    assert found.most / 3 < found.ratio <= found.most + 1e-9
+
+
+def test_groups_without_two_images_or_without_another_group_are_refused() -> None:
+    with pytest.raises(ValueError, match="no two images are of one group"):
+        variances_of_groups(normal(5, 2), torch.arange(5))
+    with pytest.raises(ValueError, match="all images are of one group"):
+        variances_of_groups(normal(5, 2), torch.zeros(5).long())

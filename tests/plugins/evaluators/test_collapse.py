@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simssl.api import Data, Posterior, Result, Split
+from simssl.api import Data, Posterior, Result, Split, Target
 from simssl.blocks.losses.gaussian import kl_standard
 from simssl.blocks.statistics.geometry import most_variance_ratio
 from simssl.plugin.registry import Registry
@@ -35,12 +36,14 @@ class Known:
         self.generator = torch.Generator().manual_seed(0)
         self.represent, self.of_images_ND = represent, normal(images, D, seed=1)
         self.variance_ND: Tensor | None = None
+        self.sigma2: float | None = None
+        self.shared: tuple[str, ...] = ()
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         number_B = (images_BCHW.flatten(1).long() * torch.tensor([256, 1])).sum(1)
         of_image_BJD = self.of_images_ND[number_B][:, None].expand(-1, J, -1)
         of_view_BJD = torch.randn(of_image_BJD.shape, generator=self.generator)
-        return torch.cat([of_image_BJD, of_view_BJD], 2), {}
+        return torch.cat([of_image_BJD, of_view_BJD], 2), {"of view": of_view_BJD[..., 0]}
 
     def encode(self, x_BN: Tensor, layer: str = "representation") -> Tensor:
         return self.represent(x_BN[:, :D], x_BN[:, D:])
@@ -196,3 +199,121 @@ def test_seeds_of_a_method_share_a_column(simssl: Callable[..., Any], small: Cal
 
 def result_keys() -> tuple[str, ...]:
     return "within_over_between", "effective_rank", "alignment", "uniformity"
+
+
+# --- groups --------------------------------------------------------------------------------------------------
+
+
+def grouped(within: float = 0.25, between: float = 4.0) -> Known:
+    """Images of ten groups of uneven sizes, whose variances within and between them are these in each latent."""
+    subject = Known(lambda image, view: image + view)
+    kind_N = (normal(IMAGES, seed=11) * 2.5 + 5).clamp(0, 9).long()
+    subject.of_images_ND = between**0.5 * normal(10, D, seed=12)[kind_N] + within**0.5 * normal(IMAGES, D, seed=13)
+    kinds = tuple("abcdefghij")
+    test = subject.data.test
+    assert test is not None
+    targets = {"kind": Target(kind_N, kinds), "size": Target(torch.rand(IMAGES))}
+    subject.data = replace(subject.data, test=replace(test, targets=targets))
+    return subject
+
+
+def by_hand(subject: Known) -> float:
+    """The mean over the latents of the variance within groups."""
+    assert subject.data.test is not None
+    kind_N = subject.data.test.targets["kind"].values
+    z_ND = subject.features("test").double()
+    total = sum(float((z_ND[kind_N == k] - z_ND[kind_N == k].mean(0)).square().sum()) for k in kind_N.unique())
+    return total / (IMAGES - len(kind_N.unique())) / D
+
+
+@pytest.mark.parametrize("how", ["by the run's positives", "by a parameter"])
+def test_groups_are_measured_on_images_as_they_are(how: str) -> None:
+    subject = grouped()
+    subject.sigma2 = 0.3
+    subject.variance_ND = torch.full((IMAGES, D), 0.05)
+    by_parameter = how == "by a parameter"
+    subject.shared = () if by_parameter else ("kind",)
+    result = run(subject, **({"groups": ("kind",)} if by_parameter else {}))
+    within = result.metrics["groups/within"]
+    assert within.value == pytest.approx(by_hand(subject))
+    assert within.value == pytest.approx(0.25, rel=0.1)
+    assert within.protocol["found"]["sigma2"] == 0.3
+    assert within.protocol["found"]["variance of the posteriors"] == pytest.approx(0.05)
+    assert len(within.protocol["found"]["per latent"]) == D
+    assert within.protocol["groups share"] == ["kind"]
+    ratio = result.metrics["groups/within_over_between"]
+    assert 0.02 < ratio.value < 0.2
+    assert ratio.protocol["found"]["held"] is False
+
+
+def test_permuted_groups_are_held_at_chance() -> None:
+    subject = grouped()
+    subject.of_images_ND = subject.of_images_ND[torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))]
+    assert value(run(subject, groups=("kind",)), "groups/within_over_between") > 10
+
+
+def test_images_without_a_group_do_not_count() -> None:
+    subject = grouped()
+    assert subject.data.test is not None
+    kind_N = subject.data.test.targets["kind"].values
+    kind_N[:400] = -1
+    subject.of_images_ND[:400] = 1000
+    metric = run(subject, groups=("kind",)).metrics["groups/within"]
+    assert metric.value == pytest.approx(0.25, rel=0.1)
+    assert metric.protocol["images"] == 600
+
+
+def test_without_groups_nothing_is_different() -> None:
+    subject, with_groups = grouped(), grouped()
+    with_groups.shared = ("kind",)
+    plain, more = run(subject), run(with_groups)
+    assert not [key for key in (*plain.metrics, *plain.skipped) if key.startswith("groups")]
+    assert {key: more.metrics[key] for key in plain.metrics} == dict(plain.metrics)
+    plugin = Registry(builtins_only=True).load("evaluator", "collapse")
+    assert "views_or_groups" in plugin(plugin.Params()).needs
+    assert plugin(plugin.Params(groups=("kind",))).needs == {"test"}  # it needs no views
+    assert plugin.Params().model_dump() == {"views": 10, "images": 1000, "layer": "representation"}  # as in older runs
+
+
+def test_views_that_do_not_vary_leave_the_groups() -> None:
+    subject = grouped()
+    subject.shared = ("kind",)
+    subject.draw_views = lambda x, J: (Known.draw_views(subject, x, J)[0], {})  # type: ignore[method-assign]
+    result = run(subject)
+    assert {name for name, reason in result.skipped.items() if reason == "the views do not vary"} == {
+        "within_over_between",
+        "alignment",
+        "uniformity",
+    }
+    assert value(result, "groups/within") == pytest.approx(by_hand(subject))
+
+
+def test_test_images_without_the_shared_target_are_no_error() -> None:
+    """The training images may have groups that the test images have not."""
+    subject = grouped()
+    subject.shared = ("group",)
+    assert run(subject).skipped["groups/within"].startswith("of test: the data set has no groups of its own")
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        (("kinds",), "no target 'kinds'; images can share kind"),
+        (("size",), "target 'size' has no classes to agree in"),
+        (("group",), "no groups of its own"),
+    ],
+)
+def test_groups_that_are_not_there_are_refused_before_training(groups: tuple[str, ...], sentence: str) -> None:
+    plugin = Registry(builtins_only=True).load("evaluator", "collapse")
+    with pytest.raises(ValueError, match=sentence):
+        plugin(plugin.Params(groups=groups)).check(grouped().data)
+
+
+def test_a_run_with_positives_is_measured_on_its_groups(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
+    """Even if its views are of images as they are: what varies is the image of the group."""
+    file = small(evaluators=[{"name": "collapse"}], positives={"share": ["class"]}, views={})
+    result = simssl("run", file)
+    assert result.exit_code == 0, result.stderr
+    (metrics,) = (json.loads(path.read_text())["metrics"] for path in Path("runs/small").glob("*/metrics.json"))
+    assert metrics["collapse/groups/within"]["protocol"]["groups share"] == ["class"]
+    assert metrics["collapse/alignment"]["skipped"] == "the views do not vary"
