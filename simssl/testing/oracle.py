@@ -23,7 +23,8 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
             z_BD = oracle.representation(x_BCHW)
-            return Posterior(z_BD.float())
+            variance_BD = None if oracle.variance is None else oracle.variance(x_BCHW).float()
+            return Posterior(z_BD.float(), variance_BD)
 
     if oracle.decode is None:
         return Known
@@ -46,8 +47,12 @@ def noise_method(oracle: Oracle) -> type[Objective]:
             self.generator = torch.Generator().manual_seed(0)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
-            z_BD = torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator)
-            return Posterior(z_BD)
+            z_BD = self._draw(x_BCHW)
+            variance_BD = None if oracle.variance is None else self._draw(x_BCHW).exp()
+            return Posterior(z_BD, variance_BD)
+
+        def _draw(self, x_BCHW: Tensor) -> Tensor:
+            return torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator)
 
     return Noise
 

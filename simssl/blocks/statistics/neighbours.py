@@ -28,6 +28,15 @@ def nearest_rows(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
     return torch.cat([bank.nearest(block_BD, k) for block_BD in blocks])
 
 
+def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
+    """The most frequent label of each row (Q,); among equals that of the nearest neighbour."""
+    counts_QC = torch.zeros(len(neighbours_Qk), classes, device=neighbours_Qk.device)
+    counts_QC.scatter_add_(1, neighbours_Qk, torch.ones_like(neighbours_Qk, dtype=counts_QC.dtype))
+    leads_Qk = counts_QC.gather(1, neighbours_Qk) == counts_QC.amax(1, keepdim=True)
+    first_Q1 = leads_Qk.to(torch.uint8).argmax(1, keepdim=True)
+    return neighbours_Qk.gather(1, first_Q1)[:, 0]
+
+
 class _Bank:
     """The rows among which neighbours are looked for.
 
