@@ -23,8 +23,9 @@ from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import Entry, Facts, read_facts, record
-from simssl.training.build import BuiltRun, building, derive_seed, seed_everything
+from simssl.training.build import BuiltRun, derive_seed, seed_everything
 from simssl.training.contract import check_result
+from simssl.training.networks import building
 from simssl.training.trackers import Trackers
 
 
@@ -164,6 +165,10 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         lacks["no_decoder"] = f"{name} has a decoder of its own"
     else:
         lacks["decoder"] = f"{name} has no decoder"
+    if not built.objective.encodes_modalities:
+        lacks["modality"] = f"{name} learns from no modality"
+    if not built.objective.infers_modalities:
+        lacks["modality_posterior"] = f"{name} has no posterior of a modality"
     if "variance" in evaluator.needs and not _has_variance(built):
         lacks["variance"] = f"{name} has no variance"
     for need in sorted(evaluator.needs):

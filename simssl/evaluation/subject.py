@@ -18,7 +18,7 @@ from simssl.evaluation.features import place_of, split_of
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
-from simssl.training.contract import check_layers, check_logits, check_posterior
+from simssl.training.contract import check_encoded, check_layers, check_logits, check_posterior
 
 logger = logging.getLogger("simssl")
 
@@ -35,6 +35,8 @@ class FrozenSubject:
         self.device = built.device
         self.likelihood: Likelihood | None = built.objective.likelihood if built.objective.decodes else None
         self.sigma2 = built.objective.sigma2
+        self.modalities = tuple(built.objective.modalities)
+        self.joint_layer = built.objective.joint_layer
         positives = built.experiment.positives
         self.shared = positives.share if positives else ()
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
@@ -103,6 +105,27 @@ class FrozenSubject:
         expected = (len(z_BD), *self._built.views.shape)
         check_logits(self._objective, logits_BCHW, expected)
         return logits_BCHW
+
+    @torch.no_grad()
+    def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
+        self._require_modality(name)
+        z_BP = self._objective.encode_modality(name, values_B.to(self.device))
+        check_encoded(self._objective, z_BP, len(values_B))
+        return z_BP
+
+    @torch.no_grad()
+    def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+        self._require_modality(name)
+        posterior = self._objective.modality_posterior(name, values_B.to(self.device))
+        check_posterior(self._objective, posterior, len(values_B), self._objective.modality_posterior)
+        return posterior
+
+    def _require_modality(self, name: str) -> None:
+        if name not in self.modalities:
+            method = self._built.experiment.objective.name
+            raise Skip(
+                f"{method} did not learn from the modality '{name}'; it learned from {', '.join(self.modalities)}"
+            )
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
         if isinstance(index_B, Tensor):
