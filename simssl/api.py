@@ -537,17 +537,21 @@ class Skip(Exception):
 
 
 class Subject(Protocol):
-    """A frozen model and the data, as evaluators see them. Splits are "train" and "test"."""
+    """A frozen model and the data, as evaluators see them. Splits: "train", "test", and "other" if one is named."""
 
     data: Data
     device: torch.device
     generator: torch.Generator
     """A generator on the device, seeded from the run's seed and the evaluator's name."""
     likelihood: Likelihood | None
+    """p(x | z) of a method that decodes; None of all others."""
     sigma2: float | None
     """The objective's `sigma2`: the variance of an image's views around their mean in its model, if it has one."""
     shared: tuple[str, ...]
     """The targets that the views of an image share (`positives.share`), or "group"; () if they are of one image."""
+    other: Split | None
+    """The other data set that the evaluator names by `dataset:`, in the shape of the run's images: its test split, or
+    train if it has no other. None if it names none."""
     modalities: tuple[str, ...]
     """The modalities that the method learned from beside the images."""
     joint_layer: str
@@ -573,7 +577,7 @@ class Subject(Protocol):
         """Return the posterior of images in [0, 1]."""
 
     def decode(self, z_BD: Tensor) -> Tensor:
-        """Return logits (B, C, H, W). Only for an evaluator whose `needs` names "decoder"."""
+        """Return logits (B, C, H, W), if the method decodes: the evaluator `needs` it, or there is a likelihood."""
 
     def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
         """Return (B, P) of a modality's values, in the space of the images' `joint_layer`.
@@ -623,6 +627,11 @@ class Oracle:
     """Returns the expected images in [0, 1] of representations (B, D). If None, the method has no decoder."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The evaluator's parameters, where they differ from the defaults."""
+    variance: Callable[[Tensor], Tensor] | None = None
+    """Returns the posterior's variance (B, D) of images (B, C, H, W) in [0, 1]. If None, it has none. That of noise is
+    drawn at random, too."""
+    other: Split | None = None
+    """The other data set, of images of the same shape, for an evaluator that takes one."""
     modality: Callable[[Tensor], Tensor] | None = None
     """Returns the representation (B, D) of a caption's tokens. If None, the method learns from no modality.
 
@@ -655,6 +664,9 @@ class Evaluator(_Plugin, ABC):
 
     needs: frozenset[str] = frozenset()
     """What it cannot do without, of `NEEDS`. One that needs less with some parameters says so in `__init__`."""
+    takes_other_data: ClassVar[bool] = False
+    """True if it can be given a second data set, by `dataset: {name: ...}` beside its parameters. The core loads it
+    before anything is trained, and gives it as `Subject.other`."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:

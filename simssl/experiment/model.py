@@ -53,6 +53,8 @@ class Choice:
     name: str
     params: Params
     alias: str | None = None
+    dataset: Choice | None = None
+    """The other data set that an evaluator is given."""
 
     @property
     def label(self) -> str:
@@ -62,9 +64,11 @@ class Choice:
     @cached_property
     def resolved(self) -> dict[str, Any]:
         """The mapping that could stand in the file, with every default filled in."""
-        mapping = {"name": self.name}
+        mapping: dict[str, Any] = {"name": self.name}
         if self.alias:
             mapping["as"] = self.alias
+        if self.dataset:
+            mapping["dataset"] = self.dataset.resolved
         return mapping | self.params.model_dump(mode="json")
 
 
@@ -102,7 +106,13 @@ class Experiment:
     def choices(self) -> tuple[Choice, ...]:
         """Every plugin that the experiment names."""
         networks = (self.backbone, *self.modalities.values())
-        return (self.dataset, *networks, self.objective, *self.evaluators, *self.trackers)
+        return (*self.datasets, *networks, self.objective, *self.evaluators, *self.trackers)
+
+    @property
+    def datasets(self) -> tuple[Choice, ...]:
+        """The data set, and those that evaluators are given beside it."""
+        others = [choice.dataset for choice in self.evaluators if choice.dataset]
+        return (self.dataset, *others)
 
     @property
     def resolved(self) -> dict[str, Any]:

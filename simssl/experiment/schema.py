@@ -93,6 +93,8 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
     if kind == "evaluator":
         another = "Another name for its metrics."
         own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
+        if plugin.takes_other_data:
+            own["dataset"] = {"description": "Another data set, to measure its images, too.", "$ref": "#/$defs/dataset"}
     return {
         "type": "object",
         "title": name,

@@ -204,8 +204,11 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
         way_out = WITHOUT_TRACKER if kind == "tracker" and isinstance(error, BrokenPlugin) else ""
         raise wrong(f"{error}{way_out}", "name") from error
     given = {key: node[key] for key in node if key not in ("name", "as")}
+    other = None
+    if kind == "evaluator" and plugin.takes_other_data and given.pop("dataset", None) is not None:
+        other = _choice(document, (*path, "dataset"), "dataset", registry)
     params = validate(plugin.Params, given, document, path)
-    return Choice(kind, name, params, alias)
+    return Choice(kind, name, params, alias, other)
 
 
 def _is_name(alias: Any) -> bool:

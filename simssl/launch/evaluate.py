@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simssl.errors import RunError, UserError, one_line
 from simssl.evaluation.evaluate import build
+from simssl.evaluation.other_data import check_other
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
 from simssl.experiment.yaml12 import dump, read
@@ -43,8 +44,10 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)
-        _say_what_is_replaced(choices, folder, workspace)
         built = build_run(experiment, workspace.registry, data, device)
+        for choice in choices:
+            check_other(choice, built, workspace.load_data)
+        _say_what_is_replaced(choices, folder, workspace)
         restore_trained(built, folder)
         made_with = describe(device, plugins_of(experiment, registry))
         made_with |= {"jobs": workspace.jobs, "openmp": policy()}

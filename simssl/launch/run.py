@@ -221,7 +221,7 @@ def measure(
     """Run these evaluators, and write down when."""
     if choices:
         record.add("measurement", started=now())
-    evaluate(built, folder, choices, workspace.registry, trackers)
+    evaluate(built, folder, choices, workspace.registry, trackers, workspace.load_data)
     if choices:
         record.add("measurement", ended=now())
 

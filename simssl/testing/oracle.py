@@ -27,7 +27,8 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
             z_BD = oracle.representation(x_BCHW)
-            return Posterior(z_BD.float())
+            variance_BD = None if oracle.variance is None else oracle.variance(x_BCHW).float()
+            return Posterior(z_BD.float(), variance_BD)
 
     known: type[Objective] = Known
     if oracle.modality is not None:
@@ -68,14 +69,15 @@ def noise_method(oracle: Oracle) -> type[Objective]:
             self.generator = torch.Generator().manual_seed(0)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
-            return self._noise(len(x_BCHW))
+            z_BD = self._draw(len(x_BCHW))
+            variance_BD = None if oracle.variance is None else self._draw(len(x_BCHW)).exp()
+            return Posterior(z_BD, variance_BD)
 
         def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
-            return self._noise(len(values_B))
+            return Posterior(self._draw(len(values_B)))
 
-        def _noise(self, rows: int) -> Posterior:
-            z_BD = torch.randn(rows, self.context.latent_dim, generator=self.generator)
-            return Posterior(z_BD)
+        def _draw(self, rows: int) -> Tensor:
+            return torch.randn(rows, self.context.latent_dim, generator=self.generator)
 
     return Noise
 

@@ -56,6 +56,7 @@ from simssl.blocks.statistics.reconstruction import (
     reconstruction_errors,
     reconstruction_picture,
 )
+from simssl.blocks.statistics.selective import RiskCoverage, auroc, rank_correlation, risk_coverage
 
 __all__ = [  # noqa: RUF022
     # clusters
@@ -104,6 +105,11 @@ __all__ = [  # noqa: RUF022
     "modularity",
     "mutual_information_gap",
     "normalised_information",
+    # whether an uncertainty knows what is wrong
+    "RiskCoverage",
+    "auroc",
+    "rank_correlation",
+    "risk_coverage",
     # images that are given back
     "ReconstructionErrors",
     "mean_image",

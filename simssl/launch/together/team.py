@@ -123,7 +123,8 @@ class Team:
     def check(self, runs: Sequence[PlannedRun]) -> None:
         """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained."""
         experiments = [run.experiment for run in runs if not run.done]
-        for choice in {repr(each.dataset.resolved): each.dataset for each in experiments}.values():
+        choices = [choice for each in experiments for choice in each.datasets]
+        for choice in {repr(choice.resolved): choice for choice in choices}.values():
             self._load(choice)
         with together(self.processes.group):
             check_all(experiments, self.workspace, self.device)
