@@ -74,6 +74,7 @@ KEYS = (
     "positives",
     "views",
     "backbone",
+    "modalities",
     "latent_dim",
     "objective",
     "training",
@@ -91,6 +92,7 @@ def keys() -> str:
     models = schema["$defs"]
     fields = schema["properties"]
     described = fields | _plugin_keys()
+    described["modalities"] = {"type": "mapping", "default": None, "description": ABOUT["modalities"]}
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]

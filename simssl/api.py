@@ -233,13 +233,21 @@ class Backbone(_Plugin, ABC):
 
     Methods that decode need both: those of the class `AutoencoderObjective`, and each that calls `context.decoder`. So
     does the evaluator `decoder`. Without a mirror they say so before anything is trained.
+
+    `shape` is a `Shape` for images, (V,) for a vector, and (L, vocabulary) for tokens, of which a row is int64 (L,).
     """
 
-    @abstractmethod
-    def encoder(self, shape: Shape, outputs: int) -> nn.Module:
-        """Return a new network from images (B, *shape) in [0, 1] to (B, outputs)."""
+    input: ClassVar[Literal["image", "vector", "tokens"]] = "image"
+    """What it takes: the images, or a modality of this kind, for which the section `modalities` names it."""
 
-    def decoder(self, shape: Shape, inputs: int) -> nn.Module:
+    @abstractmethod
+    def encoder(self, shape: Any, outputs: int) -> nn.Module:
+        """Return a new network from images (B, *shape) or vectors in [0, 1], or from tokens (B, L), to (B, outputs).
+
+        Word 0 of tokens is none. A text may consist of it alone.
+        """
+
+    def decoder(self, shape: Any, inputs: int) -> nn.Module:
         """Return a new network from (B, inputs) to logits (B, *shape). A backbone may leave it out."""
         raise NotImplementedError
 
@@ -263,6 +271,19 @@ class Likelihood(Protocol):
 
 
 @dataclass(frozen=True)
+class ModalityContext:
+    """A modality that an objective learns from, and the networks of its backbone."""
+
+    kind: Literal["vector", "tokens"]
+    shape: tuple[int, ...]
+    """(V,) of a vector, (L, vocabulary) of tokens."""
+    encoder: Callable[[int], nn.Module]
+    """Returns a new encoder with this many outputs: from (B, V), or from tokens (B, L), to (B, outputs)."""
+    decoder: Callable[[int], nn.Module]
+    """Returns a new decoder with this many inputs, to logits (B, *shape). UserError if the backbone has none."""
+
+
+@dataclass(frozen=True)
 class Context:
     """The experiment, as far as an objective needs to know it."""
 
@@ -279,6 +300,8 @@ class Context:
     """Returns a new encoder of the experiment's backbone, with this many outputs."""
     decoder: Callable[[int], nn.Module]
     """Returns a new decoder of the experiment's backbone, with this many inputs. UserError if it has none."""
+    modalities: Mapping[str, ModalityContext] = field(default_factory=dict)
+    """The modalities that the objective declares, by name."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +348,14 @@ class Objective(nn.Module, _Plugin, ABC):
 
     A method whose views depend on its parameters overrides `views_for` instead.
     """
+    modalities: tuple[str, ...] = ()
+    """The modalities that it learns from beside the images, by name.
+
+    `forward` is given the keyword `modalities_B` then: each modality's values (B, ...) of the B images, by name. A
+    method whose modalities depend on its parameters overrides `modalities_for` instead.
+    """
+    joint_layer: str = "representation"
+    """The layer of an image that is compared with what `encode_modality` returns."""
     likelihood: Likelihood | None = None
     """The likelihood p(x | z) of a method that decodes."""
     sigma2: float | None = None
@@ -335,20 +366,29 @@ class Objective(nn.Module, _Plugin, ABC):
         self.params = params
         self.context = context
         self.views = self.views_for(params)
+        self.modalities = self.modalities_for(params)
 
     @classmethod
     def views_for(cls, params: Any) -> tuple[str, ...]:
         """Return the views that a step needs with these parameters. It is called before the networks are built."""
         return cls.views
 
+    @classmethod
+    def modalities_for(cls, params: Any) -> tuple[str, ...]:
+        """Return the modalities that it learns from with these parameters. It is called before anything is built."""
+        return cls.modalities
+
     @abstractmethod
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """Return the posterior of images in [0, 1]. Its mean is their representation."""
 
-    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+    def forward(
+        self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator, *args: Any, **declared: Any
+    ) -> Terms:
         """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`.
 
-        With `positives` the views of an image come from J images of its group, and `index_B` is the first one's.
+        With `positives` the views of an image come from J images of its group, and `index_B` is the first one's. A
+        method has the keywords of `modalities` and `uses_groups`, where it declares them, and no others.
         """
         raise NotImplementedError
 
@@ -362,6 +402,17 @@ class Objective(nn.Module, _Plugin, ABC):
     def decode(self, z_BD: Tensor) -> Tensor:
         """Return logits (B, C, H, W), as `likelihood` takes them."""
         raise NotImplementedError
+
+    def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+        """Return the posterior q(z | modality), from which `decode` makes images. A method may leave it out."""
+        raise NotImplementedError
+
+    def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
+        """Return the representation (B, P) of a modality's values, comparable with the images' `joint_layer`.
+
+        It is the mean of `modality_posterior`, unless a method overrides it.
+        """
+        return self.modality_posterior(name, values_B).mean
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         """Return other layers that evaluators may measure, such as the projection: name -> (B, features)."""
@@ -398,6 +449,18 @@ class Objective(nn.Module, _Plugin, ABC):
         """True if the method has a decoder of its own."""
         has_decode = type(self).decode is not Objective.decode
         return has_decode and self.likelihood is not None
+
+    @property
+    def infers_modalities(self) -> bool:
+        """True if it has posteriors of the modalities that it learns from."""
+        has_posterior = type(self).modality_posterior is not Objective.modality_posterior
+        return has_posterior and bool(self.modalities)
+
+    @property
+    def encodes_modalities(self) -> bool:
+        """True if it represents the modalities that it learns from beside the images."""
+        has_encode = type(self).encode_modality is not Objective.encode_modality
+        return self.infers_modalities or (has_encode and bool(self.modalities))
 
 
 class EncoderObjective(Objective):
@@ -474,17 +537,25 @@ class Skip(Exception):
 
 
 class Subject(Protocol):
-    """A frozen model and the data, as evaluators see them. Splits are "train" and "test"."""
+    """A frozen model and the data, as evaluators see them. Splits: "train", "test", and "other" if one is named."""
 
     data: Data
     device: torch.device
     generator: torch.Generator
     """A generator on the device, seeded from the run's seed and the evaluator's name."""
     likelihood: Likelihood | None
+    """p(x | z) of a method that decodes; None of all others."""
     sigma2: float | None
     """The objective's `sigma2`: the variance of an image's views around their mean in its model, if it has one."""
     shared: tuple[str, ...]
     """The targets that the views of an image share (`positives.share`), or "group"; () if they are of one image."""
+    other: Split | None
+    """The other data set that the evaluator names by `dataset:`, in the shape of the run's images: its test split, or
+    train if it has no other. None if it names none."""
+    modalities: tuple[str, ...]
+    """The modalities that the method learned from beside the images."""
+    joint_layer: str
+    """The objective's `joint_layer`: the layer of an image that is compared with `encode_modality`."""
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         """Return (N, D) of every un-augmented image of a split. It is computed once and cached beside the run.
@@ -506,7 +577,19 @@ class Subject(Protocol):
         """Return the posterior of images in [0, 1]."""
 
     def decode(self, z_BD: Tensor) -> Tensor:
-        """Return logits (B, C, H, W). Only for an evaluator whose `needs` names "decoder"."""
+        """Return logits (B, C, H, W), if the method decodes: the evaluator `needs` it, or there is a likelihood."""
+
+    def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
+        """Return (B, P) of a modality's values, in the space of the images' `joint_layer`.
+
+        Only for an evaluator whose `needs` names "modality". Skip if the method did not learn from this one.
+        """
+
+    def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+        """Return the posterior of a modality's values. Only for an evaluator whose `needs` names "modality_posterior".
+
+        Skip if the method did not learn from this one.
+        """
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
         """Return un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training."""
@@ -544,12 +627,36 @@ class Oracle:
     """Returns the expected images in [0, 1] of representations (B, D). If None, the method has no decoder."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """The evaluator's parameters, where they differ from the defaults."""
+    variance: Callable[[Tensor], Tensor] | None = None
+    """Returns the posterior's variance (B, D) of images (B, C, H, W) in [0, 1]. If None, it has none. That of noise is
+    drawn at random, too."""
+    other: Split | None = None
+    """The other data set, of images of the same shape, for an evaluator that takes one."""
+    modality: Callable[[Tensor], Tensor] | None = None
+    """Returns the representation (B, D) of a caption's tokens. If None, the method learns from no modality.
+
+    The data then have the tokens `caption`; the suite's data have "square" and the corner's name.
+    """
 
 
-NEEDS = frozenset({"labels", "test", "decoder", "no_decoder", "new_decoder", "variance", "views", "views_or_groups"})
+NEEDS = frozenset(
+    {
+        "labels",
+        "test",
+        "decoder",
+        "no_decoder",
+        "new_decoder",
+        "variance",
+        "views",
+        "views_or_groups",
+        "modality",
+        "modality_posterior",
+    }
+)
 """The things that an evaluator can need: labels of a class target; a test split; a method with a decoder of its own, or
 one without; a backbone that has a decoder; a method whose posterior has a variance; views that are drawn at random, or
-these or a run with positives."""
+these or a run with positives; a method that represents a modality beside the images; one that has posteriors of a
+modality."""
 
 
 class Evaluator(_Plugin, ABC):
@@ -557,6 +664,9 @@ class Evaluator(_Plugin, ABC):
 
     needs: frozenset[str] = frozenset()
     """What it cannot do without, of `NEEDS`. One that needs less with some parameters says so in `__init__`."""
+    takes_other_data: ClassVar[bool] = False
+    """True if it can be given a second data set, by `dataset: {name: ...}` beside its parameters. The core loads it
+    before anything is trained, and gives it as `Subject.other`."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:
@@ -651,6 +761,15 @@ def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
     if not are_views or (objective.trained and not views):
         raise ContractError(f"{name} must be a tuple of 'random' and 'plain', not {views}")
     return tuple(views)
+
+
+def modalities_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
+    """Return the modalities of an objective with these parameters. ContractError if they are no names."""
+    modalities = objective.modalities_for(params)
+    are_names = isinstance(modalities, tuple | list) and all(isinstance(name, str) for name in modalities)
+    if not are_names:
+        raise ContractError(f"{objective.__name__}.modalities must be a tuple of names, not {modalities!r}")
+    return tuple(dict.fromkeys(modalities))
 
 
 def undefined(plugin: type[Any]) -> list[str]:

@@ -34,7 +34,7 @@ APART = {"simssl.report": {"simssl.training", "simssl.evaluation"}}
 """What a layer leaves alone, though it stands higher."""
 FACES = ("images", "losses", "networks", "probes", "statistics")
 PLUGINS_MAY = {"simssl", "simssl.api", "simssl.blocks.distributed", "simssl.blocks.files", "simssl.blocks.messages"}
-PLUGINS_MAY |= {"simssl.blocks.captions", "simssl.blocks.groups", "simssl.blocks.precision"}
+PLUGINS_MAY |= {"simssl.blocks.captions", "simssl.blocks.groups", "simssl.blocks.precision", "simssl.blocks.text"}
 PLUGINS_MAY |= {f"simssl.blocks.{folder}" for folder in FACES}
 
 
@@ -167,7 +167,7 @@ def test_core_names_no_plugin() -> None:
 
     tables = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     names = {n for group, points in tables.items() if group != "simssl.trackers" for n in points}
-    names -= {"random", "reconstruction", "decoder", "mlp"}  # words of their own; blocks.networks exports mlp
+    names -= {"random", "reconstruction", "decoder", "mlp", "attributes"}  # words of their own; blocks.networks has mlp
     for file in CORE:
         strings = {
             node.value

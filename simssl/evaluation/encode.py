@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from simssl.api import Data, Posterior, Progress, Split, Target
 from simssl.blocks.files import write_whole
 from simssl.blocks.images import decoded_images, find_images, fitted_image, read_image
 from simssl.errors import UserError
+from simssl.evaluation.pictures import fitted_images
 from simssl.evaluation.posteriors import joined
 from simssl.evaluation.trained import BATCH, TrainedModel
 from simssl.experiment.document import ExperimentError
@@ -149,7 +149,7 @@ def _encode_data(model: TrainedModel, data: Data, progress: Progress) -> tuple[P
         done = 0
         parts = math.ceil(N / BATCH)
         for images_BCHW in split.images.tensor_split(parts):
-            posteriors.append(_encode_batch(model, images_BCHW))
+            posteriors.append(model.encode(fitted_images(images_BCHW, model.source_shape)))
             done += len(images_BCHW)
             progress(f"encoding {name}", done, N)
         split_names.append(np.full(N, name))
@@ -184,19 +184,3 @@ def _values(split: Split, name: str, like: Target) -> np.ndarray:
         return split.targets[name].values.numpy()
     unknown = float("nan") if like.classes is None else -1
     return torch.full((len(split),), unknown, dtype=like.values.dtype).numpy()
-
-
-def _encode_batch(model: TrainedModel, images_BCHW: Tensor) -> Posterior:
-    """The posterior of images; those of another shape than the run's are brought to it as pictures are."""
-    shape = tuple(images_BCHW.shape[1:])
-    if shape == model.source_shape:
-        return model.encode(images_BCHW)
-    channels, _, _ = shape
-    if not {channels, model.source_shape[0]} <= {1, 3}:
-        raise UserError(f"the data set's images are {shape} and the run's {model.source_shape}, of other channels")
-    pixels_BHWC = images_BCHW.permute(0, 2, 3, 1).numpy()
-    pictures = []
-    for pixels_HWC in pixels_BHWC:
-        pixels = pixels_HWC.squeeze(2) if channels == 1 else pixels_HWC
-        pictures.append(Image.fromarray(pixels))
-    return model.encode(pictures)

@@ -17,14 +17,16 @@ from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.blocks.files import remove_folder
 from simssl.blocks.probes import has_classes
 from simssl.errors import STOPS, RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
+from simssl.evaluation.other_data import LoadData, Other, other_data
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import Entry, Facts, read_facts, record
-from simssl.training.build import BuiltRun, building, derive_seed, seed_everything
+from simssl.training.build import BuiltRun, derive_seed, seed_everything
 from simssl.training.contract import check_result
-from simssl.training.trackers import Trackers
+from simssl.training.networks import building
+from simssl.training.records.trackers import Trackers
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
@@ -48,8 +50,12 @@ def evaluate(
     choices: Sequence[Choice],
     registry: Registry,
     trackers: Trackers,
+    load: LoadData | None = None,
 ) -> None:
-    """Run each evaluator on the trained model, and add its entries to metrics.json before the next one."""
+    """Run each evaluator on the trained model, and add its entries to metrics.json before the next one.
+
+    `load` loads the other data set that an evaluator names. None will do where none of them does.
+    """
     about = dict(read_facts(folder)["about"])
     for choice in (*built.experiment.evaluators, *choices):
         about[choice.label] = _doc(choice, registry)
@@ -59,7 +65,8 @@ def evaluate(
     for choice in choices:
         evaluator = build(choice, registry, built.data)
         try:
-            _measure(choice, evaluator, built, folder, facts, trackers)
+            other = other_data(choice, built, load) if load else None
+            _measure(choice, evaluator, built, folder, facts, trackers, other)
         except Skip as skip:
             entry = {
                 "skipped": str(skip),
@@ -101,13 +108,14 @@ def _measure(
     folder: RunFolder,
     facts: Facts,
     trackers: Trackers,
+    other: Other | None,
 ) -> None:
     reason = why_skipped(evaluator, built)
     if reason is not None:
         raise Skip(reason)
-    subject = FrozenSubject(built, folder, choice.name)
+    subject = FrozenSubject(built, folder, choice.name, other.split if other else None)
     result = _run(choice, evaluator, subject, built)
-    entries = _entries(choice, result, built.data)
+    entries = _entries(choice, result, built.data, other)
     _save_pictures(folder, choice.label, result.images)
     record(built.experiment, folder, facts, entries, choice.label)
     trackers.evaluated(result, subject)
@@ -157,6 +165,10 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         lacks["no_decoder"] = f"{name} has a decoder of its own"
     else:
         lacks["decoder"] = f"{name} has no decoder"
+    if not built.objective.encodes_modalities:
+        lacks["modality"] = f"{name} learns from no modality"
+    if not built.objective.infers_modalities:
+        lacks["modality_posterior"] = f"{name} has no posterior of a modality"
     if "variance" in evaluator.needs and not _has_variance(built):
         lacks["variance"] = f"{name} has no variance"
     for need in sorted(evaluator.needs):
@@ -175,7 +187,7 @@ def _has_variance(built: BuiltRun) -> bool:
     return posterior.variance is not None
 
 
-def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
+def _entries(choice: Choice, result: Result, data: Data, other: Other | None) -> dict[str, Entry]:
     """The entries of a result, skipped metrics among them.
 
     RunError if a value is no finite number, or a protocol no JSON.
@@ -183,6 +195,7 @@ def _entries(choice: Choice, result: Result, data: Data) -> dict[str, Entry]:
     common = {
         "evaluator": choice.resolved,
         "data": data.fingerprint,
+        **({"other data": other.fingerprint} if other else {}),
         **result.protocol,
     }
     entries: dict[str, Entry] = {}

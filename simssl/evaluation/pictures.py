@@ -14,6 +14,7 @@ from torch import Tensor
 
 from simssl.api import Shape
 from simssl.blocks.images import fitted_image, read_image, upright_image
+from simssl.errors import UserError
 
 Picture = Image.Image | str | os.PathLike[str]
 """A PIL image, or the path of an image file."""
@@ -43,6 +44,27 @@ def fitted(picture: Picture, shape: Shape) -> np.ndarray:
         raise ValueError(f"{path} is a folder; give the paths of the images in it")
     opened = read_image(path, at_least=max(shape[1:]))
     return fitted_image(opened, shape)
+
+
+def require_fitting(images_NCHW: Tensor, shape: Shape) -> None:
+    """Raise UserError if images cannot be brought to this shape (C, H, W), as they are of other channels."""
+    own = tuple(images_NCHW.shape[1:])
+    if own != shape and not {own[0], shape[0]} <= {1, 3}:
+        raise UserError(f"the data set's images are {own} and the run's {shape}, of other channels")
+
+
+def fitted_images(images_NCHW: Tensor, shape: Shape) -> Tensor:
+    """uint8 images, brought to this shape as pictures are. UserError if they are of other channels."""
+    require_fitting(images_NCHW, shape)
+    own = tuple(images_NCHW.shape[1:])
+    if own == shape:
+        return images_NCHW
+    pixels_NHWC = images_NCHW.permute(0, 2, 3, 1).numpy()
+    arrays = []
+    for pixels_HWC in pixels_NHWC:
+        pixels = pixels_HWC.squeeze(2) if own[0] == 1 else pixels_HWC
+        arrays.append(fitted(Image.fromarray(pixels), shape))
+    return torch.from_numpy(np.stack(arrays))
 
 
 def check_values(x_NCHW: Tensor) -> None:

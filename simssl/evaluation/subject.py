@@ -11,14 +11,14 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from simssl.api import Likelihood, Posterior, Skip
+from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
 from simssl.evaluation.features import place_of, split_of
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
-from simssl.training.contract import check_layers, check_logits, check_posterior
+from simssl.training.contract import check_encoded, check_layers, check_logits, check_posterior
 
 logger = logging.getLogger("simssl")
 
@@ -26,20 +26,25 @@ logger = logging.getLogger("simssl")
 class FrozenSubject:
     """The `Subject` of an evaluator (see `simssl.api`). Its generator is its own, the rest is the run's."""
 
-    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str) -> None:
+    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str, other: Split | None = None) -> None:
         self._built = built
         self._folder = folder
         self._objective = built.objective.eval()
         self.data = built.data
+        self.other = other
         self.device = built.device
-        self.likelihood: Likelihood | None = built.objective.likelihood
+        self.likelihood: Likelihood | None = built.objective.likelihood if built.objective.decodes else None
         self.sigma2 = built.objective.sigma2
+        self.modalities = tuple(built.objective.modalities)
+        self.joint_layer = built.objective.joint_layer
         positives = built.experiment.positives
         self.shared = positives.share if positives else ()
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
+        if split == "other":
+            return self._encode(split, layer).to(self.device)
         file, made_of = place_of(self._built, self._folder, layer, split, self._weights)
         features_ND = load_features(file, made_of)
         if features_ND is None:
@@ -49,6 +54,12 @@ class FrozenSubject:
             save_features(self._folder, file, features_ND, made_of)
         return features_ND.to(self.device)
 
+    def _split(self, name: str) -> Split:
+        if name != "other":
+            return split_of(self.data, name)
+        assert self.other is not None, "the evaluator names no other data set"
+        return self.other
+
     @cached_property
     def _weights(self) -> str:
         """The digest of the weights, which tells cached features of other weights."""
@@ -56,7 +67,7 @@ class FrozenSubject:
 
     @torch.no_grad()
     def _encode(self, split: str, layer: str) -> Tensor:
-        images_NCHW = split_of(self.data, split).images
+        images_NCHW = self._split(split).images
         representations = []
         for x_BCHW in self._built.views.plain_batches(images_NCHW, self.device):
             z_BD = self.encode(x_BCHW, layer)
@@ -95,10 +106,31 @@ class FrozenSubject:
         check_logits(self._objective, logits_BCHW, expected)
         return logits_BCHW
 
+    @torch.no_grad()
+    def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
+        self._require_modality(name)
+        z_BP = self._objective.encode_modality(name, values_B.to(self.device))
+        check_encoded(self._objective, z_BP, len(values_B))
+        return z_BP
+
+    @torch.no_grad()
+    def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+        self._require_modality(name)
+        posterior = self._objective.modality_posterior(name, values_B.to(self.device))
+        check_posterior(self._objective, posterior, len(values_B), self._objective.modality_posterior)
+        return posterior
+
+    def _require_modality(self, name: str) -> None:
+        if name not in self.modalities:
+            method = self._built.experiment.objective.name
+            raise Skip(
+                f"{method} did not learn from the modality '{name}'; it learned from {', '.join(self.modalities)}"
+            )
+
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
         if isinstance(index_B, Tensor):
             index_B = index_B.cpu()
-        images_BCHW = split_of(self.data, split).images[index_B]
+        images_BCHW = self._split(split).images[index_B]
         return self._built.views.plain(images_BCHW.to(self.device))
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -28,6 +28,7 @@ from simssl.training.build import Model, build_model
 from simssl.training.machine.device import choose_device, computing_on
 from simssl.training.machine.precision import in_float32
 from simssl.training.machine.spinning import considerate_threads
+from simssl.training.networks import Form
 from simssl.training.train import trained_state
 
 ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")
@@ -71,7 +72,7 @@ def load_trained(
         )
     with _random_states_kept(target), computing_on(target):
         shape = _source_shape(state)
-        model = build_model(experiment, registry, shape, state["num_images"], target)
+        model = build_model(experiment, registry, shape, state["num_images"], target, _forms(state))
     with checkpoint.fitting(folder.checkpoint):
         checkpoint.require_finite(state, folder.checkpoint)
         model.objective.load_state_dict(state["objective"])
@@ -83,6 +84,12 @@ def _source_shape(state: State) -> Shape:
     """The shape (C, H, W) of the images that a checkpoint's model was trained on."""
     channels, height, width = state["image_shape"]
     return channels, height, width
+
+
+def _forms(state: State) -> dict[str, Form]:
+    """The kinds and shapes of the modalities that a checkpoint's model learned from."""
+    saved = state.get("modalities", {})
+    return {name: Form(kind, tuple(shape)) for name, (kind, shape) in saved.items()}
 
 
 def _check_moments(state: State, latent_dim: int) -> None:

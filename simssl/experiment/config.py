@@ -10,9 +10,9 @@ from typing import Any
 
 from simssl.errors import STOPS, ContractError, code_of, line_of, one_line
 from simssl.experiment.document import Document, ExperimentError, Position, Problem
-from simssl.experiment.model import HASHED, Choice, Experiment
+from simssl.experiment.model import HASHED, Choice, Experiment, resolved_modalities
 from simssl.experiment.outline import documents_of, written_in
-from simssl.experiment.sections import MANY, ONE, SECTIONS, Sections
+from simssl.experiment.sections import MANY, MODALITIES, ONE, SECTIONS, Sections, backbones_of_modalities
 from simssl.experiment.validation import unknown_key
 from simssl.params import Params
 from simssl.plugin.registry import Registry
@@ -21,6 +21,8 @@ ABOUT = {
     "dataset": "The data set: a plugin's name, and its parameters.",
     "backbone": "The networks, an encoder and its mirror: a plugin's name, and its parameters.",
     "objective": "The method: a plugin's name, and its parameters.",
+    "modalities": "The networks of what methods learn from beside the images, such as a caption: for each modality of "
+    "the data set its name, with a 'backbone' that takes it. Methods that do not name it do without.",
     "evaluators": "What is measured once the method is trained: a list of plugins, each with its parameters. Two of "
     "one name are told apart by 'as'.",
     "trackers": "What records the run: a list of plugins, each with its parameters; [{name: console}, "
@@ -90,9 +92,11 @@ class _Texts:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, section: Choice | Params | int | None) -> str:
+    def of(self, section: Choice | Params | Mapping[str, Choice] | int | None) -> str:
         if section is None or isinstance(section, int):
             return str(section)
+        if isinstance(section, Mapping):
+            return json.dumps(resolved_modalities(section), sort_keys=True)
         if id(section) not in self._known:
             tree = section.resolved if isinstance(section, Choice) else section.model_dump(mode="json")
             self._known[id(section)] = json.dumps(tree, sort_keys=True)
@@ -110,6 +114,7 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     plugins: dict[str, Any] = {}
     for key in ONE:
         plugins[key] = sections.one(document, key, problems)
+    plugins[MODALITIES] = sections.modalities(document, problems)
     for key in MANY:
         if key in document.tree:
             plugins[key] = sections.many(document, key, problems)
@@ -122,6 +127,8 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     experiment = Experiment(**dict(core), **plugins, written=written)
     same_batch = ("batch", id(experiment.objective), id(experiment.training))
     sections.once(same_batch, lambda: _check_batch(experiment, document, sections.registry), problems)
+    same_modalities = (MODALITIES, id(experiment.objective), tuple(experiment.modalities))
+    sections.once(same_modalities, lambda: _check_modalities(experiment, document, sections.registry), problems)
     return experiment
 
 
@@ -155,3 +162,17 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     if views is not None and views < step:
         message = f"'views' is {views}, less than the {step} views of one step"
         raise wrong(message, "training", "views")
+
+
+def _check_modalities(experiment: Experiment, document: Document, registry: Registry) -> None:
+    """ExperimentError if the objective learns from a modality for which the file has no network."""
+    from simssl.api import modalities_of
+
+    chosen = experiment.objective
+    objective = registry.load("objective", chosen.name)
+    for name in modalities_of(objective, chosen.params):
+        if name not in experiment.modalities:
+            backbones = " or ".join(backbones_of_modalities(registry)) or "..."
+            message = f"objective '{chosen.name}' learns from the modality '{name}', and the file names no network for "
+            message += f"it: write modalities: {{{name}: {{backbone: {{name: {backbones}}}}}}}"
+            raise ExperimentError([document.problem(("objective",), message)])

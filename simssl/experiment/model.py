@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from simssl.params import Params
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
-HASHED = ("dataset", "positives", "views", "backbone", "latent_dim", "objective", "training", "seed")
+HASHED = ("dataset", "positives", "views", "backbone", "modalities", "latent_dim", "objective", "training", "seed")
 """The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -53,6 +53,8 @@ class Choice:
     name: str
     params: Params
     alias: str | None = None
+    dataset: Choice | None = None
+    """The other data set that an evaluator is given."""
 
     @property
     def label(self) -> str:
@@ -62,9 +64,11 @@ class Choice:
     @cached_property
     def resolved(self) -> dict[str, Any]:
         """The mapping that could stand in the file, with every default filled in."""
-        mapping = {"name": self.name}
+        mapping: dict[str, Any] = {"name": self.name}
         if self.alias:
             mapping["as"] = self.alias
+        if self.dataset:
+            mapping["dataset"] = self.dataset.resolved
         return mapping | self.params.model_dump(mode="json")
 
 
@@ -85,6 +89,8 @@ class Experiment:
     written: Mapping[str, Any]
     """The sections that determine the weights, as the user wrote them."""
     positives: Positives | None = None
+    modalities: Mapping[str, Choice] = field(default_factory=dict)
+    """The backbones of what methods learn from beside the images, by the modalities' names."""
 
     @cached_property
     def digest(self) -> str:
@@ -99,18 +105,27 @@ class Experiment:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """Every plugin that the experiment names."""
-        return (self.dataset, self.backbone, self.objective, *self.evaluators, *self.trackers)
+        networks = (self.backbone, *self.modalities.values())
+        return (*self.datasets, *networks, self.objective, *self.evaluators, *self.trackers)
+
+    @property
+    def datasets(self) -> tuple[Choice, ...]:
+        """The data set, and those that evaluators are given beside it."""
+        others = [choice.dataset for choice in self.evaluators if choice.dataset]
+        return (self.dataset, *others)
 
     @property
     def resolved(self) -> dict[str, Any]:
         """The experiment as a file could give it, with every default filled in."""
         positives = {"positives": self.positives.model_dump(mode="json")} if self.positives else {}
+        modalities = {"modalities": resolved_modalities(self.modalities)} if self.modalities else {}
         return {
             "name": self.name,
             "dataset": self.dataset.resolved,
             **positives,
             "views": self.views.model_dump(mode="json"),
             "backbone": self.backbone.resolved,
+            **modalities,
             "latent_dim": self.latent_dim,
             "objective": self.objective.resolved,
             "training": self.training.model_dump(mode="json"),
@@ -118,6 +133,11 @@ class Experiment:
             "trackers": [choice.resolved for choice in self.trackers],
             "seed": self.seed,
         }
+
+
+def resolved_modalities(modalities: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return the section `modalities` as a file could give it, with every default filled in."""
+    return {name: {"backbone": backbone.resolved} for name, backbone in modalities.items()}
 
 
 def digest_of(written: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def _named(key: str, document: Document, sections: Sections, problems: list[Prob
 
 def written_in(document: Document, seed: int) -> dict[str, Any]:
     """The sections that determine the weights, as they are written."""
-    written = {key: document.tree[key] for key in HASHED if key in document.tree}
+    written = {key: document.tree[key] for key in HASHED if document.tree.get(key) is not None}
     written["seed"] = seed
     return written
 

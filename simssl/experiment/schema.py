@@ -17,7 +17,7 @@ from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
 from simssl.experiment.model import LONGEST, NAME, Core
-from simssl.experiment.sections import MANY, ONE
+from simssl.experiment.sections import MANY, MODALITIES, ONE
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 
@@ -54,6 +54,7 @@ def schema(registry: Registry) -> tuple[Schema, list[str]]:
     for key, kind in MANY.items():
         items = {"$ref": f"#/$defs/{kind}"}
         properties[key] = {"description": ABOUT[key], "type": "array", "items": items}
+    properties[MODALITIES] = {"description": ABOUT[MODALITIES], **_modalities()}
     whole = {"required": [*core["required"], *ONE]}
     with_grid = {"required": ["grid"]}
     document = {
@@ -69,6 +70,17 @@ def schema(registry: Registry) -> tuple[Schema, list[str]]:
     return _worded(document), left_out
 
 
+def _modalities() -> Schema:
+    """Names of modalities, each with its backbone."""
+    modality = {
+        "type": "object",
+        "required": ["backbone"],
+        "additionalProperties": False,
+        "properties": {"backbone": {"$ref": "#/$defs/backbone"}},
+    }
+    return {"type": "object", "minProperties": 1, "additionalProperties": modality}
+
+
 def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Schema:
     """The schema of one plugin; the models within its parameters are added to `definitions`."""
     plugin = registry.load(kind, name)
@@ -81,6 +93,8 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
     if kind == "evaluator":
         another = "Another name for its metrics."
         own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
+        if plugin.takes_other_data:
+            own["dataset"] = {"description": "Another data set, to measure its images, too.", "$ref": "#/$defs/dataset"}
     return {
         "type": "object",
         "title": name,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from simssl.errors import UserError
@@ -23,7 +24,9 @@ DEFAULTS = {"evaluators": (), "trackers": ("console", "tensorboard")}
 """The plugins of a list that the file leaves out."""
 CORE = tuple(Core.model_fields)
 """Sections that name no plugin."""
-SECTIONS = (*ONE, *MANY, *CORE)
+MODALITIES = "modalities"
+"""The section that names a backbone for each modality."""
+SECTIONS = (*ONE, *MANY, MODALITIES, *CORE)
 WITHOUT_TRACKER = "; -s 'trackers=[{name: console}]' goes on without it"
 
 
@@ -64,6 +67,13 @@ class Sections:
             return _list(document, key, self.registry, problems)
         return tuple(choice(name, MANY[key], self.registry) for name in DEFAULTS[key])
 
+    def modalities(self, document: Document, problems: list[Problem]) -> Mapping[str, Choice]:
+        """The backbones of the modalities by their names; none if something is wrong with one, or the file has none."""
+        if MODALITIES not in document.tree:
+            return {}
+        name = _name_of(document, MODALITIES)
+        return self.once(name, lambda: _modalities(document, self.registry), problems) or {}
+
     def once(self, name: Any, check: Callable[[], T], problems: list[Problem]) -> T | None:
         """Return what `check` returned for this name; None if it raised ExperimentError. It is called once."""
         if name not in self._known:
@@ -95,7 +105,60 @@ def _section(document: Document, key: str, registry: Registry) -> Choice:
         example = registry.names(key)[0]
         message = f"the key '{key}' is missing, such as {key}: {{name: {example}}}"
         raise ExperimentError([document.problem((), message)])
-    return _choice(document, (key,), key, registry)
+    chosen = _choice(document, (key,), key, registry)
+    if key == "backbone":
+        takes = registry.load(key, chosen.name).input
+        if takes != "image":
+            message = f"the backbone '{chosen.name}' takes {takes}, and not images; it is one for a modality"
+            raise ExperimentError([document.problem((key, "name"), message)])
+    return chosen
+
+
+def _modalities(document: Document, registry: Registry) -> dict[str, Choice]:
+    """The backbones of the section `modalities`, by the modalities' names."""
+    node = document.tree[MODALITIES]
+    if not isinstance(node, dict) or not node:
+        message = f"'{MODALITIES}' is a mapping such as {{caption: {{backbone: {{name: ...}}}}}}, not {describe(node)}"
+        raise ExperimentError([document.problem((MODALITIES,), message)])
+    problems: list[Problem] = []
+    choices = {}
+    for name in node:
+        with collecting(problems):
+            choices[name] = _modality(document, name, registry)
+    if problems:
+        raise ExperimentError(problems)
+    return choices
+
+
+def _modality(document: Document, name: str, registry: Registry) -> Choice:
+    """The backbone of a modality. ExperimentError if it takes images."""
+    path = (MODALITIES, name)
+
+    def wrong(message: str, *keys: str, of_key: bool = False) -> ExperimentError:
+        return ExperimentError([document.problem((*path, *keys), message, of_key)])
+
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        raise wrong(f"'{name}' is no name of a modality, which has letters, digits and '_'", of_key=True)
+    node = document.tree[MODALITIES][name]
+    if not isinstance(node, dict) or "backbone" not in node:
+        raise wrong(f"the modality is a mapping such as {{backbone: {{name: ...}}}}, not {describe(node)}")
+    for key in node:
+        if key != "backbone":
+            raise wrong(f"unknown key '{key}'; a modality has the key 'backbone'", key, of_key=True)
+    chosen = _choice(document, (*path, "backbone"), "backbone", registry)
+    if registry.load("backbone", chosen.name).input == "image":
+        raise wrong(f"the backbone '{chosen.name}' takes images, and not a modality", "backbone", "name")
+    return chosen
+
+
+def backbones_of_modalities(registry: Registry) -> list[str]:
+    """The names of the backbones that take no images; those that are broken are left out."""
+    names = []
+    for name in registry.names("backbone"):
+        with suppress(UserError):
+            if registry.load("backbone", name).input != "image":
+                names.append(name)
+    return names
 
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
@@ -141,8 +204,11 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
         way_out = WITHOUT_TRACKER if kind == "tracker" and isinstance(error, BrokenPlugin) else ""
         raise wrong(f"{error}{way_out}", "name") from error
     given = {key: node[key] for key in node if key not in ("name", "as")}
+    other = None
+    if kind == "evaluator" and plugin.takes_other_data and given.pop("dataset", None) is not None:
+        other = _choice(document, (*path, "dataset"), "dataset", registry)
     params = validate(plugin.Params, given, document, path)
-    return Choice(kind, name, params, alias)
+    return Choice(kind, name, params, alias, other)
 
 
 def _is_name(alias: Any) -> bool:

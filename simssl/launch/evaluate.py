@@ -9,6 +9,7 @@ from pathlib import Path
 
 from simssl.errors import RunError, UserError, one_line
 from simssl.evaluation.evaluate import build
+from simssl.evaluation.other_data import check_other
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
 from simssl.experiment.yaml12 import dump, read
@@ -21,8 +22,8 @@ from simssl.store.metrics import label_of, missing, read_metrics
 from simssl.training.build import build_run
 from simssl.training.machine.device import choose_device, computing_on
 from simssl.training.machine.spinning import considerate_threads, policy
+from simssl.training.records.trackers import run_info
 from simssl.training.stop import Stop
-from simssl.training.trackers import run_info
 from simssl.training.train import restore_trained
 
 
@@ -43,8 +44,10 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         data = workspace.load_data(experiment.dataset)
         for choice in choices:
             build(choice, workspace.registry, data)
-        _say_what_is_replaced(choices, folder, workspace)
         built = build_run(experiment, workspace.registry, data, device)
+        for choice in choices:
+            check_other(choice, built, workspace.load_data)
+        _say_what_is_replaced(choices, folder, workspace)
         restore_trained(built, folder)
         made_with = describe(device, plugins_of(experiment, registry))
         made_with |= {"jobs": workspace.jobs, "openmp": policy()}

@@ -10,6 +10,7 @@ import torch
 from simssl.blocks.distributed import rank
 from simssl.errors import SimsslError, UserError, free_memory
 from simssl.evaluation.evaluate import build, why_skipped
+from simssl.evaluation.other_data import check_other
 from simssl.experiment.model import Experiment
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
@@ -144,6 +145,7 @@ def _check(
     built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
     for choice in experiment.evaluators:
         evaluator = build(choice, workspace.registry, data)
+        check_other(choice, built, workspace.load_data)
         reason = why_skipped(evaluator, built)
         if reason:
             skipped[f"{choice.label} will be skipped: {reason}"] = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from simssl.report.runs import Run, Settings, circumstances_of, settings_of
 
 OBJECTIVE = "objective."
 TRAINING = "training."
+POSITIVES = "positives."
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,24 @@ def _label(
         others = in_experiment[experiment] if key in circumstances else of_method[experiment, method]
         if all(other.get(key) == value for other in others):
             continue
-        told = f" {names[key]}={value}"
+        text = _text(value)
+        told = f" {names[key]}={text}"
         label += told
-        in_full += f" {key.removeprefix(OBJECTIVE)}={value}"
+        in_full += f" {key.removeprefix(OBJECTIVE)}={text}"
         if key not in circumstances:
             without += told
     return Label(label, without, in_full)
 
 
+def _text(value: Any) -> str:
+    """A value in a label. Names are listed without brackets and quotes."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ",".join(value)
+    return str(value)
+
+
 def short_names(every: Iterable[Settings]) -> dict[str, str]:
-    """The name of each key in labels: without the objective's prefix, and of `training` the last part alone.
+    """The name of each key in labels: without the prefix of the objective, and the last part alone of some sections.
 
     A last part that another setting has, too, stays with its prefix.
     """
@@ -73,7 +83,7 @@ def short_names(every: Iterable[Settings]) -> dict[str, str]:
     shortest = {}
     for key in keys:
         shortest[key] = key.removeprefix(OBJECTIVE)
-        if key.startswith(TRAINING):
+        if key.startswith((TRAINING, POSITIVES)):
             shortest[key] = key.rpartition(".")[2]
     times = Counter(shortest.values())
     names = {}

@@ -14,7 +14,7 @@ from simssl.store.files import check_plain
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
-SETTINGS = ("dataset", "views", "backbone", "latent_dim", "objective", "training")
+SETTINGS = ("dataset", "positives", "views", "backbone", "latent_dim", "objective", "training", "modalities")
 """The settings that the runs of one row have in common, besides the experiment's name."""
 
 Settings = dict[str, Any]
@@ -63,7 +63,7 @@ class Run:
     def group(self) -> str:
         """The text that the runs of one row share."""
         shared = [self.settings["name"]]
-        shared += [self.settings[key] for key in SETTINGS]
+        shared += [self.settings.get(key) for key in SETTINGS]
         return json.dumps(shared, sort_keys=True)
 
 
@@ -155,6 +155,13 @@ def _lists_plugins(value: Any) -> bool:
     return all(map(_names_plugin, value))
 
 
+def _are_positives_or_none(value: Any) -> bool:
+    if value is None:
+        return True
+    share = value.get("share") if isinstance(value, dict) else None
+    return isinstance(share, list) and bool(share) and all(map(_is_text, share))
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "seed": _is_whole_number,
@@ -165,8 +172,9 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "dataset": _names_plugin,
     "backbone": _names_plugin,
     "objective": _names_plugin,
+    "positives": _are_positives_or_none,
 }
-"""The keys that a run's experiment.yaml must have to be shown, each with a test of its value."""
+"""The keys of a run's experiment.yaml that a report reads, each with a test of its value."""
 
 
 def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
@@ -183,7 +191,7 @@ def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
 
 def settings_of(run: Run) -> Settings:
     """The settings that the runs of its row have in common, by dotted key."""
-    shared = {key: run.settings[key] for key in SETTINGS}
+    shared = {key: run.settings[key] for key in SETTINGS if key in run.settings}
     return flatten(shared)
 
 

@@ -68,6 +68,21 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(map(_is_count, value)) and 0 not in value
 
 
+def _are_forms(value: Any) -> bool:
+    """True for the kind and the shape of each modality by its name."""
+    if not isinstance(value, dict):
+        return False
+    return all(map(_is_text, value)) and all(map(_is_form, value.values()))
+
+
+def _is_form(value: Any) -> bool:
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], list)):
+        return False
+    kind, shape = value
+    dimensions = {"vector": 1, "tokens": 2}
+    return len(shape) == dimensions.get(kind) and all(map(_is_count, shape)) and 0 not in shape
+
+
 def _are_moments(value: Any) -> bool:
     """True for a mean (D,) and a covariance (D, D)."""
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_tensor, value))):
@@ -87,6 +102,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "objective": _are_weights,
     "num_images": _is_count,
     "image_shape": _is_shape,
+    "modalities": _are_forms,
     "representations": _are_moments,
     "precision": _is_text,
     "epoch": _is_count,

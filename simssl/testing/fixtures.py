@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from simssl.api import (
     Dataset,
     EncoderObjective,
     Likelihood,
+    ModalityContext,
     Objective,
     Posterior,
     Progress,
@@ -24,6 +26,7 @@ from simssl.api import (
     Split,
     Target,
     Terms,
+    modalities_of,
     views_of,
 )
 from simssl.blocks.losses import Gaussian
@@ -32,14 +35,19 @@ from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.settings import Crop, Finish, Positives, Training, ViewSettings
 from simssl.params import Params
+from simssl.testing.modalities import CORNERS, TINY_BACKBONES, TINY_MODALITIES, tiny_modalities
 from simssl.training.build import BuiltRun, build_run
+from simssl.training.networks import Form
 
 SHAPE: Shape = (1, 8, 8)
 LATENT_DIM = 4
 
 
 class TinyDataset(Dataset):
-    """Bright squares in one of four corners: 96 training and 48 test images of 1 x 8 x 8; target `corner`."""
+    """Bright squares in one of four corners: 96 training and 48 test images of 1 x 8 x 8; target `corner`.
+
+    Their modalities are `caption`, tokens, and `attributes`, a vector.
+    """
 
     def load(self, root: Path, progress: Progress) -> Data:
         return Data.of(self._split(96, 0), self._split(48, 1))
@@ -52,8 +60,8 @@ class TinyDataset(Dataset):
             top = 4 * (corner // 2)
             left = 4 * (corner % 2)
             pixels_N188[i, 0, top : top + 4, left : left + 4] += 180
-        target = Target(corner_N, ("nw", "ne", "sw", "se"), "content")
-        return Split(pixels_N188, {"corner": target})
+        target = Target(corner_N, CORNERS, "content")
+        return Split(pixels_N188, {"corner": target}, modalities=tiny_modalities(corner_N))
 
 
 class TinyBackbone(Backbone):
@@ -112,11 +120,12 @@ class StubRegistry:
             "dataset": TinyDataset,
             "backbone": TinyBackbone,
             "objective": TinyObjective,
+            **TINY_BACKBONES,
             **plugins,
         }
 
     def load(self, kind: str, name: str) -> type[Any]:
-        return self._plugins[kind]
+        return self._plugins.get(name, self._plugins[kind])
 
 
 def default_params(plugin: type[Any], **given: Any) -> Params:
@@ -152,7 +161,21 @@ def tiny_context() -> Context:
         binary=True,
         encoder=lambda outputs: backbone.encoder(SHAPE, outputs),
         decoder=lambda inputs: backbone.decoder(SHAPE, inputs),
+        modalities=tiny_modality_contexts(),
     )
+
+
+def tiny_modality_contexts() -> dict[str, ModalityContext]:
+    """The modalities of the small data as an objective is told of them."""
+    contexts = {}
+    for name, modality in tiny_data().train.modalities.items():
+        form = Form.of(modality)
+        choice = TINY_MODALITIES[name]
+        backbone = TINY_BACKBONES[choice.name](choice.params)
+        encoder = partial(backbone.encoder, form.shape)
+        decoder = partial(backbone.decoder, form.shape)
+        contexts[name] = ModalityContext(form.kind, form.shape, encoder, decoder)
+    return contexts
 
 
 BINARY_VIEWS = ViewSettings(
@@ -190,6 +213,7 @@ def tiny_experiment(
         seed=seed,
         written={"objective": objective.__qualname__, "seed": seed},
         positives=positives,
+        modalities=TINY_MODALITIES if modalities_of(objective, params) else {},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from simssl.experiment.settings import Crop, ViewSettings
 from simssl.testing.fixtures import tiny_data, tiny_run
 from simssl.training.build import BuiltRun
 
+Represent = Callable[[Tensor], Tensor]
+"""Returns the representation of images or of a caption, or the expected images of a representation."""
+
 
 def oracle_method(oracle: Oracle) -> type[Objective]:
     """An untrained method with the oracle's representation, and its decoder if it has one."""
@@ -23,13 +27,32 @@ def oracle_method(oracle: Oracle) -> type[Objective]:
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
             z_BD = oracle.representation(x_BCHW)
+            variance_BD = None if oracle.variance is None else oracle.variance(x_BCHW).float()
+            return Posterior(z_BD.float(), variance_BD)
+
+    known: type[Objective] = Known
+    if oracle.modality is not None:
+        known = _with_modality(known, oracle.modality)
+    return known if oracle.decode is None else _with_decoder(known, oracle.decode)
+
+
+def _with_modality(known: type[Objective], representation: Represent) -> type[Objective]:
+    """The method, with this representation of a caption."""
+
+    class KnownOfCaptions(known):  # type: ignore[misc, valid-type]
+        modalities = ("caption",)
+
+        def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+            z_BD = representation(values_B)
             return Posterior(z_BD.float())
 
-    if oracle.decode is None:
-        return Known
-    images = oracle.decode
+    return KnownOfCaptions
 
-    class KnownWithDecoder(Known):
+
+def _with_decoder(known: type[Objective], images: Represent) -> type[Objective]:
+    """The method, with a decoder to these expected images."""
+
+    class KnownWithDecoder(known):  # type: ignore[misc, valid-type]
         def decode(self, z_BD: Tensor) -> Tensor:
             mean_BCHW = images(z_BD)
             return mean_BCHW.clamp(1e-6, 1 - 1e-6).logit()
@@ -46,8 +69,15 @@ def noise_method(oracle: Oracle) -> type[Objective]:
             self.generator = torch.Generator().manual_seed(0)
 
         def posterior(self, x_BCHW: Tensor) -> Posterior:
-            z_BD = torch.randn(len(x_BCHW), self.context.latent_dim, generator=self.generator)
-            return Posterior(z_BD)
+            z_BD = self._draw(len(x_BCHW))
+            variance_BD = None if oracle.variance is None else self._draw(len(x_BCHW)).exp()
+            return Posterior(z_BD, variance_BD)
+
+        def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
+            return Posterior(self._draw(len(values_B)))
+
+        def _draw(self, rows: int) -> Tensor:
+            return torch.randn(rows, self.context.latent_dim, generator=self.generator)
 
     return Noise
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import nn
 
-from simssl.api import Backbone, Context, Data, Objective, Progress, Shape
+from simssl.api import Context, Data, Objective, Progress, Shape
 from simssl.blocks.distributed import world_size
 from simssl.blocks.networks import synchronise_batch_norm
 from simssl.errors import (
@@ -30,14 +30,12 @@ from simssl.errors import (
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.budget import work_of
-from simssl.training.contract import check_data, check_network, check_posterior, frozen
+from simssl.training.contract import check_data, check_posterior, frozen
 from simssl.training.machine.precision import prepare_numerics, require_repeatable
+from simssl.training.networks import Form, backbone_of, building, modality_contexts, networks_of
 from simssl.training.one_image import require_values_to_normalise
 from simssl.training.views import Views
 from simssl.training.views.positives import Groups, groups_of, with_roles
-
-NewNetwork = Callable[[int], nn.Module]
-"""Builds a new encoder of so many outputs, or a new decoder of so many inputs."""
 
 
 def derive_seed(seed: int, *names: str) -> int:
@@ -52,23 +50,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-@contextmanager
-def building(choice: Choice, registry: Registry) -> Iterator[None]:
-    """Turn the errors of a plugin that cannot be built into UserError, which names it."""
-    try:
-        yield
-    except SimsslError:
-        raise
-    except ValueError as error:
-        raise UserError(f"{choice.kind} '{choice.label}': {error}") from error
-    except STOPS:
-        raise
-    except BaseException as error:
-        plugin_class = registry.load(choice.kind, choice.name)
-        reason = one_line(error, code_of(plugin_class), line_of(plugin_class))
-        raise UserError(f"{choice.kind} '{choice.label}' cannot be built: {reason}") from error
 
 
 def load_data(choice: Choice, registry: Registry, root: Path, progress: Progress) -> Data:
@@ -109,6 +90,8 @@ class Model:
     """Builds another decoder of the backbone, on the device. UserError if the backbone has none."""
     has_new_decoder: bool
     """True if the backbone has a decoder."""
+    forms: Mapping[str, Form] = field(default_factory=dict, kw_only=True)
+    """The kind and the shape of each modality that the objective learns from."""
 
     @property
     def views_per_step(self) -> int:
@@ -138,7 +121,8 @@ def build_run(experiment: Experiment, registry: Registry, data: Data, device: to
     prepare_numerics(experiment)
     num_images, channels, height, width = data.train.images.shape
     image_shape = (channels, height, width)
-    model = build_model(experiment, registry, image_shape, num_images, device)
+    forms = {name: Form.of(modality) for name, modality in data.train.modalities.items()}
+    model = build_model(experiment, registry, image_shape, num_images, device, forms)
     if experiment.positives is None:
         return BuiltRun(**vars(model), data=data)
     share = experiment.positives.share
@@ -152,13 +136,17 @@ def build_model(
     image_shape: Shape,
     num_images: int,
     device: torch.device,
+    forms: Mapping[str, Form] = MappingProxyType({}),
 ) -> Model:
-    """Build everything but the data. Of it, the shape and the number of the training images are enough."""
+    """Build everything but the data. Of it, the shape and the number of the training images are enough.
+
+    An objective that learns from modalities needs their forms, too.
+    """
     seed_everything(derive_seed(experiment.seed, "weights"))
     views = Views(experiment.views, image_shape)
     shape = views.shape
-    backbone = _backbone(experiment.backbone, registry)
-    encoder, decoder = _networks(backbone, experiment, registry, shape)
+    backbone = backbone_of(experiment.backbone, registry)
+    encoder, decoder = networks_of(backbone, experiment.backbone, registry, shape, experiment.objective.name)
     objective_class = registry.load("objective", experiment.objective.name)
     images_per_step, steps = work_of(experiment, objective_class, num_images)
     context = Context(
@@ -170,6 +158,7 @@ def build_model(
         binary=experiment.views.finish.threshold is not None,
         encoder=encoder,
         decoder=decoder,
+        modalities=modality_contexts(experiment, registry, objective_class, forms),
     )
     with building(experiment.objective, registry):
         objective = objective_class(experiment.objective.params, context)
@@ -199,37 +188,5 @@ def build_model(
         generator=generator,
         new_decoder=new_decoder,
         has_new_decoder=backbone.decodes,
+        forms={name: forms[name] for name in objective.modalities},
     )
-
-
-def _backbone(choice: Choice, registry: Registry) -> Backbone:
-    with building(choice, registry):
-        backbone_class = registry.load(choice.kind, choice.name)
-        backbone: Backbone = backbone_class(choice.params)
-        return backbone
-
-
-def _networks(
-    backbone: Backbone, experiment: Experiment, registry: Registry, shape: Shape
-) -> tuple[NewNetwork, NewNetwork]:
-    """Return two functions: one builds a new encoder, the other a new decoder."""
-    choice = experiment.backbone
-
-    def encoder(outputs: int) -> nn.Module:
-        with building(choice, registry):
-            network = backbone.encoder(shape, outputs)
-            check_network(backbone.encoder, network, shape, (outputs,))
-        return network
-
-    def decoder(inputs: int) -> nn.Module:
-        if not backbone.decodes:
-            raise UserError(
-                f"objective '{experiment.objective.name}' needs a decoder, and the backbone '{choice.name}' has none; "
-                "choose a backbone with one, or a method without"
-            )
-        with building(choice, registry):
-            network = backbone.decoder(shape, inputs)
-            check_network(backbone.decoder, network, (inputs,), shape)
-        return network
-
-    return encoder, decoder

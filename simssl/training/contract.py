@@ -25,10 +25,16 @@ def check_data(method: Method, data: Any) -> None:
         raise _wrong(method, f"returned {_said(data)}, not a Data")
 
 
-def check_network(method: Method, network: Any, given: Sequence[int], shape: Sequence[int]) -> None:
+def check_network(
+    method: Method,
+    network: Any,
+    given: Sequence[int],
+    shape: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """Check what `Backbone.encoder` or `decoder` returned.
 
-    The network is given two inputs of the shape `given`. It has to make two outputs of the shape `shape` of them.
+    The network is given two inputs of the shape `given`, all zeros. It has to make two outputs of the shape `shape`.
     """
     if not isinstance(network, nn.Module):
         raise _wrong(method, f"returned {_said(network)}, not an nn.Module")
@@ -37,7 +43,7 @@ def check_network(method: Method, network: Any, given: Sequence[int], shape: Seq
     output_shape = (2, *shape)
     try:
         with frozen(network):
-            output = network(torch.zeros(input_shape))
+            output = network(torch.zeros(input_shape, dtype=dtype))
     except STOPS:
         raise
     except BaseException as error:
@@ -48,20 +54,28 @@ def check_network(method: Method, network: Any, given: Sequence[int], shape: Seq
         raise _wrong(method, f"returned {made}, not a tensor {output_shape}")
 
 
-def check_posterior(objective: Objective, posterior: Any, images: int) -> None:
-    """Check what `Objective.posterior` returned for so many images."""
+def check_posterior(objective: Objective, posterior: Any, images: int, method: Method | None = None) -> None:
+    """Check what `Objective.posterior`, or another method of its kind, returned for so many images."""
+    method = method or objective.posterior
     if not isinstance(posterior, Posterior):
-        raise _wrong(objective.posterior, f"returned {_said(posterior)}, not a Posterior")
-    _check_moment(objective, "mean", posterior.mean, images)
-    if posterior.variance is not None:
-        _check_moment(objective, "variance", posterior.variance, images)
-
-
-def _check_moment(objective: Objective, name: str, value: Any, images: int) -> None:
+        raise _wrong(method, f"returned {_said(posterior)}, not a Posterior")
     shape = (images, objective.context.latent_dim)
+    _check_moment(method, "mean", posterior.mean, shape)
+    if posterior.variance is not None:
+        _check_moment(method, "variance", posterior.variance, shape)
+
+
+def _check_moment(method: Method, name: str, value: Any, shape: Sequence[int]) -> None:
     if not _is_tensor(value, shape):
         reason = f"returned as {name} {_said(value)}, not a tensor {shape}, (B, latent_dim)"
-        raise _wrong(objective.posterior, reason)
+        raise _wrong(method, reason)
+
+
+def check_encoded(objective: Objective, z_BP: Any, rows: int) -> None:
+    """Check what `Objective.encode_modality` returned for so many rows."""
+    if not (isinstance(z_BP, Tensor) and z_BP.ndim == 2 and len(z_BP) == rows):
+        reason = f"returned {_said(z_BP)}, not a tensor ({rows}, features)"
+        raise _wrong(objective.encode_modality, reason)
 
 
 def check_layers(objective: Objective, layers: Any, images: int) -> None:

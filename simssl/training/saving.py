@@ -29,6 +29,9 @@ def state_of(trainer: Trainer) -> State:
         "num_images": len(trainer.images_NCHW),
         "image_shape": list(trainer.images_NCHW.shape[1:]),
     }
+    forms = trainer.built.forms
+    if forms:
+        state["modalities"] = {name: [form.kind, list(form.shape)] for name, form in forms.items()}
     if trainer.done:
         if trainer.objective.decodes:
             mean_D, covariance_DD = moments(trainer.encode_all())  # a decoder's samples are drawn about them

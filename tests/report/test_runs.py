@@ -43,6 +43,22 @@ def test_a_copy_that_is_measured_stands_for_one_that_is_not(run: Write) -> None:
     assert table.rows[0].runs == 1
 
 
+def test_what_the_views_share_tells_rows_apart(run: Write, lines: Lines, simssl: Command) -> None:
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.6)}, positives={"share": ["class", "group"]})
+    assert {line["method"]: line["mean"] for line in lines()} == {"simvae": "0.5", "simvae share=class,group": "0.6"}
+    simssl("report", "runs", "--html", "page.html")
+    assert "images that share class and group" in Path("page.html").read_text()
+
+
+@pytest.mark.parametrize("positives", [[], "class", {}, {"share": "class"}, {"share": [1]}])
+def test_positives_that_are_no_runs_are_told(positives: object, run: Write, simssl: Command) -> None:
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.6)}, positives=positives)
+    result = simssl("report", "runs")
+    assert "b/experiment.yaml is damaged: positives is missing or no run's" in result.stdout + result.stderr
+
+
 def test_some_evaluators_alone(run: Write, simssl: Command, lines: Lines, tmp_path: Path) -> None:
     for seed in (0, 1):
         folder = run(f"s{seed}", {KNN: metric(0.5), STYLE: metric(0.25), "near/class/accuracy": metric(0.5)}, seed=seed)

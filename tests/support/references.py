@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simssl.api import Context, Objective, Terms
 from simssl.plugin.registry import Registry
-from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone
+from simssl.testing.fixtures import LATENT_DIM, SHAPE, TinyBackbone, tiny_data, tiny_modality_contexts
 
 REGISTRY = Registry(builtins_only=True)
 IMAGES = 96
@@ -27,6 +27,7 @@ def build(name: str, images_per_step: int = 8, backbone: type[TinyBackbone] = Ti
         binary=True,
         encoder=lambda outputs: built.encoder(SHAPE, outputs),
         decoder=lambda inputs: built.decoder(SHAPE, inputs),
+        modalities=tiny_modality_contexts(),
     )
     objective: Objective = plugin(plugin.Params(**params), context).double()
     return objective
@@ -37,8 +38,16 @@ def views(B: int, J: int) -> Tensor:
 
 
 def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
-    terms: Terms = objective(x_BJCHW, torch.arange(len(x_BJCHW)), torch.Generator().manual_seed(seed))
+    index_B = torch.arange(len(x_BJCHW))
+    told = {"modalities_B": captions(len(x_BJCHW))} if objective.modalities else {}
+    terms: Terms = objective(x_BJCHW, index_B, torch.Generator().manual_seed(seed), **told)
     return terms
+
+
+def captions(B: int) -> dict[str, Tensor]:
+    """The modalities of the first images of the small data, in float64."""
+    modalities = tiny_data().train.modalities
+    return {"caption": modalities["caption"].values[:B], "attributes": modalities["attributes"].values[:B].double()}
 
 
 def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:

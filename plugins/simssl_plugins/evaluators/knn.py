@@ -15,7 +15,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
 from simssl.blocks.probes import LayerName, TargetNames, class_targets, labelled_targets, selection_split
-from simssl.blocks.statistics import nearest_rows
+from simssl.blocks.statistics import nearest_rows, vote
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -144,15 +144,6 @@ def accuracies_of_each_k(
         right_KQ = torch.stack(right)
         accuracies.append(right_KQ.double().mean(1))
     return torch.stack(accuracies)
-
-
-def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
-    """The most frequent label of each row (Q,); among equals that of the nearest neighbour."""
-    counts_QC = torch.zeros(len(neighbours_Qk), classes, device=neighbours_Qk.device)
-    counts_QC.scatter_add_(1, neighbours_Qk, torch.ones_like(neighbours_Qk, dtype=counts_QC.dtype))
-    leads_Qk = counts_QC.gather(1, neighbours_Qk) == counts_QC.amax(1, keepdim=True)
-    first_Q1 = leads_Qk.to(torch.uint8).argmax(1, keepdim=True)
-    return neighbours_Qk.gather(1, first_Q1)[:, 0]
 
 
 @simssl.hookimpl

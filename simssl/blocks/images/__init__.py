@@ -18,7 +18,7 @@ from simssl.blocks.images.downloads import may_download, no_downloads, without_l
 from simssl.blocks.images.files import find_images, folder_entries
 from simssl.blocks.images.idx import load_idx, write_idx_example
 from simssl.blocks.images.morphology import stroke_measures
-from simssl.blocks.images.pictures import bar_charts, picture_grid
+from simssl.blocks.images.pictures import bar_charts, captioned_pictures, picture_grid
 
 __all__ = [  # noqa: RUF022 - in groups
     # image files: listed, decoded, cached
@@ -44,4 +44,5 @@ __all__ = [  # noqa: RUF022 - in groups
     # pictures for a result
     "picture_grid",
     "bar_charts",
+    "captioned_pictures",
 ]

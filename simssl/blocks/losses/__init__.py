@@ -18,10 +18,12 @@ from simssl.blocks.losses.gaussian import (
 )
 from simssl.blocks.losses.likelihoods import (
     Bernoulli,
+    Categorical,
     Gaussian,
     LikelihoodName,
     LikelihoodParams,
     likelihood,
+    modality_likelihood,
 )
 from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
 
@@ -47,6 +49,8 @@ __all__ = [  # noqa: RUF022 - in groups
     "LikelihoodName",
     "Gaussian",
     "Bernoulli",
+    "modality_likelihood",
+    "Categorical",
     # penalties on second moments
     "variance_hinge",
     "covariance_penalty",

@@ -46,7 +46,7 @@ def sup_con(z_ND: Tensor, group_N: Tensor, temperature: float) -> Tensor:
     return -(log_shares_N / is_positive_NN.sum(1)).mean()
 
 
-def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float) -> Tensor:
+def info_nce(za_BD: Tensor, zb_BD: Tensor, similarity: Similarity, temperature: float | Tensor) -> Tensor:
     """InfoNCE between two views (van den Oord et al. 2018, eq. 4), symmetrised, a 0-d tensor.
 
     -1/(2B) sum_i log [exp(s_ii / T) / sum_k exp(s_ik / T)] + log [exp(s_ii / T) / sum_k exp(s_ki / T)], s_ik the

@@ -1,4 +1,7 @@
-"""Likelihoods p(x | z) of images, as functions of a decoder's logits; log densities in nats per image."""
+"""Likelihoods p(x | z) of images and of modalities, as functions of a decoder's logits; log densities in nats.
+
+L counts the words of a text, V those of the vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,31 @@ class Bernoulli:
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
         return at_least_float32(logits_BCHW).sigmoid()
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Each word of a text is drawn from softmax(logits), independently of the others; padding is a word like any other.
+
+    So it is a distribution over whole texts, and the decoder says where a text ends.
+    """
+
+    def log_prob(self, tokens_BL: Tensor, logits_BLV: Tensor) -> Tensor:
+        """log p(x | z) (B,), summed over the L words, in float32."""
+        loss_BL = F.cross_entropy(at_least_float32(logits_BLV).transpose(1, 2), tokens_BL, reduction="none")
+        return -loss_BL.sum(1)
+
+    def mean(self, logits_BLV: Tensor) -> Tensor:
+        """The probability of each word of the vocabulary at each place."""
+        return at_least_float32(logits_BLV).softmax(2)
+
+
+def modality_likelihood(kind: Literal["vector", "tokens"]) -> Categorical | Bernoulli:
+    """The likelihood of a modality: categorical for tokens, Bernoulli for a vector.
+
+    An entry of a vector that lies between 0 and 1 counts as its expectation.
+    """
+    return Categorical() if kind == "tokens" else Bernoulli()
 
 
 class LikelihoodParams(BaseModel):

@@ -47,7 +47,7 @@ from simssl.blocks.statistics.geometry import (
     varying_columns,
 )
 from simssl.blocks.statistics.mixture import Mixture, fit_mixture
-from simssl.blocks.statistics.neighbours import nearest_rows
+from simssl.blocks.statistics.neighbours import nearest_rows, vote
 from simssl.blocks.statistics.normal import moments, sample_normal
 from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
 from simssl.blocks.statistics.reconstruction import (
@@ -56,6 +56,7 @@ from simssl.blocks.statistics.reconstruction import (
     reconstruction_errors,
     reconstruction_picture,
 )
+from simssl.blocks.statistics.selective import RiskCoverage, auroc, rank_correlation, risk_coverage
 
 __all__ = [  # noqa: RUF022
     # clusters
@@ -66,6 +67,7 @@ __all__ = [  # noqa: RUF022
     "nearest_centre",
     # neighbours
     "nearest_rows",
+    "vote",
     # a Gaussian, and principal components
     "PrincipalComponents",
     "moments",
@@ -103,6 +105,11 @@ __all__ = [  # noqa: RUF022
     "modularity",
     "mutual_information_gap",
     "normalised_information",
+    # whether an uncertainty knows what is wrong
+    "RiskCoverage",
+    "auroc",
+    "rank_correlation",
+    "risk_coverage",
     # images that are given back
     "ReconstructionErrors",
     "mean_image",

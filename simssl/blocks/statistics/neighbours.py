@@ -1,7 +1,7 @@
 """Nearest neighbours by brute force: as exact as in float64, at the speed of float32.
 
 Q counts the queries, k their neighbours, M the candidates for them. The bank's N rows lie in G groups of g rows each;
-m groups are looked into for each query, which are R rows. E is D + 1: a row and one more factor.
+m groups are looked into for each query, which are R rows. C counts classes. E is D + 1: a row and one more factor.
 """
 
 from __future__ import annotations
@@ -26,6 +26,15 @@ def nearest_rows(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
     bank = _Bank(bank_ND - centre_D)
     blocks = (queries_QD - centre_D).split(BLOCK)
     return torch.cat([bank.nearest(block_BD, k) for block_BD in blocks])
+
+
+def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
+    """The most frequent label of each row (Q,); among equals that of the nearest neighbour."""
+    counts_QC = torch.zeros(len(neighbours_Qk), classes, device=neighbours_Qk.device)
+    counts_QC.scatter_add_(1, neighbours_Qk, torch.ones_like(neighbours_Qk, dtype=counts_QC.dtype))
+    leads_Qk = counts_QC.gather(1, neighbours_Qk) == counts_QC.amax(1, keepdim=True)
+    first_Q1 = leads_Qk.to(torch.uint8).argmax(1, keepdim=True)
+    return neighbours_Qk.gather(1, first_Q1)[:, 0]
 
 
 class _Bank:

@@ -49,7 +49,7 @@ from simssl.training.encode_all import encode_all
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
-from simssl.training.trackers import Trackers, run_info
+from simssl.training.records.trackers import Trackers, run_info
 from simssl.training.train import train, training_recorded
 from simssl.training.trainer import Trainer
 
@@ -123,7 +123,8 @@ class Team:
     def check(self, runs: Sequence[PlannedRun]) -> None:
         """Build every run once, so that what cannot work, or will be skipped, is said before anything is trained."""
         experiments = [run.experiment for run in runs if not run.done]
-        for choice in {repr(each.dataset.resolved): each.dataset for each in experiments}.values():
+        choices = [choice for each in experiments for choice in each.datasets]
+        for choice in {repr(choice.resolved): choice for choice in choices}.values():
             self._load(choice)
         with together(self.processes.group):
             check_all(experiments, self.workspace, self.device)

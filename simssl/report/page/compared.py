@@ -38,8 +38,10 @@ def lead(rows: Sequence[Row]) -> str:
 
 
 def compared(rows: Sequence[Row]) -> Compared:
-    facts = [
-        ("Data", _shared(rows, "dataset", words.plugin)),
+    facts = [("Data", _shared(rows, "dataset", words.plugin))]
+    if any("positives" in row.settings for row in rows):
+        facts.append(("Views of", _shared(rows, "positives", _positives)))
+    facts += [
         ("Views", _shared(rows, "views", _views)),
         ("Networks", _networks(rows)),
         ("Budget", _shared(rows, "training", _budget)),
@@ -65,13 +67,20 @@ def compared(rows: Sequence[Row]) -> Compared:
 def _shared(rows: Sequence[Row], part: str, tell: Callable[[Any], str]) -> str:
     told: list[str] = []
     for row in rows:
-        text = tell(row.settings[part])
+        text = tell(row.settings.get(part))
         if text not in told:
             told.append(text)
     if len(told) == 1:
         return told[0]
     either = "; or ".join(told)
     return f"{either}, by method"
+
+
+def _positives(positives: Mapping[str, Any] | None) -> str:
+    """The images that the views of an image come from."""
+    if not positives:
+        return "the image itself"
+    return f"images that share {' and '.join(positives['share'])}"
 
 
 def _views(views: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Checks of backbones: the encoder, and its mirror if it has one, on images of several shapes."""
+"""Checks of backbones: the encoder, and its mirror if it has one, on inputs of several shapes."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
-from simssl.api import Shape
 from simssl.testing.fixtures import default_params
 from simssl.testing.outcomes import Check
 from simssl.testing.steps import untouched
 
-SHAPES: tuple[Shape, ...] = (
-    (1, 28, 28),
-    (3, 32, 32),
-    (3, 64, 64),
-    (1, 17, 35),
-    (3, 97, 100),
-)
+SHAPES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "image": (
+        (1, 28, 28),
+        (3, 32, 32),
+        (3, 64, 64),
+        (1, 17, 35),
+        (3, 97, 100),
+    ),
+    "vector": ((40,), (1,), (7,)),
+    "tokens": ((8, 30), (1, 2), (17, 100)),
+}
+"""The shapes that are tried, by what a backbone takes. Of tokens these are (L, vocabulary)."""
 
 
 def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> None:
-    """Encoders and decoders fit images of 1 and 3 channels, square and not, of even and of odd sides. Either may refuse
-    a shape with a ValueError; some shape must be accepted."""
+    """Encoders and decoders fit images of 1 and 3 channels, square and not, of even and of odd sides; or vectors, or
+    tokens, as `input` says. Either may refuse a shape with a ValueError; some shape must be accepted."""
     for shape, encoder, decoder in _accepted(backbone):
-        x_BCHW = torch.rand(4, *shape)
-        asked = tuple(x_BCHW.shape)
-        z_BD = encoder(x_BCHW)
+        x = _example(backbone, shape)
+        z_BD = encoder(x)
         encoded = tuple(z_BD.shape)
-        assert encoded == (4, 7), f"the encoder makes {encoded} of {asked}, not (4, 7)"
+        assert encoded == (4, 7), f"the encoder makes {encoded} of {tuple(x.shape)}, not (4, 7)"
         if decoder is None:
             continue
-        logits_BCHW = decoder(torch.randn(4, 5))
-        decoded = tuple(logits_BCHW.shape)
+        logits = decoder(torch.randn(4, 5))
+        decoded = tuple(logits.shape)
+        asked = (4, *shape)
         assert decoded == asked, f"the decoder makes {decoded}, not {asked}"
 
 
@@ -81,19 +85,31 @@ def weights_follow_the_seed(backbone: Any, folder: Path) -> None:
 def _both(backbone: Any) -> Iterator[tuple[str, nn.Module, Tensor]]:
     """An encoder and, if there is one, a decoder of the first shape that is accepted, with an input of each."""
     shape, encoder, decoder = next(_accepted(backbone))
-    yield "encoder", encoder, torch.rand(4, *shape)
+    yield "encoder", encoder, _example(backbone, shape)
     if decoder is not None:
         yield "decoder", decoder, torch.randn(4, 5)
 
 
-def _accepted(backbone: Any) -> Iterator[tuple[Shape, nn.Module, nn.Module | None]]:
+def _example(backbone: Any, shape: tuple[int, ...]) -> Tensor:
+    """Four inputs of this shape. Of tokens the first is a text without a word, and the last fills its row."""
+    if backbone.input != "tokens":
+        return torch.rand(4, *shape)
+    length, vocabulary = shape
+    tokens_4L = torch.randint(1, vocabulary, (4, length))
+    words_4 = torch.linspace(0, length, 4).long()
+    is_word_4L = torch.arange(length) < words_4[:, None]
+    return tokens_4L * is_word_4L
+
+
+def _accepted(backbone: Any) -> Iterator[tuple[tuple[int, ...], nn.Module, nn.Module | None]]:
     """Encoders to 7 dimensions and decoders from 5, of each shape that the backbone does not refuse as it is built.
 
     The decoders are None if the backbone has none.
     """
     instance = backbone(default_params(backbone))
     refused = []
-    for shape in SHAPES:
+    shapes = SHAPES[backbone.input]
+    for shape in shapes:
         try:
             encoder = instance.encoder(shape, 7)
             decoder = instance.decoder(shape, 5) if instance.decodes else None
@@ -101,7 +117,7 @@ def _accepted(backbone: Any) -> Iterator[tuple[Shape, nn.Module, nn.Module | Non
             refused.append(f"{shape}: {error}")
         else:
             yield shape, encoder, decoder
-    assert len(refused) < len(SHAPES), f"it refuses every shape, {'; '.join(refused)}"
+    assert len(refused) < len(shapes), f"it refuses every shape, {'; '.join(refused)}"
 
 
 CHECKS: tuple[Check, ...] = (

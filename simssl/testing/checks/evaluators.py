@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from simssl.api import Evaluator, Metric, Result, Skip
+from simssl.api import Evaluator, Metric, Result, Skip, Split
 from simssl.evaluation.evaluate import why_skipped
 from simssl.evaluation.subject import FrozenSubject
 from simssl.store.folder import RunFolder
@@ -147,9 +147,18 @@ def _evaluate(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **param
     reason = why_skipped(instance, built)
     assert reason is None, f"it does not apply to its own oracle: {reason}"
     instance.check(built.data)
-    subject = FrozenSubject(built, RunFolder(folder), "evaluator")
+    subject = FrozenSubject(built, RunFolder(folder), "evaluator", _other(evaluator, built))
     with torch.no_grad():
         return instance.run(subject)
+
+
+def _other(evaluator: type[Evaluator], built: BuiltRun) -> Split | None:
+    """The other data set of the evaluator's oracle, if it fits the run's images."""
+    oracle = evaluator.oracle()
+    if oracle is None or oracle.other is None:
+        return None
+    fits = oracle.other.images.shape[1:] == built.data.train.images.shape[1:]
+    return oracle.other if fits else None
 
 
 CHECKS: tuple[Check, ...] = (

@@ -14,7 +14,7 @@ from simssl.testing.fixtures import LATENT_DIM, SHAPE, batches, tiny_run
 from simssl.testing.outcomes import Check, DoesNotApply
 from simssl.testing.permutation import LAYOUTS, Layout, PermutedDraws
 from simssl.testing.randomness import leaves_global_randomness
-from simssl.testing.steps import encode, require_training, total, train_steps, untouched
+from simssl.testing.steps import encode, keywords, require_training, total, train_steps, untouched
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 
@@ -27,7 +27,7 @@ def loss_is_finite_and_the_sum_of_its_terms(objective: type[Objective], folder: 
     require_training(objective)
     built = tiny_run(objective)
     x_BJCHW, index_B = next(batches(built))
-    terms = built.objective(x_BJCHW, index_B, built.generator)
+    terms = built.objective(x_BJCHW, index_B, built.generator, **keywords(built, x_BJCHW, index_B))
     check_terms(built.objective, terms)
     for values in (terms.loss, terms.monitor):
         for name, value in values.items():
@@ -49,7 +49,7 @@ def gradient_reaches_every_trainable_parameter(objective: type[Objective], folde
     require_training(objective)
     built = tiny_run(objective)
     x_BJCHW, index_B = next(batches(built))
-    terms = built.objective(x_BJCHW, index_B, built.generator)
+    terms = built.objective(x_BJCHW, index_B, built.generator, **keywords(built, x_BJCHW, index_B))
     total(terms).backward()
     unreached = untouched(built.objective)
     assert not unreached, f"no gradient reaches {', '.join(unreached)}; if that is meant, requires_grad_(False)"
@@ -65,10 +65,11 @@ def small_step_along_the_negative_gradient_lowers_the_loss(objective: type[Objec
     x_BJCHW, index_B = next(batches(built))
     state = copy.deepcopy(instance.state_dict())
     random_state = built.generator.get_state()
+    given = keywords(built, x_BJCHW, index_B)
 
     def loss() -> Tensor:
         built.generator.set_state(random_state)
-        terms = instance(x_BJCHW, index_B, built.generator)
+        terms = instance(x_BJCHW, index_B, built.generator, **given)
         return total(terms)
 
     parameters = _trained_parameters(instance)
@@ -133,13 +134,14 @@ def _terms_and_gradient(
     """The terms of the loss and their gradient, all in one vector, from the built run's state, which stays."""
     instance = copy.deepcopy(built.objective).train()
     generator = built.generator.clone_state()
+    given = keywords(built, x_BJCHW, index_B)
     if along is None:
-        terms = instance(x_BJCHW, index_B, generator)
+        terms = instance(x_BJCHW, index_B, generator, **given)
     else:
         order_B, layout = along
         J = x_BJCHW.shape[1]
         with PermutedDraws(order_B, J, layout):
-            terms = instance(x_BJCHW, index_B, generator)
+            terms = instance(x_BJCHW, index_B, generator, **given)
     gradient = torch.autograd.grad(
         total(terms), _trained_parameters(instance), allow_unused=True, materialize_grads=True
     )
@@ -175,7 +177,7 @@ def _some_work(built: BuiltRun, instance: Objective, generator: torch.Generator)
     weights_N = instance.before_epoch(0, encode_all, generator)
     index_B = torch.arange(6)
     x_BJCHW = built.views.batch(images_NCHW[:6], instance.views, generator)
-    terms = instance.train()(x_BJCHW, index_B, generator)
+    terms = instance.train()(x_BJCHW, index_B, generator, **keywords(built, x_BJCHW, index_B))
     instance.after_step(torch.tensor(0.5))
     loss = total(terms).detach()
     results = [x_BJCHW.flatten(), loss[None]]

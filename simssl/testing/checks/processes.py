@@ -19,7 +19,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import batches, tiny_run
 from simssl.testing.members import on_members
 from simssl.testing.outcomes import Check
-from simssl.testing.steps import require_training
+from simssl.testing.steps import keywords, require_training
 from simssl.training.build import BuiltRun
 from simssl.training.trainer import Trainer
 from simssl.training.views import Views
@@ -111,7 +111,8 @@ def _tolerance(built: BuiltRun) -> float:
     """The difference that is allowed, by the precision of the terms of the run's next step. The run stays as it is."""
     built = copy.deepcopy(built)
     x_BJCHW, index_B = next(batches(built))
-    terms = built.objective.train()(x_BJCHW, index_B, built.generator)
+    given = keywords(built, x_BJCHW, index_B)
+    terms = built.objective.train()(x_BJCHW, index_B, built.generator, **given)
     is_cut = any(value.dtype == torch.float32 for value in terms.loss.values())
     return TOLERANCES[torch.float32 if is_cut else torch.float64]
 

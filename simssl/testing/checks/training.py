@@ -16,7 +16,7 @@ from simssl.testing.fixtures import batches, tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.testing.outcomes import Check, DoesNotApply
 from simssl.testing.recording import Recorder
-from simssl.testing.steps import encode, require_training, total, train_steps
+from simssl.testing.steps import encode, keywords, require_training, total, train_steps
 
 
 def state_survives_a_round_trip(objective: type[Objective], folder: Path) -> None:
@@ -61,9 +61,10 @@ def host_never_waits_in_a_step(objective: type[Objective], folder: Path) -> None
     require_training(objective)
     built = tiny_run(objective)
     x_BJCHW, index_B = next(batches(built))
+    given = keywords(built, x_BJCHW, index_B)
     half = torch.tensor(0.5)
     with refuse_host_synchronisation():
-        terms = built.objective(x_BJCHW, index_B, built.generator)
+        terms = built.objective(x_BJCHW, index_B, built.generator, **given)
         total(terms).backward()
         built.objective.after_step(half)
 

@@ -30,7 +30,8 @@ class Rounded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast("cpu", enabled=False):
-            rounded: Tensor = self.network(x.float()).bfloat16()
+            given = x.float() if x.is_floating_point() else x
+            rounded: Tensor = self.network(given).bfloat16()
         return rounded.to(self.comes_as)
 
 
@@ -39,8 +40,8 @@ def test_autocast_rounds_networks_alone(name: str, params: dict[str, Any], monke
     """From the same outputs of the networks, each term of the loss is bit for bit the same under autocast."""
     objective = build(name, **params).float()
     x = views(8, len(views_of(type(objective), objective.params))).float()
-    for owner in (objective, getattr(objective, "model", nn.Module())):
-        for part in {"encoder", "decoder", "head", "predictor"} & set(owner._modules):
+    for owner in (objective, *(getattr(objective, name, nn.Module()) for name in ("model", "modality_model"))):
+        for part in {"encoder", "decoder", "head", "predictor", "modality_encoder"} & set(owner._modules):
             setattr(owner, part, Rounded(getattr(owner, part)))
     if hasattr(objective, "teacher"):
         network = objective.teacher.network
