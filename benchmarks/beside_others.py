@@ -79,7 +79,7 @@ def evaluate_task() -> Callable[[], float]:
     from simssl.experiment.sections import choice
     from simssl.plugin.registry import Registry
     from simssl.training.machine.spinning import considerate_threads
-    from simssl.training.trackers import Trackers
+    from simssl.training.records.trackers import Trackers
 
     built, folder = trained()
     wanted = ("knn", "{name: mlp_probe, epochs: 3}", "collapse", "reconstruction")
@@ -124,8 +124,8 @@ def trained():  # type: ignore[no-untyped-def]
     from simssl.store.files import write_whole
     from simssl.store.folder import RunFolder
     from simssl.training.build import build_run
+    from simssl.training.records.trackers import Trackers
     from simssl.training.stop import Stop
-    from simssl.training.trackers import Trackers
     from simssl.training.train import train
     from simssl.training.trainer import Trainer
 

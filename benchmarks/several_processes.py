@@ -217,7 +217,7 @@ def by_hand(built):  # type: ignore[no-untyped-def]
     from torch.nn.parallel import DistributedDataParallel
 
     from simssl.blocks.distributed import rank, world_size
-    from simssl.training.optimize import build_optimizer
+    from simssl.training.optimizer.optimize import build_optimizer
 
     objective = built.objective.train()
     ddp = DistributedDataParallel(objective)

@@ -28,7 +28,7 @@ from simssl.store.folder import RunFolder
 from simssl.store.metrics import read_metrics
 from simssl.training.build import build_run, load_data
 from simssl.training.machine.device import choose_device
-from simssl.training.trackers import Trackers
+from simssl.training.records.trackers import Trackers
 from simssl.training.train import trained_state
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

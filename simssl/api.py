@@ -635,7 +635,7 @@ class Oracle:
     modality: Callable[[Tensor], Tensor] | None = None
     """Returns the representation (B, D) of a caption's tokens. If None, the method learns from no modality.
 
-    The data then have the tokens `caption`; the data of the suite have the words "square" and the corner's name.
+    The data then have the tokens `caption`; the suite's data have "square" and the corner's name.
     """
 
 

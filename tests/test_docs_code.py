@@ -26,6 +26,7 @@ from pages import PAGES, ROOT, Block, blocks, grown
 from PIL import Image
 from small_run import SMALL
 
+from simssl.blocks.text import to_text
 from simssl.cli import cli
 from simssl.experiment.config import load_experiments
 from simssl.experiment.yaml12 import dump, read
@@ -56,12 +57,14 @@ FEW = 1200
 
 SIMSIAM = [block.code for block in blocks(DOCS / "writing-an-objective.md", "python")]
 STEPS = [code for code in SIMSIAM if "class SimSiam" in code]
+(CLOCKS,) = [block.code for block in blocks(DOCS / "writing-a-dataset.md", "python") if "class Clocks" in block.code]
 OWN = {
     "dataset": ("stripes", example("dataset")),
     "backbone": ("linear", example("backbone")),
     "evaluator": ("effective_rank", example("evaluator")),
     "tracker": ("json_lines", example("tracker")),
     "objective": ("simsiam", grown(STEPS)),
+    "data with groups": ("clocks", CLOCKS),
 }
 """The plugins that the pages write, as single files."""
 
@@ -127,6 +130,23 @@ def is_of(distribution: str, code: str) -> None:
     exec(code, space)
     (cases,) = [mark.args[1] for mark in space["test_conformance"].pytestmark]  # type: ignore[attr-defined]
     assert {plugin.distribution for plugin, _ in cases} == {distribution}
+
+
+def test_a_data_set_says_groups_factors_and_a_modality(
+    package: Callable[..., Path], small: Callable[..., Path], simssl: Callable[..., Result]
+) -> None:
+    package("clocks-dist", "clocks", CLOCKS, dataset="clocks")
+    passes("dataset", "clocks", small, simssl)
+    plugin = Registry().load("dataset", "clocks")
+    train = plugin(plugin.Params()).load(Path(), lambda *_: None).train
+    assert set(train.group.bincount().tolist()) == {8}
+    assert train.targets["time"].period == 12
+    tokens_NL = train.modalities["caption"].values
+    vocabulary = train.modalities["caption"].vocabulary
+    for i in range(16):
+        hand, time = (train.targets[name].values[i].item() for name in ("hand", "time"))
+        said = f"a {('thin', 'thick')[hand]} hand at {int(time)} o'clock"
+        assert to_text(tokens_NL[i], vocabulary) == said
 
 
 def test_three_lines_test_a_package(package: Callable[..., Path]) -> None:
@@ -247,6 +267,9 @@ def test_commands_are_right(
     experiments = [block.code for block in blocks(page, "yaml") if re.search("^name:", block.code, re.M)]
     for name, text in zip(("experiment.yaml", "others.yaml"), [*experiments, dump(SMALL)], strict=False):
         Path(name).write_text(text)
+    for text in experiments:
+        (own_name,) = re.findall("^name: *(.*)", text, re.M)
+        Path(f"{own_name}.yaml").write_text(text)
     monkeypatch.delenv("SIMSSL_DATA", raising=False)
     words = list(dropwhile(is_assignment, shlex.split(line, comments=True)))
     if not words or words[0] in NOT_RUN:
@@ -257,7 +280,8 @@ def test_commands_are_right(
     assert words[0] == "simssl", f"{line} is neither simssl's nor in NOT_RUN"
     trains = words[1] == "run" and not any(word.startswith(tuple(CHECKED_ONLY)) for word in words)
     if trains:
-        words += [*few_views(Path("experiment.yaml")), "--runs", str(tmp_path)]
+        (experiment,) = [Path(word) for word in words if word.endswith(".yaml")]
+        words += [*few_views(experiment), "--runs", str(tmp_path)]
     elif words[1] == "run":
         cli.commands["run"].make_context("run", words[2:], parent=click.Context(cli, obj=Registry()))
         words = ["simssl", "check", *without(words[2:], "--fresh", *NOT_CHECKED)]

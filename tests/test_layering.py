@@ -34,7 +34,7 @@ APART = {"simssl.report": {"simssl.training", "simssl.evaluation"}}
 """What a layer leaves alone, though it stands higher."""
 FACES = ("images", "losses", "networks", "probes", "statistics")
 PLUGINS_MAY = {"simssl", "simssl.api", "simssl.blocks.distributed", "simssl.blocks.files", "simssl.blocks.messages"}
-PLUGINS_MAY |= {"simssl.blocks.groups", "simssl.blocks.precision"}
+PLUGINS_MAY |= {"simssl.blocks.captions", "simssl.blocks.groups", "simssl.blocks.precision", "simssl.blocks.text"}
 PLUGINS_MAY |= {f"simssl.blocks.{folder}" for folder in FACES}
 
 

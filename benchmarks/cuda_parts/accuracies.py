@@ -25,8 +25,8 @@ from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import read_metrics
 from simssl.training.build import build_run, load_data
+from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers
 from simssl.training.train import train
 from simssl.training.trainer import Trainer
 

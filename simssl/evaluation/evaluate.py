@@ -26,7 +26,7 @@ from simssl.store.metrics import Entry, Facts, read_facts, record
 from simssl.training.build import BuiltRun, derive_seed, seed_everything
 from simssl.training.contract import check_result
 from simssl.training.networks import building
-from simssl.training.trackers import Trackers
+from simssl.training.records.trackers import Trackers
 
 
 def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:

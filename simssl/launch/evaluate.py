@@ -22,8 +22,8 @@ from simssl.store.metrics import label_of, missing, read_metrics
 from simssl.training.build import build_run
 from simssl.training.machine.device import choose_device, computing_on
 from simssl.training.machine.spinning import considerate_threads, policy
+from simssl.training.records.trackers import run_info
 from simssl.training.stop import Stop
-from simssl.training.trackers import run_info
 from simssl.training.train import restore_trained
 
 

@@ -32,8 +32,8 @@ from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.precision import shortfall, slow_convolutions
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
+from simssl.training.records.trackers import Builder, Trackers, run_info
 from simssl.training.stop import Stop
-from simssl.training.trackers import Builder, Trackers, run_info
 from simssl.training.train import train, training_recorded
 from simssl.training.trainer import Trainer
 

@@ -13,7 +13,7 @@ from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.training.build import load_data
-from simssl.training.estimate import Estimates
+from simssl.training.records.estimate import Estimates
 
 Say = Callable[[str], None]
 """Tells the user a sentence."""

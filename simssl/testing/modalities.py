@@ -17,14 +17,11 @@ CORNERS = ("nw", "ne", "sw", "se")
 def tiny_modalities(corner_N: Tensor) -> dict[str, Modality]:
     """The modalities of images whose square is in these corners: `caption`, tokens, and `attributes`, a vector.
 
-    A caption is "square" and the corner's name, behind "a" for every other image. The attributes are north and west.
+    A caption is "square" and the corner's name; one more word would fit. The attributes are north and west.
     """
-    texts = []
-    for i, corner in enumerate(corner_N.tolist()):
-        article = "a " if i // len(CORNERS) % 2 else ""
-        texts.append(f"{article}square {CORNERS[corner]}")
-    vocabulary = vocabulary_of(["a square", *CORNERS])
-    caption = Modality(to_tokens(texts, vocabulary, 4), vocabulary=vocabulary)
+    texts = [f"square {CORNERS[corner]}" for corner in corner_N.tolist()]
+    vocabulary = vocabulary_of(["square", *CORNERS])
+    caption = Modality(to_tokens(texts, vocabulary, 3), vocabulary=vocabulary)
     attributes_N2 = torch.stack([corner_N < 2, corner_N % 2 == 0], dim=1).to(torch.float32)
     return {"caption": caption, "attributes": Modality(attributes_N2, names=("north", "west"))}
 

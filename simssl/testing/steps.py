@@ -14,7 +14,7 @@ from simssl.testing.outcomes import DoesNotApply
 from simssl.training.build import BuiltRun
 from simssl.training.capture.launcher import Graphs
 from simssl.training.modalities import Keywords, ModalityRows
-from simssl.training.trackers import Trackers
+from simssl.training.records.trackers import Trackers
 from simssl.training.trainer import Trainer
 
 

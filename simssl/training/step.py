@@ -15,9 +15,9 @@ from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
 from simssl.training.modalities import Keywords, ModalityRows
-from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient
+from simssl.training.optimizer.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.own_draws import refuse_own_draws
-from simssl.training.terms import TermWindow
+from simssl.training.records.terms import TermWindow
 
 
 def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:

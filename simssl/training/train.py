@@ -12,11 +12,11 @@ from simssl.store.checkpoint import State
 from simssl.store.environment import Record, now
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun
-from simssl.training.estimate import Estimates
 from simssl.training.machine.precision import computed_in
 from simssl.training.machine.spinning import Spinning
+from simssl.training.records.estimate import Estimates
+from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers
 from simssl.training.trainer import Trainer
 from simssl.training.weights import restore_weights
 

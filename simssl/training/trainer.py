@@ -19,15 +19,15 @@ from simssl.training.capture.launcher import LONGEST, Captured, Graphs, Launcher
 from simssl.training.capture.snapshot import held, same
 from simssl.training.contract import check_weights
 from simssl.training.encode_all import encode_all as encoded
-from simssl.training.finished import FinishedSteps
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.host_memory import HostMemory
 from simssl.training.machine.pool import pool_of
-from simssl.training.optimize import forget
+from simssl.training.optimizer.optimize import forget
+from simssl.training.records.finished import FinishedSteps
+from simssl.training.records.terms import TermWindow
+from simssl.training.records.trackers import Trackers
 from simssl.training.saving import restore_training, state_of
 from simssl.training.step import Step, own_order
-from simssl.training.terms import TermWindow
-from simssl.training.trackers import Trackers
 from simssl.training.weights import restore_weights
 
 

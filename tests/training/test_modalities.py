@@ -74,9 +74,9 @@ def test_each_of_two_processes_has_its_own_rows(tmp_path: Path) -> None:
 def test_the_context_tells_kind_and_shape() -> None:
     built = tiny_run(Remembers)
     told = built.objective.context.modalities
-    assert (told["caption"].kind, told["caption"].shape) == ("tokens", (4, 7))
+    assert (told["caption"].kind, told["caption"].shape) == ("tokens", (3, 6))
     assert (told["attributes"].kind, told["attributes"].shape) == ("vector", (2,))
-    assert told["caption"].decoder(3)(torch.zeros(5, 3)).shape == (5, 4, 7)
+    assert told["caption"].decoder(3)(torch.zeros(5, 3)).shape == (5, 3, 6)
 
 
 def built_on(split: Mapping[str, Modality], modalities: Mapping[str, Choice]) -> None:

@@ -14,8 +14,8 @@ from simssl.api import Context, Objective, Posterior, Terms
 from simssl.experiment.settings import Schedule
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
-from simssl.training.optimize import learning_rate_factor
-from simssl.training.trackers import Trackers
+from simssl.training.optimizer.optimize import learning_rate_factor
+from simssl.training.records.trackers import Trackers
 from simssl.training.trainer import Trainer
 
 
@@ -220,7 +220,7 @@ def test_bfloat16_trains_with_losses_in_float32(
 
 def test_the_optimiser_has_the_files_settings(small: Callable[..., Path]) -> None:
     from simssl.experiment.settings import Adam
-    from simssl.training.optimize import LearningRates, build_optimizer
+    from simssl.training.optimizer.optimize import LearningRates, build_optimizer
 
     settings = Adam(lr=0.02, betas=(0.8, 0.9), eps=1e-4, weight_decay=0.3)
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]

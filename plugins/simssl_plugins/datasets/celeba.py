@@ -6,6 +6,7 @@ S is the side of the images, A counts the attributes.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.api import Data, Dataset, Modality, Progress, Split, Target
+from simssl.blocks.captions import Grammar
 from simssl.blocks.images import ImageSource, cache_file, cached_pixels
 from simssl.blocks.messages import listed
 
@@ -38,6 +40,26 @@ OFFICIAL = (
 """The attributes, in the official file's order."""
 
 
+CAPTIONS = Grammar(
+    templates=(
+        "a {age} {person} {hair}, {smile} {glasses} {hat} {beard}",
+        "the face of a {age} {person}, {smile}, {glasses} {hat} {hair} {beard}",
+        "this {person} is {age} and {smile}, {hair} {beard} {glasses} {hat}",
+        "{person}, {age}, {smile}; {beard} {glasses} {hat} {hair}",
+    ),
+    wordings={
+        "age": (("mature", "middle-aged"), ("young", "youthful")),
+        "person": (("woman", "lady", "female"), ("man", "guy", "male")),
+        "hair": (*((f"with {colour} hair", f"with {colour} locks") for colour in COLOURS.values()), ("",)),
+        "smile": (("serious", "not smiling"), ("smiling", "cheerful")),
+        "glasses": (("",), ("wearing glasses", "in eyeglasses")),
+        "hat": (("",), ("wearing a hat", "in a hat")),
+        "beard": (("with a beard", "bearded"), ("",)),
+    },
+)
+"""Captions by a few of the attributes. Ours."""
+
+
 class CelebA(Dataset):
     """CelebA in `celeba`: `img_align_celeba/*.jpg`, `list_attr_celeba.txt` and `list_eval_partition.txt`.
 
@@ -53,19 +75,30 @@ class CelebA(Dataset):
         crop: int = Field(WIDTH, ge=16, le=WIDTH)
         """Side of the centred square that is kept of the 178 x 218 pixels. Ours: the largest, for the paper's release
         crops nothing before its random crops, and a smaller one loses the hair."""
+        attributes: bool = False
+        "A modality `attributes`: the attributes as a vector of 0 and 1."
+        captions: bool = False
+        "A modality `caption`: age, gender, hair, smile, glasses, hat and beard in several wordings."
 
     def load(self, root: Path, progress: Progress) -> Data:
         folder = root / "celeba"
         _require(folder)
         names, part_N = _partition(folder / PARTITION)
         _require_images(folder / IMAGES, names)
-        targets = _targets(*_attributes(folder / ATTRIBUTES, names))
+        attributes, has_AN = _attributes(folder / ATTRIBUTES, names)
+        targets = _targets(attributes, has_AN)
+        modalities = {}
+        if self.params.attributes:
+            modalities["attributes"] = Modality(has_AN.T.float().contiguous(), names=tuple(attributes))
+        if self.params.captions:
+            modalities["caption"] = _captions(targets)
         source = ImageSource(folder / IMAGES, names, self.params.size, self.params.crop / WIDTH)
         images_N3SS, digest = cached_pixels(cache_file(root, source), source, progress)
         trained = int((part_N < TEST).sum())
         validated = int((part_N == VALID).sum())
-        train = _split(images_N3SS, targets, slice(trained), digest)
-        test = _split(images_N3SS, targets, slice(trained, None), digest)
+        whole = Split(images_N3SS, targets, modalities=modalities)
+        train = _part(whole, slice(trained), digest)
+        test = _part(whole, slice(trained, None), digest)
         validation = torch.arange(trained - validated, trained) if validated else None
         return Data.of(train, test if len(test) else None, validation=validation)
 
@@ -201,10 +234,25 @@ def _hair(has_4N: Tensor) -> Tensor:
     return torch.where(count_N > 1, -1, colour_N)
 
 
-def _split(images_N3SS: Tensor, targets: dict[str, Target], span: slice, digest: str) -> Split:
-    """The images of a span, with their targets."""
-    own = {name: Target(target.values[span], target.classes, target.role) for name, target in targets.items()}
-    return Split(images_N3SS[span], own, digest=f"{digest} {span}")
+def _captions(targets: dict[str, Target]) -> Modality:
+    hair_N = targets["hair"].values
+    values = {
+        "age": targets["Young"].values,
+        "person": targets["Male"].values,
+        "hair": torch.where(hair_N < 0, len(COLOURS), hair_N),
+        "smile": targets["Smiling"].values,
+        "glasses": targets["Eyeglasses"].values,
+        "hat": targets["Wearing_Hat"].values,
+        "beard": targets["No_Beard"].values,
+    }
+    return Modality(CAPTIONS.tokens(values), vocabulary=CAPTIONS.vocabulary)
+
+
+def _part(whole: Split, span: slice, digest: str) -> Split:
+    """The images of a span, with what is known of them."""
+    targets = {name: replace(target, values=target.values[span]) for name, target in whole.targets.items()}
+    modalities = {name: replace(known, values=known.values[span]) for name, known in whole.modalities.items()}
+    return Split(whole.images[span], targets, digest=f"{digest} {span}", modalities=modalities)
 
 
 @simssl.hookimpl

@@ -9,11 +9,15 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import simssl
-from simssl.api import Data, Dataset, Progress, Split, Target
+from simssl.api import Data, Dataset, Modality, Progress, Split, Target
+from simssl.blocks.captions import HANDWRITING, handwriting
+from simssl.blocks.images import stroke_measures
 from simssl.blocks.probes import stratified_permutation
 
 CLASSES = tuple("0123456789")
 TRAIN = 1437
+MEDIUM = (1.5, 1.9)
+"""The thickness that captions call medium, in pixels: a third of the digits. Ours."""
 
 
 class Digits(Dataset):
@@ -22,6 +26,10 @@ class Digits(Dataset):
     Target `class`: the digit.
     """
 
+    class Params(simssl.Params):
+        captions: bool = False
+        "A modality `caption`: the digit, its thickness and its slant, measured in the image, in several wordings."
+
     def load(self, root: Path, progress: Progress) -> Data:
         bunch = load_digits()
         levels_NHW = torch.from_numpy(bunch.images * (255 / 16))
@@ -29,13 +37,18 @@ class Digits(Dataset):
         labels_N = torch.from_numpy(bunch.target).long()
         order_N = stratified_permutation(labels_N)
         train_N, test_N = order_N[:TRAIN], order_N[TRAIN:]
-        train = _split(images_N1HW[train_N], labels_N[train_N])
-        test = _split(images_N1HW[test_N], labels_N[test_N])
+        train = self._split(images_N1HW[train_N], labels_N[train_N])
+        test = self._split(images_N1HW[test_N], labels_N[test_N])
         return Data.of(train, test)
 
-
-def _split(images_N1HW: Tensor, labels_N: Tensor) -> Split:
-    return Split(images_N1HW, {"class": Target(labels_N, CLASSES, "content")})
+    def _split(self, images_N1HW: Tensor, labels_N: Tensor) -> Split:
+        modalities = {}
+        if self.params.captions:
+            measures = stroke_measures(images_N1HW[:, 0])
+            tokens_NL = HANDWRITING.tokens(handwriting(labels_N, measures, MEDIUM))
+            modalities["caption"] = Modality(tokens_NL, vocabulary=HANDWRITING.vocabulary)
+        targets = {"class": Target(labels_N, CLASSES, "content")}
+        return Split(images_N1HW, targets, modalities=modalities)
 
 
 @simssl.hookimpl

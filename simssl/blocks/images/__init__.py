@@ -17,7 +17,8 @@ from simssl.blocks.images.decoding import (
 from simssl.blocks.images.downloads import may_download, no_downloads, without_leftovers
 from simssl.blocks.images.files import find_images, folder_entries
 from simssl.blocks.images.idx import load_idx, write_idx_example
-from simssl.blocks.images.pictures import bar_charts, picture_grid
+from simssl.blocks.images.morphology import stroke_measures
+from simssl.blocks.images.pictures import bar_charts, captioned_pictures, picture_grid
 
 __all__ = [  # noqa: RUF022 - in groups
     # image files: listed, decoded, cached
@@ -38,7 +39,10 @@ __all__ = [  # noqa: RUF022 - in groups
     "may_download",
     "no_downloads",
     "without_leftovers",
+    # what was drawn in an image
+    "stroke_measures",
     # pictures for a result
     "picture_grid",
     "bar_charts",
+    "captioned_pictures",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -38,6 +39,36 @@ def _enlarge(images_NCHW: Tensor, factor: int) -> Tensor:
 def _on_white(image_CHW: Tensor, left: int = 0, right: int = 0, above: int = 0, below: int = 0) -> Tensor:
     """The image with margins of these widths."""
     return F.pad(image_CHW, (left, right, above, below), value=1.0)
+
+
+def captioned_pictures(images_NCHW: Tensor, texts: Sequence[str], tile: int = 96, columns: int = 6) -> Tensor:
+    """Images in [0, 1], each below its text, in rows, as one picture (C, height, width), uint8, on white.
+
+    Images are enlarged as in `picture_grid`. A text is cut after four lines.
+    """
+    lines = [textwrap.wrap(text, tile // 6)[:4] for text in texts]
+    deepest = 12 * max(map(len, lines)) + 4
+    enlarged_NCHW = _enlarge(images_NCHW, max(1, tile // max(images_NCHW.shape[-2:])))
+    gap = max(4, tile - enlarged_NCHW.shape[3])
+    tiles = []
+    for image_CHW, text in zip(enlarged_NCHW, lines, strict=True):
+        room_1HW = _written(text, deepest, image_CHW.shape[2] + gap)
+        room_CHW = room_1HW.expand(len(image_CHW), -1, -1)
+        tiles.append(torch.cat([room_CHW, _on_white(image_CHW, right=gap, below=4)], dim=1))
+    rows = [torch.cat(tiles[i : i + columns], dim=2) for i in range(0, len(tiles), columns)]
+    width = max(row.shape[2] for row in rows)
+    filled = [_on_white(row, right=width - row.shape[2]) for row in rows]
+    picture = _on_white(torch.cat(filled, dim=1), left=4, above=4)
+    return (picture * 255).round().to(torch.uint8)
+
+
+def _written(lines: Sequence[str], height: int, width: int) -> Tensor:
+    """Lines of text on white: (1, height, width), in [0, 1]."""
+    picture = Image.new("L", (width, height), 255)
+    draw = ImageDraw.Draw(picture)
+    for n, line in enumerate(lines):
+        draw.text((0, 12 * n), line, fill=0)
+    return torch.from_numpy(np.array(picture))[None] / 255
 
 
 def bar_charts(charts: Mapping[str, Tensor], width: int = 640, height: int = 160, gap: int = 8) -> Tensor:

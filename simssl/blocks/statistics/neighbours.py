@@ -1,7 +1,7 @@
 """Nearest neighbours by brute force: as exact as in float64, at the speed of float32.
 
 Q counts the queries, k their neighbours, M the candidates for them. The bank's N rows lie in G groups of g rows each;
-m groups are looked into for each query, which are R rows. E is D + 1: a row and one more factor.
+m groups are looked into for each query, which are R rows. C counts classes. E is D + 1: a row and one more factor.
 """
 
 from __future__ import annotations

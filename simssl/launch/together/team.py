@@ -49,7 +49,7 @@ from simssl.training.encode_all import encode_all
 from simssl.training.machine.device import computing_on
 from simssl.training.machine.device_memory import give_back
 from simssl.training.machine.spinning import Spinning, considerate_threads, policy
-from simssl.training.trackers import Trackers, run_info
+from simssl.training.records.trackers import Trackers, run_info
 from simssl.training.train import train, training_recorded
 from simssl.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor
 
-from simssl.training.terms import TermWindow
+from simssl.training.records.terms import TermWindow
 
 logger = logging.getLogger("simssl")
 

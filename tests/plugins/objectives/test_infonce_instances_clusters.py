@@ -17,7 +17,7 @@ from simssl.blocks.statistics.clustering import kmeans
 from simssl.store.folder import RunFolder
 from simssl.testing import CHECKS, DoesNotApply, run_check
 from simssl.testing.fixtures import LATENT_DIM, tiny_run
-from simssl.training.trackers import Trackers
+from simssl.training.records.trackers import Trackers
 from simssl.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("float64")

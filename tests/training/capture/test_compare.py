@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from simssl.training.capture.compare import TOLERANCES, NotCapturable, compare
-from simssl.training.terms import TermWindow
+from simssl.training.records.terms import TermWindow
 
 NAN, INF = float("nan"), float("inf")
 

@@ -21,7 +21,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.testing.recording import Recorder
 from simssl.training.capture.launcher import LONGEST, Eager, next_launch
-from simssl.training.trackers import Trackers
+from simssl.training.records.trackers import Trackers
 from simssl.training.trainer import Trainer
 
 REGISTRY = Registry(builtins_only=True)

@@ -17,8 +17,8 @@ from simssl.api import Terms
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.training.machine.host_memory import HostMemory
+from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
-from simssl.training.trackers import Trackers
 from simssl.training.train import train
 from simssl.training.trainer import Trainer
 

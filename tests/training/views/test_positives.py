@@ -157,6 +157,13 @@ def test_two_processes_train_as_one(name: str, tmp_path: Path) -> None:
     processes.two_processes_train_as_one(REGISTRY.load("objective", name), tmp_path)
 
 
+@pytest.mark.cuda
+@pytest.mark.usefixtures("sharing")
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_it_is_captured_on_cuda(name: str, tmp_path: Path) -> None:
+    training.step_is_captured_on_cuda(REGISTRY.load("objective", name), tmp_path)
+
+
 def weights_after(objective: type[Objective], folder: Path, **changes: object) -> dict[str, Tensor]:
     built = tiny_run(objective, **changes)
     trainer = Trainer(built, RunFolder(folder))

@@ -13,7 +13,7 @@ from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer, Schedu
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
-from simssl.training.optimize import LearningRates, build_optimizer, clip_gradient, learning_rate_factor
+from simssl.training.optimizer.optimize import LearningRates, build_optimizer, clip_gradient, learning_rate_factor
 from simssl.training.trainer import Trainer
 
 ALL: list[Optimizer] = [

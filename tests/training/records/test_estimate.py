@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from simssl.training import estimate as module
-from simssl.training.estimate import Estimates, duration
+from simssl.training.records import estimate as module
+from simssl.training.records.estimate import Estimates, duration
 
 
 class Clock:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from simssl.blocks.internals import allow_eager_steps
 from simssl.experiment.settings import Optimizer, Schedule
-from simssl.training.lars import LARS
+from simssl.training.optimizer.lars import LARS
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),

@@ -1,0 +1,1 @@
+"""The optimisers, and the learning rate over the run."""
