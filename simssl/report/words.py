@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simssl.report.runs import flatten
@@ -105,3 +105,12 @@ def short(text: str, most: int = 24) -> str:
     beginning = text[:head]
     end = text[-tail:]
     return f"{beginning}\N{HORIZONTAL ELLIPSIS}{end}"
+
+
+def all_short(texts: Sequence[str]) -> list[str]:
+    """The texts, shortened where they stay different."""
+    shortened = [short(text) for text in texts]
+    names = []
+    for text, name in zip(texts, shortened, strict=True):
+        names.append(text if shortened.count(name) > 1 else name)
+    return names

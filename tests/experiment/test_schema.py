@@ -69,3 +69,10 @@ def test_a_broken_plugin_is_left_out_and_named(simssl: Callable[..., Result], pa
     assert result.exit_code == 0
     assert "broken-dist 1.0" in result.stderr
     assert "simvae" in result.stdout
+
+
+def test_evaluators_that_take_another_data_set_offer_it() -> None:
+    found, _ = schema(Registry(builtins_only=True))
+    evaluators = {condition["then"]["title"]: condition["then"] for condition in found["$defs"]["evaluator"]["allOf"]}
+    assert evaluators["uncertainty"]["properties"]["dataset"]["$ref"] == "#/$defs/dataset"
+    assert "dataset" not in evaluators["knn"]["properties"]

@@ -53,8 +53,8 @@ class Collapse(Evaluator):
     dimensions whose posterior mean varies over images by more than 0.01 (Burda et al. 2016), and `latents/kl` is
     KL(q(z|x) || N(0, I)) per dimension.
 
-    Where the run has `positives`, or with `groups`, `groups/within_over_between` is the same ratio of the test images
-    that share these targets, un-augmented, over groups of any sizes. `groups/within` is their variance within groups,
+    Where the run has `positives`, or with `groups`, `group_within_over_between` is the same ratio of the test images
+    that share these targets, un-augmented, over groups of any sizes. `group_within` is their variance within groups,
     the mean over the dimensions. Beside it, in the protocol, stand the model's `sigma2` and the posteriors' mean
     variance, if there are such: z varies by sigma2 within a group of the model, and the posteriors' is a part of it.
     """
@@ -208,7 +208,7 @@ def _of_groups(
         group_N, known_N = known_groups(subject.data.test, names)
         found = variances_of_groups(z_ND[known_N.to(z_ND.device)], group_N[known_N])
     except ValueError as error:
-        return {}, {}, dict.fromkeys(("groups/within_over_between", "groups/within"), f"of test: {error}")
+        return {}, {}, dict.fromkeys(("group_within_over_between", "group_within"), f"of test: {error}")
     shared = {
         "split": "test, un-augmented",
         "groups share": list(names),
@@ -220,12 +220,12 @@ def _of_groups(
     if posterior is not None:
         of_within["variance of the posteriors"] = float(posterior[1].mean())
     within = float(found.within_D.mean())
-    metrics = {"groups/within": Metric(within, "variance", None, {**shared, "found": of_within})}
+    metrics = {"group_within": Metric(within, "variance", None, {**shared, "found": of_within})}
     if not rows_differ(z_ND):
-        return metrics, {}, {"groups/within_over_between": CONSTANT}
+        return metrics, {}, {"group_within_over_between": CONSTANT}
     held = found.ratio >= found.most
     protocol = {**shared, "found": {"per latent": _listed(found.ratio_D), "held": held}}
-    metrics["groups/within_over_between"] = Metric(found.ratio, "ratio of variances", None, protocol)
+    metrics["group_within_over_between"] = Metric(found.ratio, "ratio of variances", None, protocol)
     return metrics, {"variance within / between groups, of each latent": found.ratio_D}, {}
 
 

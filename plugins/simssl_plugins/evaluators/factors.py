@@ -72,8 +72,8 @@ class Factors(Evaluator):
     class Params(simssl.Params):
         targets: TargetNames | None = None
         "Targets of the data set to measure; all that are numbers or have classes if empty."
-        epochs: int = Field(30, ge=1)
-        "Most passes of the regression's MLP over the training images. Ours, as in style_probe."
+        mlp_steps: int = Field(4000, ge=1)
+        "Most steps of the MLP that regresses numbers, in batches of 256. Ours."
         steps: int = Field(100_000, ge=1)
         "Most steps of a classifier that is trained until it has converged. Ours, as in mlp_probe."
         images: int = Field(4000, ge=LEAST)
@@ -132,7 +132,7 @@ class Factors(Evaluator):
         numbers = [name for name in names if name not in classes]
         skills = {}
         regressions = regress_targets(
-            subject, numbers, "ridge" if probe == "linear" else "mlp", params.layer, params.epochs
+            subject, numbers, "ridge" if probe == "linear" else "mlp", params.layer, params.mlp_steps
         )
         for regressed in regressions:
             skills[regressed.target] = _of_numbers(regressed, probe, targets[regressed.target])

@@ -48,6 +48,8 @@ class Regressed:
 
     predicted_NP: Tensor
     chosen: Sequence[float]
+    gained: Sequence[float] = ()
+    """R2 on the held-out images that each target gained in the second half of the epochs."""
 
 
 def regress_by_ridge(fit: Pairs, held_out: Pairs, new_ND: Tensor) -> Regressed:
@@ -68,7 +70,9 @@ def regress_by_mlp(fit: Pairs, held_out: Pairs, new_ND: Tensor, epochs: int, gen
     most = int(best_T.max()) + 1
     predicted_ENP = torch.stack(_train(fit + held_out, new_ND, most, generator))
     chosen = [best + 1 for best in best_T.tolist()]
-    return Regressed(_chosen(predicted_ENP, best_T, fit.target_P), chosen)
+    first_half_ET = r2_ET[: max(1, epochs // 2)]
+    gained_T = r2_ET.amax(0) - first_half_ET.amax(0)
+    return Regressed(_chosen(predicted_ENP, best_T, fit.target_P), chosen, gained_T.tolist())
 
 
 def _train(pairs: Pairs, new_ND: Tensor, epochs: int, generator: torch.Generator) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,9 +13,12 @@ from torch import Tensor
 
 from simssl.blocks.messages import listed
 from simssl.blocks.probes.class_probes import FrozenModel
-from simssl.blocks.probes.regressors import Pairs, regress_by_mlp, regress_by_ridge
+from simssl.blocks.probes.regressors import BATCH, Pairs, regress_by_mlp, regress_by_ridge
 from simssl.blocks.probes.targets import is_known
 from simssl.blocks.statistics.factors import Factor
+
+GAIN = 0.01
+"""R2 that the second half of an MLP's epochs has to gain for more of them to be missed. Ours."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +32,25 @@ class RegressedTarget:
     r2: float
     chosen: float
     undertrained: bool = False
-    """True if the last epoch was the best."""
+    """True if the second half of the epochs gained more than `GAIN`."""
 
 
 @torch.no_grad()
 def regress_targets(
-    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, epochs: int
+    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, steps: int
 ) -> list[RegressedTarget]:
     """Regress each of these targets, by ridge regression or by one MLP D-256-256-P for all that the same images have.
 
-    The penalty, or the epoch of at most `epochs`, is the best on the held-out images. All of train is then fitted anew.
-    The log says so if the last epoch was the best.
+    The penalty, or the number of epochs, of those that take `steps` steps, is the best on the held-out images. All of
+    train is then fitted anew. The log says so if more steps would do better.
     """
     regressed = []
     for together in _of_the_same_images(subject.data, names):
-        regressed += _regress(subject, together, probe, layer, epochs)
+        regressed += _regress(subject, together, probe, layer, steps)
     late = [target.target for target in regressed if target.undertrained]
     if late:
         logging.getLogger("simssl").warning(
-            f"the MLP of {listed(late)} was best at its last epoch, {epochs}: raise 'epochs'"
+            f"the MLP of {listed(late)} still gains R2 after {steps:,} steps: raise 'mlp_steps'"
         )
     return regressed
 
@@ -62,7 +66,7 @@ def _of_the_same_images(data: Any, names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _regress(
-    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, epochs: int
+    subject: FrozenModel, names: Sequence[str], probe: Literal["ridge", "mlp"], layer: str, steps: int
 ) -> list[RegressedTarget]:
     fit_N, held_out_N = subject.selection()
     fit = _pairs(subject, "train", names, layer, fit_N)
@@ -71,11 +75,13 @@ def _regress(
     if probe == "ridge":
         found = regress_by_ridge(fit, held_out, test.x_ND)
     else:
+        steps_per_epoch = math.ceil(len(fit.x_ND) / BATCH)
+        epochs = math.ceil(steps / steps_per_epoch)
         found = regress_by_mlp(fit, held_out, test.x_ND, epochs, subject.generator)
+    gained = found.gained or len(names) * [0.0]
     regressed = []
-    for name, r2, chosen in zip(names, test.r2(found.predicted_NP).tolist(), found.chosen, strict=True):
-        is_last = probe == "mlp" and chosen == epochs > 1
-        regressed.append(RegressedTarget(name, r2, chosen, is_last))
+    for name, r2, chosen, gain in zip(names, test.r2(found.predicted_NP).tolist(), found.chosen, gained, strict=True):
+        regressed.append(RegressedTarget(name, r2, chosen, undertrained=gain > GAIN))
     return regressed
 
 

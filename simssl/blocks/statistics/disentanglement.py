@@ -17,6 +17,9 @@ TREES, SHARE = 50, 0.5
 DCI of scikit-learn's default, twice as many trees on all images, in a quarter of the time."""
 NEIGHBOURS = 10
 """Neighbours of the estimate of mutual information. Source: the code of Hsu et al. 2023."""
+WEAK = 100
+"""The inverse of the penalty of logistic regression. The authors have none, which has no solution for classes that a
+plane separates."""
 ACTIVE = 1 / 20
 """Share of the largest range over the latents above which a latent is active. Source: the code of Hsu et al. 2023."""
 
@@ -163,16 +166,24 @@ class _Standard:
 def modularity(information_AK: np.ndarray) -> float:
     """InfoM: the share of an active latent's information that is of one factor, 0 if all are alike, 1 if it is all.
 
-    It is the mean over the latents. One that tells nothing counts as one whose shares are alike.
+    It is the mean over the latents that tell something; 0 if none does.
     """
     K = information_AK.shape[1]
-    share_A = _shares(information_AK, axis=1).max(1)
+    tells_A = information_AK.sum(1) > 0
+    if not tells_A.any():
+        return 0.0
+    share_A = _shares(information_AK[tells_A], axis=1).max(1)
     return float((share_A.mean() - 1 / K) / (1 - 1 / K))
 
 
 def compactness(information_AK: np.ndarray) -> float:
-    """InfoC: the share of the information about a factor that stands in one active latent, scaled as InfoM is."""
-    return modularity(information_AK.T)
+    """InfoC: the share of the information about a factor that stands in one active latent, scaled as InfoM is.
+
+    It is the mean over the factors. One that no latent tells of counts as one whose shares are alike.
+    """
+    A = information_AK.shape[0]
+    share_K = _shares(information_AK, axis=0).max(0)
+    return float((share_K.mean() - 1 / A) / (1 - 1 / A))
 
 
 def explicitness(fit: Codes, score: Codes) -> float:
@@ -203,7 +214,7 @@ def _linear_classes(fit_ND: np.ndarray, fitted: Factor, score_ND: np.ndarray, sc
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
-    model = LogisticRegression(max_iter=1000).fit(fit_ND, fitted.values_N)
+    model = LogisticRegression(C=WEAK, max_iter=1000).fit(fit_ND, fitted.values_N)
     known_N = np.isin(scored.values_N, model.classes_)
     labels_N = scored.values_N[known_N]
     cross_entropy = log_loss(labels_N, model.predict_proba(score_ND[known_N]), labels=model.classes_)

@@ -77,7 +77,8 @@ class BarPlot:
     bars: Mapping[str, Estimate]
     scale_over: Sequence[Estimate]
     """All values that the scale has room for."""
-    look: Look
+    looks: Looks
+    """The look of each bar, by its name."""
     description: str
     caption: str
 

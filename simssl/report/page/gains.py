@@ -120,7 +120,7 @@ def _comparison(
         plot = BarPlot(
             bars=bars,
             scale_over=every,
-            look=looks[row.label],
+            looks=dict.fromkeys(bars, looks[row.label]),
             description=f"{heading} of {row.label} minus {baseline}'s",
             caption=row.label_among(where),
         )

@@ -14,6 +14,7 @@ from simssl.report.page.curves import Training, training_of
 from simssl.report.page.figures import looks_of
 from simssl.report.page.files import PictureGroup, pictures_of, records_of
 from simssl.report.page.gains import Gains, gains
+from simssl.report.page.kept import Kept, kept
 from simssl.report.page.protocols import Evaluator, anchors_of, evaluators_of
 from simssl.report.page.repeat import Repeat, repeat
 from simssl.report.page.results import Results, results
@@ -29,6 +30,7 @@ class Part:
     compared: Compared
     results: Results
     content_against_style: ContentAgainstStyle
+    kept: Sequence[Kept]
     ablations: Sequence[Ablation]
     gains: Gains | None
     pictures: Sequence[PictureGroup]
@@ -70,6 +72,7 @@ def _part(table: Table, anchors: Mapping[Column, str]) -> Part:
         compared=compared(table.rows),
         results=results(table, anchors),
         content_against_style=content_against_style(table, alike, looks),
+        kept=kept(alike, looks),
         ablations=ablations(table, looks),
         gains=gains(table, alike, looks),
         pictures=pictures_of(table.rows),

@@ -24,7 +24,7 @@ from simssl.report.page.svg import (
     text,
     width_of,
 )
-from simssl.report.words import short
+from simssl.report.words import all_short
 
 WIDTH = 400
 HEIGHT = 290
@@ -93,7 +93,7 @@ def _all_ends(values: Iterable[Estimate]) -> list[float]:
 def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequence[Rectangle]) -> list[Markup]:
     """The points' labels, and a line to each that had to go further away."""
     frame = Rectangle(LEFT, TOP - 8, WIDTH, BOTTOM)
-    names = _short_names(points)
+    names = all_short([point.label for point in points])
     spots = lay_out(positions, names, frame, drawn)
     elements = []
     for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
@@ -106,17 +106,6 @@ def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequen
         label = text(spot.left, spot.baseline, name, class_)
         elements.append(label)
     return elements
-
-
-def _short_names(points: Sequence[Point]) -> list[str]:
-    """The labels, shortened where they stay different."""
-    shortened = [short(point.label) for point in points]
-    names = []
-    for point, name in zip(points, shortened, strict=True):
-        if shortened.count(name) > 1:
-            name = point.label
-        names.append(name)
-    return names
 
 
 def _between_axes(figure: PointPlot, x: Scale, x_ticks: Sequence[float], y: Scale, drawn: Sequence[Markup]) -> Markup:
@@ -172,7 +161,6 @@ def _apart(values: Sequence[float], scale: Scale) -> list[float]:
 def bar_chart(figure: BarPlot) -> Markup:
     """A bar from zero for each name, with its standard error."""
     bars = figure.bars
-    look = figure.look
     left = max(map(width_of, bars)) + 8
     top = 4
     step = SIZE + 5
@@ -190,7 +178,7 @@ def bar_chart(figure: BarPlot) -> Markup:
         title = f"{name}: {shown(value.mean)}"
         drawn += [
             text(left - 6, middle + 4, name, "tick", "end"),
-            bar(start, middle - 5, width, 10, look, title),
+            bar(start, middle - 5, width, 10, figure.looks[name], title),
             line(low, middle, high, middle, "whisker"),
         ]
     height = bottom + SIZE + 10

@@ -194,8 +194,10 @@ def test_infom_and_infoc_are_the_authors() -> None:
     assert compactness(nmi.T) == pytest.approx(infoc)
 
 
-def test_a_latent_that_tells_nothing_counts_as_alike() -> None:
-    assert modularity(np.array([[0.5, 0.0], [0.0, 0.0]])) == pytest.approx(0.5)
+def test_a_latent_that_tells_nothing_does_not_count_and_a_factor_that_none_tells_does() -> None:
+    information = np.array([[0.5, 0.0], [0.0, 0.0]])
+    assert (modularity(information), compactness(information)) == pytest.approx((1, 0.5))
+    assert (modularity(0 * information), compactness(0 * information)) == pytest.approx((0, 0))
 
 
 def test_latents_that_hardly_move_are_not_active() -> None:

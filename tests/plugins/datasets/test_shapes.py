@@ -165,6 +165,13 @@ def test_test_images_are_the_same_whatever_train_is() -> None:
     assert torch.equal(one.test.images, other.test.images)
 
 
+def test_no_test_image_is_a_training_image() -> None:
+    data = load(images=2000, test_images=2000)
+    assert data.test is not None
+    images = torch.cat([data.train.images, data.test.images]).flatten(1)
+    assert len(images.unique(dim=0)) == 4000
+
+
 def test_the_first_images_are_the_same_however_many_there_are() -> None:
     assert torch.equal(load(images=20, test_images=20).train.images, few(32).images[:20])
 

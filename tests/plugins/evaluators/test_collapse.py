@@ -234,14 +234,14 @@ def test_groups_are_measured_on_images_as_they_are(how: str) -> None:
     by_parameter = how == "by a parameter"
     subject.shared = () if by_parameter else ("kind",)
     result = run(subject, **({"groups": ("kind",)} if by_parameter else {}))
-    within = result.metrics["groups/within"]
+    within = result.metrics["group_within"]
     assert within.value == pytest.approx(by_hand(subject))
     assert within.value == pytest.approx(0.25, rel=0.1)
     assert within.protocol["found"]["sigma2"] == 0.3
     assert within.protocol["found"]["variance of the posteriors"] == pytest.approx(0.05)
     assert len(within.protocol["found"]["per latent"]) == D
     assert within.protocol["groups share"] == ["kind"]
-    ratio = result.metrics["groups/within_over_between"]
+    ratio = result.metrics["group_within_over_between"]
     assert 0.02 < ratio.value < 0.2
     assert ratio.protocol["found"]["held"] is False
 
@@ -249,7 +249,7 @@ def test_groups_are_measured_on_images_as_they_are(how: str) -> None:
 def test_permuted_groups_are_held_at_chance() -> None:
     subject = grouped()
     subject.of_images_ND = subject.of_images_ND[torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))]
-    assert value(run(subject, groups=("kind",)), "groups/within_over_between") > 10
+    assert value(run(subject, groups=("kind",)), "group_within_over_between") > 10
 
 
 def test_images_without_a_group_do_not_count() -> None:
@@ -258,7 +258,7 @@ def test_images_without_a_group_do_not_count() -> None:
     kind_N = subject.data.test.targets["kind"].values
     kind_N[:400] = -1
     subject.of_images_ND[:400] = 1000
-    metric = run(subject, groups=("kind",)).metrics["groups/within"]
+    metric = run(subject, groups=("kind",)).metrics["group_within"]
     assert metric.value == pytest.approx(0.25, rel=0.1)
     assert metric.protocol["images"] == 600
 
@@ -285,14 +285,14 @@ def test_views_that_do_not_vary_leave_the_groups() -> None:
         "alignment",
         "uniformity",
     }
-    assert value(result, "groups/within") == pytest.approx(by_hand(subject))
+    assert value(result, "group_within") == pytest.approx(by_hand(subject))
 
 
 def test_test_images_without_the_shared_target_are_no_error() -> None:
     """The training images may have groups that the test images have not."""
     subject = grouped()
     subject.shared = ("group",)
-    assert run(subject).skipped["groups/within"].startswith("of test: the data set has no groups of its own")
+    assert run(subject).skipped["group_within"].startswith("of test: the data set has no groups of its own")
 
 
 @pytest.mark.parametrize(
@@ -315,5 +315,5 @@ def test_a_run_with_positives_is_measured_on_its_groups(simssl: Callable[..., An
     result = simssl("run", file)
     assert result.exit_code == 0, result.stderr
     (metrics,) = (json.loads(path.read_text())["metrics"] for path in Path("runs/small").glob("*/metrics.json"))
-    assert metrics["collapse/groups/within"]["protocol"]["groups share"] == ["class"]
+    assert metrics["collapse/group_within"]["protocol"]["groups share"] == ["class"]
     assert metrics["collapse/alignment"]["skipped"] == "the views do not vary"
