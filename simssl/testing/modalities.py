@@ -27,13 +27,13 @@ def tiny_modalities(corner_N: Tensor) -> dict[str, Modality]:
 
 
 class TinyText(Backbone):
-    """The mean of the words' embeddings, and a linear layer to all words."""
+    """A linear layer of the words' embeddings, and one to all words."""
 
     input = "tokens"
 
     def encoder(self, shape: tuple[int, int], outputs: int) -> nn.Module:
-        _, vocabulary = shape
-        return nn.Sequential(nn.EmbeddingBag(vocabulary, 16), nn.Linear(16, outputs))
+        length, vocabulary = shape
+        return nn.Sequential(nn.Embedding(vocabulary, 8), nn.Flatten(), nn.Linear(8 * length, outputs))
 
     def decoder(self, shape: tuple[int, int], inputs: int) -> nn.Module:
         length, vocabulary = shape

@@ -37,6 +37,7 @@ from simssl.api import (
 )
 from simssl.testing import CHECKS, DoesNotApply, outcomes, run_check
 from simssl.testing.fixtures import TinyBackbone, TinyDataset, TinyEncoder, TinyObjective, tiny_data
+from simssl.testing.modalities import TinyText, TinyVector
 
 Generator = torch.Generator
 
@@ -188,6 +189,30 @@ class Refusing(TinyBackbone):
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
         raise ValueError("images must be of 5 channels")
+
+
+class OfNothing(TinyBackbone):
+    """What it takes is nothing that there is."""
+
+    input = "text"  # type: ignore[assignment]
+
+
+class MeanOfWords(TinyText):
+    """It divides by the number of words, which may be none."""
+
+    class Mean(nn.Module):
+        def __init__(self, vocabulary: int, outputs: int) -> None:
+            super().__init__()
+            self.words = nn.Embedding(vocabulary, outputs)
+
+        def forward(self, tokens_BL: Tensor) -> Tensor:
+            is_word_BL1 = (tokens_BL != 0)[..., None]
+            total: Tensor = (self.words(tokens_BL) * is_word_BL1).sum(1) / is_word_BL1.sum(1)
+            return total
+
+    def encoder(self, shape: tuple[int, int], outputs: int) -> nn.Module:
+        _, vocabulary = shape
+        return self.Mean(vocabulary, outputs)
 
 
 class BatchDependent(TinyBackbone):
@@ -626,6 +651,8 @@ MUTANTS: dict[str, dict[str, dict[type[Any], str]]] = {
         "networks_have_the_shapes_they_are_asked_for": {
             Narrow: r"the encoder makes \(4, 6\) of \(4, 1, 28, 28\)",
             Refusing: r"it refuses every shape, \(1, 28, 28\): images must be of 5 channels",
+            OfNothing: "its `input` is 'text', none of image, vector, tokens",
+            MeanOfWords: r"the encoder makes numbers of \(4, 8\) that are not finite",
         },
         "no_image_depends_on_the_others_in_evaluation": {BatchDependent: "the encoder depends on the batch"},
         "gradient_reaches_every_weight": {Idle: "no gradient reaches idle of the decoder"},
@@ -748,6 +775,8 @@ def test_every_check_can_fail() -> None:
         ("backbone", TinyBackbone),
         ("backbone", Even),
         ("backbone", EncoderAlone),
+        ("backbone", TinyText),
+        ("backbone", TinyVector),
         ("objective", TinyObjective),
         ("objective", TinyEncoder),
         ("objective", Invariant),

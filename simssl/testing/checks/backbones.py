@@ -36,6 +36,7 @@ def networks_have_the_shapes_they_are_asked_for(backbone: Any, folder: Path) -> 
         z_BD = encoder(x)
         encoded = tuple(z_BD.shape)
         assert encoded == (4, 7), f"the encoder makes {encoded} of {tuple(x.shape)}, not (4, 7)"
+        assert bool(z_BD.isfinite().all()), f"the encoder makes numbers of {tuple(x.shape)} that are not finite"
         if decoder is None:
             continue
         logits = decoder(torch.randn(4, 5))
@@ -108,6 +109,8 @@ def _accepted(backbone: Any) -> Iterator[tuple[tuple[int, ...], nn.Module, nn.Mo
     """
     instance = backbone(default_params(backbone))
     refused = []
+    kinds = ", ".join(SHAPES)
+    assert backbone.input in SHAPES, f"its `input` is '{backbone.input}', none of {kinds}"
     shapes = SHAPES[backbone.input]
     for shape in shapes:
         try:
