@@ -159,6 +159,17 @@ class Data:
         test = tuple(self.test.images.shape[1:])
         if test != train:
             raise ContractError(f"the test images must be of the training images' shape {train}, not {test}")
+        for name, modality in self.test.modalities.items():
+            self._require_alike(name, modality)
+
+    def _require_alike(self, name: str, test: Modality) -> None:
+        """Raise ContractError if a modality of test has other words, names or lengths than that of train."""
+        train = self.train.modalities.get(name)
+        if train is None:
+            return
+        alike = (train.names, train.vocabulary, train.values.shape[1])
+        if alike != (test.names, test.vocabulary, test.values.shape[1]):
+            raise ContractError(f"the modality '{name}' of test has other names, words or lengths than that of train")
 
     @property
     def held_out(self) -> str:

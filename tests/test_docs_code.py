@@ -57,6 +57,7 @@ FEW = 1200
 
 SIMSIAM = [block.code for block in blocks(DOCS / "writing-an-objective.md", "python")]
 STEPS = [code for code in SIMSIAM if "class SimSiam" in code]
+(DESCRIBED,) = [code for code in SIMSIAM if "class Described" in code]
 (CLOCKS,) = [block.code for block in blocks(DOCS / "writing-a-dataset.md", "python") if "class Clocks" in block.code]
 OWN = {
     "dataset": ("stripes", example("dataset")),
@@ -65,6 +66,7 @@ OWN = {
     "tracker": ("json_lines", example("tracker")),
     "objective": ("simsiam", grown(STEPS)),
     "data with groups": ("clocks", CLOCKS),
+    "objective of captions": ("described", DESCRIBED),
 }
 """The plugins that the pages write, as single files."""
 
@@ -114,7 +116,7 @@ def test_each_step_of_the_objective_is_an_objective(
     if step == len(STEPS):
         shown = simssl("show", "objective", "simsiam").stdout
         assert "predictor: integer ≥ 1, default 64" in shown
-        given, tests = (code for code in SIMSIAM if "class SimSiam" not in code)
+        given, tests = (code for code in SIMSIAM if "class SimSiam" not in code and code != DESCRIBED)
         is_of("simssl-simsiam", given)
         space: dict[str, Callable[[], None]] = {}
         exec(tests, space)
@@ -122,6 +124,17 @@ def test_each_step_of_the_objective_is_an_objective(
         assert len(written) == 2
         for test in written:
             test()
+
+
+def test_the_objective_of_captions_is_an_objective(
+    package: Callable[..., Path], small: Callable[..., Path], simssl: Callable[..., Result]
+) -> None:
+    package("described-dist", "described", DESCRIBED, objective="described")
+    captions = {
+        "dataset": {"name": "digits", "captions": True},
+        "modalities": {"caption": {"backbone": {"name": "text_transformer", "width": 8, "layers": 1}}},
+    }
+    passes("objective", "described", lambda **part: small(**captions, **part), simssl)
 
 
 def is_of(distribution: str, code: str) -> None:

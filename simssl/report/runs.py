@@ -162,6 +162,15 @@ def _are_positives_or_none(value: Any) -> bool:
     return isinstance(share, list) and bool(share) and all(map(_is_text, share))
 
 
+def _are_modalities_or_none(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, dict):
+        return False
+    networks = [modality.get("backbone") if isinstance(modality, dict) else None for modality in value.values()]
+    return all(map(_names_plugin, networks))
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "seed": _is_whole_number,
@@ -173,6 +182,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "backbone": _names_plugin,
     "objective": _names_plugin,
     "positives": _are_positives_or_none,
+    "modalities": _are_modalities_or_none,
 }
 """The keys of a run's experiment.yaml that a report reads, each with a test of its value."""
 

@@ -32,7 +32,7 @@ from simssl.plugin.registry import Registry
 from simssl.training.budget import work_of
 from simssl.training.contract import check_data, check_posterior, frozen
 from simssl.training.machine.precision import prepare_numerics, require_repeatable
-from simssl.training.networks import Form, backbone_of, building, modality_contexts, networks_of
+from simssl.training.networks import Form, backbone_of, building, modality_contexts, networks_of, require_named
 from simssl.training.one_image import require_values_to_normalise
 from simssl.training.views import Views
 from simssl.training.views.positives import Groups, groups_of, with_roles
@@ -123,6 +123,7 @@ def build_run(experiment: Experiment, registry: Registry, data: Data, device: to
     image_shape = (channels, height, width)
     forms = {name: Form.of(modality) for name, modality in data.train.modalities.items()}
     model = build_model(experiment, registry, image_shape, num_images, device, forms)
+    require_named(experiment, forms)
     if experiment.positives is None:
         return BuiltRun(**vars(model), data=data)
     share = experiment.positives.share

@@ -105,15 +105,30 @@ def modality_contexts(
     return contexts
 
 
+def require_named(experiment: Experiment, forms: Mapping[str, Form]) -> None:
+    """Raise UserError if the file names a network for a modality that the data set does not have.
+
+    It may be misspelt, and no objective that would say so may need it.
+    """
+    for name in experiment.modalities:
+        if name not in forms:
+            raise UserError(f"modalities.{name}: {_what_data_has(experiment, forms)}")
+
+
+def _what_data_has(experiment: Experiment, forms: Mapping[str, Form]) -> str:
+    data = experiment.dataset.name
+    has = f"the modalities {', '.join(forms)}" if forms else "no modality"
+    return (
+        f"the data set '{data}' has {has}; give it a parameter that adds this one (simssl show dataset {data}), or "
+        "take another data set"
+    )
+
+
 def _form(name: str, experiment: Experiment, forms: Mapping[str, Form]) -> Form:
     if name in forms:
         return forms[name]
-    data = experiment.dataset.name
-    has = ", ".join(forms) or "none"
-    raise UserError(
-        f"objective '{experiment.objective.name}' learns from the modality '{name}', and the data set '{data}' has "
-        f"{has}; give the data set a parameter that adds it (simssl show dataset {data}), or take another data set"
-    )
+    method = experiment.objective.name
+    raise UserError(f"objective '{method}' learns from the modality '{name}', and {_what_data_has(experiment, forms)}")
 
 
 def _context(name: str, form: Form, experiment: Experiment, registry: Registry) -> ModalityContext:

@@ -51,6 +51,22 @@ def test_what_the_views_share_tells_rows_apart(run: Write, lines: Lines, simssl:
     assert "images that share class and group" in Path("page.html").read_text()
 
 
+def test_networks_of_captions_tell_rows_apart(run: Write, lines: Lines, simssl: Command) -> None:
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.6)}, modalities={"caption": {"backbone": {"name": "text_transformer", "width": 8}}})
+    assert len(lines()) == 2
+    simssl("report", "runs", "--html", "page.html")
+    assert "caption: text_transformer (width 8)" in Path("page.html").read_text()
+
+
+@pytest.mark.parametrize("modalities", [[], "caption", {"caption": []}, {"caption": {"backbone": {"name": 1}}}])
+def test_modalities_that_are_no_runs_are_told(modalities: object, run: Write, simssl: Command) -> None:
+    run("a", {KNN: metric(0.5)})
+    run("b", {KNN: metric(0.6)}, modalities=modalities)
+    result = simssl("report", "runs")
+    assert "b/experiment.yaml is damaged: modalities is missing or no run's" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("positives", [[], "class", {}, {"share": "class"}, {"share": [1]}])
 def test_positives_that_are_no_runs_are_told(positives: object, run: Write, simssl: Command) -> None:
     run("a", {KNN: metric(0.5)})

@@ -12,9 +12,9 @@ import torch
 from click.testing import Result
 from torch import Tensor
 
-from simssl.api import Context, EncoderObjective, Modality, Terms
+from simssl.api import Context, Data, EncoderObjective, Modality, Split, Terms
 from simssl.blocks.distributed import Seat, gather, together
-from simssl.errors import UserError
+from simssl.errors import ContractError, UserError
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
 from simssl.store import checkpoint
@@ -91,9 +91,21 @@ def test_data_without_the_modality_is_refused_before_training() -> None:
     with pytest.raises(UserError) as error:
         built_on({"caption": caption}, TINY_MODALITIES)
     assert str(error.value) == (
-        "objective 'tiny' learns from the modality 'attributes', and the data set 'tiny' has caption; give the data "
-        "set a parameter that adds it (simssl show dataset tiny), or take another data set"
+        "objective 'tiny' learns from the modality 'attributes', and the data set 'tiny' has the modalities caption; "
+        "give it a parameter that adds this one (simssl show dataset tiny), or take another data set"
     )
+
+
+def test_a_modality_that_no_one_has_is_refused_before_training(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    """Also where no objective learns from it: it may be misspelt, or the data set's parameter may be missing."""
+    file = small(modalities=CAPTION)
+    result = simssl("run", file)
+    assert result.exit_code == 2
+    assert "modalities.caption: the data set 'digits' has no modality; give it a parameter that adds" in result.stderr
+    result = simssl("run", file, "-s", "dataset.captions=true")
+    assert result.exit_code == 0, result.stderr
 
 
 def test_a_backbone_of_another_kind_is_refused_before_training() -> None:
@@ -162,3 +174,36 @@ def test_a_checkpoint_of_other_forms_is_damaged(forms: Any, tmp_path: Path) -> N
     checkpoint.save_state(file, {**state, "modalities": forms})
     with pytest.raises(Exception, match="its modalities is no run's"):
         checkpoint.load_state(file)
+
+
+WORDS = torch.tensor([[1, 2], [1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"values": WORDS}, "has either the names of a vector's entries, or the vocabulary of a text"),
+        ({"values": WORDS.float(), "vocabulary": ("", "a", "b")}, "of tokens must be torch.int64 of two dimensions"),
+        ({"values": WORDS, "vocabulary": ("", "a")}, "of tokens must lie between 0 and 1"),
+        ({"values": WORDS, "names": ("a", "b")}, "of vector must be torch.float32 of two dimensions"),
+        ({"values": WORDS.float(), "names": ("a", "b")}, "of vector must lie between 0 and 1"),
+        ({"values": torch.full((2, 2), torch.nan), "names": ("a", "b")}, "of vector must lie between 0 and 1"),
+        ({"values": WORDS.float() / 2, "names": ("a",)}, "a vector of 2 entries has 1 names"),
+    ],
+)
+def test_a_modality_that_is_none_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        Modality(**given)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Modality(WORDS, vocabulary=("", "b", "a")), Modality(WORDS[:, :1], vocabulary=("", "a", "b"))],
+)
+def test_words_of_test_are_those_of_train(other: Modality) -> None:
+    images = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
+    train = Split(images, modalities={"caption": Modality(WORDS, vocabulary=("", "a", "b"))})
+    assert Data.of(train, train).test is train
+    assert Data.of(train, Split(images)).test is not None
+    with pytest.raises(ContractError, match="the modality 'caption' of test has other names, words or lengths"):
+        Data.of(train, Split(images, modalities={"caption": other}))

@@ -6,6 +6,7 @@ N counts the test images, U their distinct captions, P the width of the space th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ BLOCK = 500
 
 
 class Retrieval(Evaluator):
-    """Recall at 1, 5 and 10 on the test split, from image to caption and from caption to image.
+    """Recall at 1, 5 and 10 on the test split, from image to caption and from caption to image; and `recall_1` of both.
 
     Images are compared with captions by the cosine of what the method offers for that. Captions that say the same are
     one: an image looks for its own among the distinct captions, and for a caption every image of which it holds is a
@@ -73,9 +74,12 @@ class Retrieval(Evaluator):
             metrics[f"image_to_{name}/recall_{k}"] = _metric(recall, chance)
             recall = float((count_U * (to_image_U < k)).sum() / len(text_N))
             metrics[f"{name}_to_image/recall_{k}"] = _metric(recall, chance_of_images(count_U.tolist(), k))
+        ways = [metrics[f"{way}/recall_1"] for way in (f"image_to_{name}", f"{name}_to_image")]
+        metrics["recall_1"] = _metric(fmean(one.value for one in ways), fmean(one.protocol["chance"] for one in ways))
         protocol = {
             "split": "test",
-            "similarity": f"cosine of {subject.joint_layer} and the encoded {name}",
+            "similarity": f"cosine, in the space that the method has for images and {name}",
+            "found": {"layer of the images": subject.joint_layer},
             "candidates": f"{len(text_UP)} distinct values of {name}; or {len(text_N)} images, of which all with an "
             f"equal {name} are hits; ties count as wrong",
         }

@@ -91,7 +91,8 @@ class ZeroShot(Evaluator):
         accuracy = float((predicted_N == label_N)[known_N].double().mean())
         protocol = {
             "split": "test",
-            "similarity": f"cosine of {subject.joint_layer} and the mean direction of the prompts",
+            "similarity": "cosine of an image and the mean direction of the prompts",
+            "found": {"layer of the images": subject.joint_layer},
             "prompts": list(self.params.prompts),
             "chance": round(1 / len(class_KP), 6),
         }

@@ -44,6 +44,10 @@ def compared(rows: Sequence[Row]) -> Compared:
     facts += [
         ("Views", _shared(rows, "views", _views)),
         ("Networks", _networks(rows)),
+    ]
+    if any("modalities" in row.settings for row in rows):
+        facts.append(("Modalities", _shared(rows, "modalities", _modalities)))
+    facts += [
         ("Budget", _shared(rows, "training", _budget)),
         ("Methods", _methods(rows)),
         ("Seeds", _seeds(rows)),
@@ -85,6 +89,13 @@ def _positives(positives: Mapping[str, Any] | None) -> str:
 
 def _views(views: Mapping[str, Any]) -> str:
     return words.settings(views) or "the images as they are"
+
+
+def _modalities(modalities: Mapping[str, Any] | None) -> str:
+    if modalities is None:
+        return "none"
+    told = [f"{name}: {words.plugin(networks['backbone'])}" for name, networks in modalities.items()]
+    return "; ".join(told)
 
 
 def _networks(rows: Sequence[Row]) -> str:

@@ -98,6 +98,19 @@ def test_what_does_not_apply_is_skipped_with_its_reason(runs: dict[str, Any]) ->
     assert runs["random"]["metrics"]["zero_shot"]["skipped"] == "random learns from no modality"
 
 
+def test_methods_stand_in_one_column(runs: dict[str, Any]) -> None:
+    """The layer that a method compares is found, and makes no column; the terminal shows the mean of both ways."""
+    for key in ("retrieval/recall_1", "retrieval/image_to_caption/recall_5", "zero_shot/class/accuracy"):
+        protocols = []
+        for name in ("clip", "simvae"):
+            protocol = dict(runs[name]["metrics"][key]["protocol"])
+            assert protocol.pop("found") == {"layer of the images": {"clip": "projection"}.get(name, "representation")}
+            protocols.append(protocol)
+        assert protocols[0] == protocols[1]
+    both = [recall for recall, _ in recalls(runs["clip"]).values()]
+    assert runs["clip"]["metrics"]["retrieval/recall_1"]["value"] == pytest.approx(sum(both) / 2)
+
+
 # --- what is known before training ------------------------------------------------------------------------
 
 
