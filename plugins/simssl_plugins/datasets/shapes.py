@@ -28,10 +28,10 @@ SHAPES = ("square", "ellipse", "heart", "triangle")
 RANGES = {
     "shape_hue": (0.0, 1.0),
     "background_hue": (0.0, 1.0),
-    "scale": (0.32, 0.48),
+    "scale": (0.26, 0.39),
     "rotation": (-40.0, 40.0),
-    "x": (0.425, 0.575),
-    "y": (0.425, 0.575),
+    "x": (0.35, 0.65),
+    "y": (0.35, 0.65),
 }
 """The lowest and the highest value of each float. At any of them the whole shape is in the image."""
 
@@ -64,9 +64,9 @@ class Shapes(Dataset):
     """Squares, ellipses, hearts and triangles in RGB, drawn by code from seven factors that are independent.
 
     Targets: `shape` (content) and the floats, all uniform (style). `shape_hue` and `background_hue` lie on a circle of
-    length 1. `scale` is the square root of the shape's area, from 0.32 to 0.48 of the side: shapes of one scale have
+    length 1. `scale` is the square root of the shape's area, from 0.26 to 0.39 of the side: shapes of one scale have
     one area. `rotation` is in degrees anticlockwise, from -40 to 40. `x` and `y` are the centroid of the shape, from
-    0.425 to 0.575 of the side, counted from the left and from the top.
+    0.35 to 0.65 of the side, counted from the left and from the top.
 
     The images are the same bytes on every machine. The first images of a split are the same however many there are.
     """

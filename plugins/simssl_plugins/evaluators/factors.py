@@ -96,6 +96,7 @@ class Factors(Evaluator):
             representation=_told,
             data=Data.of(_squares(300, 0), _squares(150, 1)),
             values=best | {"linear": (0.9, 1.0), "infomec/explicitness": (0.9, 1.0), "infomec/modularity": (0.8, 1.0)},
+            params={"mlp_steps": 150, "steps": 500},
             noise=chance | dict.fromkeys(scores, (0.0, 0.3)) | {"infomec/explicitness": (-0.2, 0.2)},
         )
 

@@ -107,7 +107,7 @@ def test_noise_and_permuted_factors_fall_to_chance(case: str) -> None:
 def test_a_rotation_hides_factors_from_single_latents_and_not_from_linear_models() -> None:
     """Of factors that are independent and normal, no direction is better than another."""
     random = np.random.RandomState(0)
-    y_NK = random.randn(2000, 4)
+    y_NK = random.randn(1000, 4)
     rotation = np.linalg.qr(random.randn(4, 4))[0]
     codes = Codes(y_NK @ rotation, [Factor(y_N) for y_N in y_NK.T])
     found = scores(codes, codes)

@@ -35,13 +35,21 @@ def values(split: Split, name: str) -> np.ndarray:
     return split.targets[name].values.numpy()
 
 
-def covered(split: Split) -> np.ndarray:
-    """How much of each pixel is the shape's (N, S, S), told from the colours of a corner and of the centre."""
+def colours(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """The colour (N, 3) of a corner, and that of the pixel that differs most from it."""
     pixels = split.images.double().numpy()
-    ground = pixels[:, :, :1, :1]
-    middle = pixels.shape[-1] // 2
-    difference = pixels[:, :, middle, middle][..., None, None] - ground
-    along = ((pixels - ground) * difference).sum(1)
+    ground = pixels[:, :, 0, 0]
+    apart = np.square(pixels - ground[:, :, None, None]).sum(1)
+    farthest = apart.reshape(len(apart), -1).argmax(1)
+    shape = pixels.reshape(len(pixels), 3, -1)[np.arange(len(pixels)), :, farthest]
+    return ground, shape
+
+
+def covered(split: Split) -> np.ndarray:
+    """How much of each pixel is the shape's (N, S, S), told from the two colours."""
+    ground, shape = colours(split)
+    difference = (shape - ground)[:, :, None, None]
+    along = ((split.images.double().numpy() - ground[:, :, None, None]) * difference).sum(1)
     return along / np.square(difference).sum(1)
 
 
@@ -73,9 +81,8 @@ def test_scale_and_place_are_area_and_centroid(size: int) -> None:
 
 def test_hues_are_those_of_the_pixels() -> None:
     split = few(32)
-    for name, place in (("background_hue", 0), ("shape_hue", 16)):
-        colours = split.images[:, :, place, place].double() / 255
-        measured = torch.tensor([colorsys.rgb_to_hsv(*colour)[0] for colour in colours.tolist()])
+    for name, of_name in zip(("background_hue", "shape_hue"), colours(split), strict=True):
+        measured = torch.tensor([colorsys.rgb_to_hsv(*colour)[0] for colour in (of_name / 255).tolist()])
         apart = (measured - split.targets[name].values).abs()
         assert torch.minimum(apart, 1 - apart).max() < 0.01
         assert split.targets[name].period == 1
@@ -93,7 +100,7 @@ def test_rotation_is_the_angle_of_a_moment(shape: str) -> None:
     angle = (angle + 180) % 360 - 180
     is_shape = values(split, "shape") == list(ORIENTED).index(shape)
     apart = (angle / turns - values(split, "rotation"))[is_shape]
-    assert np.abs(apart).max() < 3
+    assert np.abs(apart).max() < 5
 
 
 def test_the_shape_is_known_by_moments_that_do_not_turn() -> None:
@@ -117,7 +124,7 @@ def test_the_whole_shape_is_in_the_image() -> None:
 
 def test_roles_and_ranges_are_what_the_set_says() -> None:
     split = load(images=4000, test_images=20).train
-    ranges = {"scale": (0.32, 0.48), "rotation": (-40, 40), "x": (0.425, 0.575), "y": (0.425, 0.575)}
+    ranges = {"scale": (0.26, 0.39), "rotation": (-40, 40), "x": (0.35, 0.65), "y": (0.35, 0.65)}
     assert split.targets["shape"].role == "content"
     assert (split.targets["shape"].values.bincount() / 4000 - 0.25).abs().max() < 0.03
     for name in FLOATS:
@@ -177,8 +184,8 @@ def test_the_first_images_are_the_same_however_many_there_are() -> None:
 
 
 BYTES = {
-    32: "d096a2fa2f0a3054a8af2843d567c5f2be437ec5d3e056a5aa1bbdbc04de59f4",
-    64: "2025aacdf6df4d4bc6e442960dd35b60baf9870197ae3c3bdb2c4fdd255d31eb",
+    32: "4df9a6dda000fc4a257e3a286e5340955ed66e9b11dcfb7c9abad818f742bdca",
+    64: "a291d42cc9da6d708465133f5748e7e73d6ea7b5e92b282df8b7abfade09af4c",
 }
 
 
