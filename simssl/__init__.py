@@ -1,7 +1,7 @@
 """simssl: what does a self-supervised method keep of the data, and what does it throw away?
 
 Importing this package loads nothing heavy. These names are loaded on first use: `load` (it loads a trained run, with
-torch), and for plugins `Params` (with pydantic) and `hookimpl` (with pluggy).
+torch), and for plugins `Params` and `added` (with pydantic) and `hookimpl` (with pluggy).
 """
 
 import os
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from simssl.version import __version__
 
-__all__ = ["Params", "__version__", "hookimpl", "load"]
+__all__ = ["Params", "__version__", "added", "hookimpl", "load"]
 
 # torch reads it once in a process, at the first product on CUDA, and refuses deterministic products without it.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 if TYPE_CHECKING:
     from simssl.evaluation.trained import load_trained as load
-    from simssl.params import Params
+    from simssl.params import Params, added
     from simssl.plugin.hooks import hookimpl
 
 
@@ -25,10 +25,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Params":
-        from simssl.params import Params
+    if name in ("Params", "added"):
+        from simssl import params
 
-        return Params
+        return getattr(params, name)
     if name == "hookimpl":
         from simssl.plugin.hooks import hookimpl
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Params(BaseModel):
@@ -26,3 +28,12 @@ class Params(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+
+def added(default: Any, **bounds: Any) -> Any:
+    """Return the field of a parameter that older versions of a plugin have not.
+
+    With its default it is not written into a run's files. So runs that were made before it, and are alike, have the
+    same files and stand in one row of a report. `bounds`: as of pydantic's `Field`.
+    """
+    return Field(default, exclude_if=lambda value: value == default, **bounds)

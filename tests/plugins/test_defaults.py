@@ -6,6 +6,8 @@ import pytest
 from references import REGISTRY, build
 from torch import nn
 
+from simssl.experiment.model import Choice
+
 SOURCED = {
     "simvae": {"J": 10, "sigma2": 0.15, "psi": "gaussian"},
     "cr_vae": {"lambda_": 1e-3},
@@ -45,3 +47,24 @@ def test_both_heads_of_byol_have_batch_norm() -> None:
     objective = build("byol", head=(7, 5), predictor=(6,))
     for head, width in ((objective.head, 7), (objective.predictor, 6)):
         assert [m.num_features for m in head if isinstance(m, nn.BatchNorm1d)] == [width]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "added"),
+    [
+        ("dataset", "digits", {"captions"}),
+        ("dataset", "mnist", {"captions", "style"}),
+        ("dataset", "fashion_mnist", {"style"}),
+        ("dataset", "celeba", {"captions", "attributes"}),
+        ("objective", "simvae", {"modalities", "modality_weight"}),
+        ("evaluator", "collapse", {"groups"}),
+    ],
+)
+def test_a_run_of_before_a_parameter_was_added_has_the_same_files(kind: str, name: str, added: set[str]) -> None:
+    """A parameter that was added is not written down unless it is set."""
+    plugin = REGISTRY.load(kind, name)
+    written = Choice(kind, name, plugin.Params()).resolved
+    assert not added & set(written)
+    given = {"captions": True, "style": True, "attributes": True, "modalities": ("caption",), "groups": ("class",)}
+    chosen = {key: value for key, value in given.items() if key in added}
+    assert set(chosen) <= set(Choice(kind, name, plugin.Params(**chosen)).resolved)

@@ -75,9 +75,9 @@ class CelebA(Dataset):
         crop: int = Field(WIDTH, ge=16, le=WIDTH)
         """Side of the centred square that is kept of the 178 x 218 pixels. Ours: the largest, for the paper's release
         crops nothing before its random crops, and a smaller one loses the hair."""
-        attributes: bool = False
+        attributes: bool = simssl.added(False)
         "A modality `attributes`: the attributes as a vector of 0 and 1."
-        captions: bool = False
+        captions: bool = simssl.added(False)
         "A modality `caption`: age, gender, hair, smile, glasses, hat and beard in several wordings."
 
     def load(self, root: Path, progress: Progress) -> Data:

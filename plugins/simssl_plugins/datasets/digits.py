@@ -27,7 +27,7 @@ class Digits(Dataset):
     """
 
     class Params(simssl.Params):
-        captions: bool = False
+        captions: bool = simssl.added(False)
         "A modality `caption`: the digit, its thickness and its slant, measured in the image, in several wordings."
 
     def load(self, root: Path, progress: Progress) -> Data:

@@ -21,7 +21,7 @@ class FashionMnist(Dataset):
     """
 
     class Params(simssl.Params):
-        style: bool = False
+        style: bool = simssl.added(False)
         """Targets `area`, `thickness`, `width` and `height` (in pixels) and `slant` (in degrees, above 0 to the right),
         measured of each image as Castro et al. 2019 do of digits. It takes half a minute."""
 

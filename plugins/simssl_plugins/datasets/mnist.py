@@ -24,10 +24,10 @@ class Mnist(Dataset):
     """
 
     class Params(simssl.Params):
-        style: bool = False
+        style: bool = simssl.added(False)
         """Targets `area`, `thickness`, `width` and `height` (in pixels) and `slant` (in degrees, above 0 to the right),
         measured of each image as Castro et al. 2019 do. It takes half a minute."""
-        captions: bool = False
+        captions: bool = simssl.added(False)
         """A modality `caption`: the digit, its thickness and its slant in several wordings. It takes half a minute."""
 
     def load(self, root: Path, progress: Progress) -> Data:

@@ -65,7 +65,7 @@ class Collapse(Evaluator):
         images: int = Field(1000, ge=2)
         "Most test images that are taken, at random. Ours: 10,000 views, as many as most test splits have images."
         layer: LayerName = "representation"
-        groups: Groups | None = Field(None, exclude_if=lambda groups: groups is None)  # runs made before have none
+        groups: Groups | None = simssl.added(None)
         """Targets with classes that the images of a group share; or `group`, the data set's own groups. Those of the
         run's `positives` if empty."""
 

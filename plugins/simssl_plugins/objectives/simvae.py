@@ -10,12 +10,12 @@ is one more view: it has its own p(x_m | z_m) and q(z_m | x_m), and J + M latent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import simssl
@@ -49,9 +49,9 @@ class SimVae(AutoencoderObjective):
         "Variance of psi where it is Gaussian; 1 - sigma2 / J if empty. Source: equal to the release's default."
         prior: Literal["sampled", "closed_form"] = "sampled"
         "E_q of the prior term: by the sample that is decoded (the paper's way), or in closed form."
-        modalities: tuple[str, ...] = ()
+        modalities: tuple[str, ...] = simssl.added(())
         "Modalities that are views of an image, too, such as [caption]. Ours."
-        modality_weight: float = Field(1.0, gt=0)
+        modality_weight: float = simssl.added(1.0, gt=0)
         "Factor of the modalities' log likelihoods; 1 is the model's bound. Ours."
 
         @model_validator(mode="after")
@@ -67,14 +67,6 @@ class SimVae(AutoencoderObjective):
             if self.modality_weight != 1 and not self.modalities:
                 raise ValueError("'modality_weight' weighs modalities: leave it out, or name some in 'modalities'")
             return self
-
-        @model_serializer(mode="wrap")
-        def _written(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-            """Without modalities they are not written down, as older runs have it: their numbers are alike."""
-            written = write(self)
-            if not self.modalities:
-                del written["modalities"], written["modality_weight"]
-            return written
 
         @property
         def samples(self) -> int:
