@@ -158,7 +158,6 @@ def test_probabilities_of_all_texts_add_up_to_one() -> None:
 def test_simvae_without_modalities_writes_none_down() -> None:
     written = SimVae.Params().model_dump(mode="json")
     assert set(written) == {"J", "sigma2", "psi", "gamma2", "prior", "likelihood", "sigma2_x"}
-    assert SimVae.Params(modalities=("caption",)).model_dump(mode="json")["modality_weight"] == 1
     assert build("simvae").modalities == ()
 
 

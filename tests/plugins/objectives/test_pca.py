@@ -82,7 +82,8 @@ def test_pca_of_a_run(simssl: Callable[..., Any], small: Callable[..., Path]) ->
     """Measured like all others, from its checkpoint; a latent_dim that is too large is told in one sentence."""
     assert simssl("run", small(objective={"name": "pca"})).exit_code == 0
     (file,) = Path("runs").rglob("representation-test.npy")
-    data = Registry().load("dataset", "digits")(None).load(Path(), lambda *_: None)
+    digits = Registry().load("dataset", "digits")
+    data = digits(digits.Params()).load(Path(), lambda *_: None)
     train, test = ((split.images.float() / 255).flatten(1).numpy() for split in (data.train, data.test))
     expected, coordinates = PCA(4, svd_solver="full").fit(train).transform(test), np.load(file)
     np.testing.assert_allclose(coordinates, expected * np.sign((coordinates * expected).sum(0)), atol=1e-4)
