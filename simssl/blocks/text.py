@@ -27,16 +27,16 @@ def to_tokens(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> T
 
     ValueError names a word that the vocabulary does not have, or a text of more words than `length`.
     """
-    place = {word: i for i, word in enumerate(vocabulary)}
+    number_of = {word: i for i, word in enumerate(vocabulary)}
     tokens_NL = torch.zeros(len(texts), length, dtype=torch.int64)
     for tokens_L, text in zip(tokens_NL, texts, strict=True):
         words = words_of(text)
         if len(words) > length:
             raise ValueError(f"the text '{text}' has {len(words)} words, more than {length}")
-        unknown = [word for word in words if word not in place]
+        unknown = [word for word in words if word not in number_of]
         if unknown:
             raise ValueError(f"the word '{unknown[0]}' of the text '{text}' is not in the vocabulary")
-        tokens_L[: len(words)] = torch.tensor([place[word] for word in words], dtype=torch.int64)
+        tokens_L[: len(words)] = torch.tensor([number_of[word] for word in words], dtype=torch.int64)
     return tokens_NL
 
 

@@ -73,14 +73,15 @@ def _regress(
     held_out = _pairs(subject, "train", names, layer, held_out_N)
     test = _pairs(subject, "test", names, layer)
     if probe == "ridge":
-        found = regress_by_ridge(fit, held_out, test.x_ND)
+        regression = regress_by_ridge(fit, held_out, test.x_ND)
     else:
         steps_per_epoch = math.ceil(len(fit.x_ND) / BATCH)
         epochs = math.ceil(steps / steps_per_epoch)
-        found = regress_by_mlp(fit, held_out, test.x_ND, epochs, subject.generator)
-    gained = found.gained or len(names) * [0.0]
+        regression = regress_by_mlp(fit, held_out, test.x_ND, epochs, subject.generator)
+    gained = regression.gained or len(names) * [0.0]
+    r2_of_each = test.r2(regression.predicted_NP).tolist()
     regressed = []
-    for name, r2, chosen, gain in zip(names, test.r2(found.predicted_NP).tolist(), found.chosen, gained, strict=True):
+    for name, r2, chosen, gain in zip(names, r2_of_each, regression.chosen, gained, strict=True):
         regressed.append(RegressedTarget(name, r2, chosen, undertrained=gain > GAIN))
     return regressed
 
