@@ -87,6 +87,8 @@ class Modality:
         if values.dtype != dtype or values.ndim != 2:
             came = f"{values.dtype} {tuple(values.shape)}"
             raise ContractError(f"a modality of {self.kind} must be {dtype} of two dimensions, not {came}")
+        if not values.shape[1]:
+            raise ContractError(f"a modality of {self.kind} must have at least one value an image")
         if self.names is not None and len(self.names) != values.shape[1]:
             raise ContractError(f"a vector of {values.shape[1]} entries has {len(self.names)} names")
         most = 1 if self.vocabulary is None else len(self.vocabulary) - 1
@@ -563,6 +565,8 @@ class Subject(Protocol):
     other: Split | None
     """The other data set that the evaluator names by `dataset:`, in the shape of the run's images: its test split, or
     train if it has no other. None if it names none."""
+    other_name: str
+    """The name of that data set; empty if there is none. Metrics of its images are "<name>/<metric>"."""
     modalities: tuple[str, ...]
     """The modalities that the method learned from beside the images."""
     joint_layer: str

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from PIL import Image
@@ -65,8 +66,7 @@ def evaluate(
     for choice in choices:
         evaluator = build(choice, registry, built.data)
         try:
-            other = other_data(choice, built, load) if load else None
-            _measure(choice, evaluator, built, folder, facts, trackers, other)
+            _measure(choice, evaluator, built, folder, facts, trackers, load)
         except Skip as skip:
             entry = {
                 "skipped": str(skip),
@@ -108,12 +108,13 @@ def _measure(
     folder: RunFolder,
     facts: Facts,
     trackers: Trackers,
-    other: Other | None,
+    load: LoadData | None,
 ) -> None:
     reason = why_skipped(evaluator, built)
     if reason is not None:
         raise Skip(reason)
-    subject = FrozenSubject(built, folder, choice.name, other.split if other else None)
+    other = other_data(choice, built, load) if load else None
+    subject = FrozenSubject(built, folder, choice.name, other)
     result = _run(choice, evaluator, subject, built)
     entries = _entries(choice, result, built.data, other)
     _save_pictures(folder, choice.label, result.images)
@@ -195,7 +196,6 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
     common = {
         "evaluator": choice.resolved,
         "data": data.fingerprint,
-        **({"other data": other.fingerprint} if other else {}),
         **result.protocol,
     }
     entries: dict[str, Entry] = {}
@@ -204,7 +204,7 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
             "value": float(metric.value),
             "unit": metric.unit,
             "better": metric.better,
-            "protocol": common | dict(metric.protocol),
+            "protocol": common | _of_other(name, other) | dict(metric.protocol),
         }
     for key, entry in entries.items():
         _check_entry(choice, key, entry)
@@ -214,6 +214,13 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
             "evaluator": choice.resolved,
         }
     return entries
+
+
+def _of_other(metric: str, other: Other | None) -> dict[str, Any]:
+    """What a protocol says of the other data set, if the metric is one of its images."""
+    if other is None or not metric.startswith(f"{other.name}/"):
+        return {}
+    return {"other data": other.fingerprint}
 
 
 def _check_entry(choice: Choice, key: str, entry: Entry) -> None:

@@ -19,6 +19,8 @@ LoadData = Callable[[Choice], Data]
 class Other:
     """The test images of another data set (those of train, if it has no others), in the shape of the run's images."""
 
+    name: str
+    """The name of the data set. It stands before the metrics of its images: "<name>/<metric>"."""
     split: Split
     fingerprint: str
     """That of the data set."""
@@ -38,7 +40,7 @@ def other_data(choice: Choice, built: BuiltRun, load: LoadData) -> Other | None:
     C, H, W = built.data.train.images.shape[1:]
     images_NCHW = fitted_images(split.images, (C, H, W))
     fingerprint = load(choice.dataset).fingerprint
-    return Other(Split(images_NCHW, split.targets, split.group), fingerprint)
+    return Other(choice.dataset.name, Split(images_NCHW, split.targets, split.group), fingerprint)
 
 
 def _split(choice: Choice, dataset: Choice, built: BuiltRun, load: LoadData) -> Split:

@@ -15,6 +15,7 @@ from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
 from simssl.evaluation.features import place_of, split_of
+from simssl.evaluation.other_data import Other
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
@@ -26,12 +27,13 @@ logger = logging.getLogger("simssl")
 class FrozenSubject:
     """The `Subject` of an evaluator (see `simssl.api`). Its generator is its own, the rest is the run's."""
 
-    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str, other: Split | None = None) -> None:
+    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str, other: Other | None = None) -> None:
         self._built = built
         self._folder = folder
         self._objective = built.objective.eval()
         self.data = built.data
-        self.other = other
+        self.other = other.split if other else None
+        self.other_name = other.name if other else ""
         self.device = built.device
         self.likelihood: Likelihood | None = built.objective.likelihood if built.objective.decodes else None
         self.sigma2 = built.objective.sigma2
@@ -111,6 +113,7 @@ class FrozenSubject:
         self._require_modality(name)
         z_BP = self._objective.encode_modality(name, values_B.to(self.device))
         check_encoded(self._objective, z_BP, len(values_B))
+        self._require_finite(z_BP, name)
         return z_BP
 
     @torch.no_grad()
@@ -118,7 +121,11 @@ class FrozenSubject:
         self._require_modality(name)
         posterior = self._objective.modality_posterior(name, values_B.to(self.device))
         check_posterior(self._objective, posterior, len(values_B), self._objective.modality_posterior)
+        self._require_finite(posterior.mean, name)
         return posterior
+
+    def _require_finite(self, z_BD: Tensor, name: str) -> None:
+        require_finite(z_BD, f"{name}'s representation", str(self._folder.path), f"{len(z_BD):,} values of {name}")
 
     def _require_modality(self, name: str) -> None:
         if name not in self.modalities:

@@ -69,7 +69,7 @@ class Sections:
 
     def modalities(self, document: Document, problems: list[Problem]) -> Mapping[str, Choice]:
         """The backbones of the modalities by their names; none if something is wrong with one, or the file has none."""
-        if MODALITIES not in document.tree:
+        if document.tree.get(MODALITIES) is None:
             return {}
         name = _name_of(document, MODALITIES)
         return self.once(name, lambda: _modalities(document, self.registry), problems) or {}

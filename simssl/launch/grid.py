@@ -145,8 +145,9 @@ def _check(
     built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
     for choice in experiment.evaluators:
         evaluator = build(choice, workspace.registry, data)
-        check_other(choice, built, workspace.load_data)
         reason = why_skipped(evaluator, built)
         if reason:
             skipped[f"{choice.label} will be skipped: {reason}"] = None
+        else:
+            check_other(choice, built, workspace.load_data)
     return size_of(built) if by_size else None

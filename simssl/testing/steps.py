@@ -13,8 +13,8 @@ from simssl.testing.fixtures import SHAPE
 from simssl.testing.outcomes import DoesNotApply
 from simssl.training.build import BuiltRun
 from simssl.training.capture.launcher import Graphs
-from simssl.training.modalities import Keywords, ModalityRows
 from simssl.training.records.trackers import Trackers
+from simssl.training.told import Keywords, Told
 from simssl.training.trainer import Trainer
 
 
@@ -58,7 +58,7 @@ def train_steps(
 
 def keywords(built: BuiltRun, x_BJCHW: Tensor, index_B: Tensor) -> Keywords:
     """The keywords that `forward` is given for these images beside the views, their index and the generator."""
-    return ModalityRows(built).of(x_BJCHW, index_B)
+    return Told(built).of(x_BJCHW, index_B)
 
 
 def total(terms: Terms) -> Tensor:

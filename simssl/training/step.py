@@ -14,10 +14,10 @@ from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
-from simssl.training.modalities import Keywords, ModalityRows
 from simssl.training.optimizer.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.own_draws import refuse_own_draws
 from simssl.training.records.terms import TermWindow
+from simssl.training.told import Told
 
 
 def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
@@ -48,7 +48,7 @@ class Step:
         self.generator = built.generator
         self.device = built.device
         self.pool = pool
-        self.modalities = ModalityRows(built)
+        self.told = Told(built)
         self.precision = computed_in(self.settings.precision, self.device)
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
         schedule = self.settings.schedule
@@ -107,17 +107,9 @@ class Step:
         index_BJ = index_M.view(-1, self.images_each)
         return index_BJ[:, 0], self.views.of_positives(images_BJCHW, kinds, self.generator)
 
-    def _told(self, x_BJCHW: Tensor, index_B: Tensor) -> Keywords:
-        """What the objective's `forward` is given beside, by its keyword."""
-        told = self.modalities.of(x_BJCHW, index_B)
-        if self.objective.uses_groups:
-            group_B = index_B if self.groups is None else self.groups.number_N.index_select(0, index_B)
-            told["group_B"] = group_B
-        return told
-
     def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
-        told = self._told(x_BJCHW, index_B)
+        told = self.told.of(x_BJCHW, index_B)
         with step_in(self.precision):
             with networks_in(self.precision, self.device), self._own_draws_refused():
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **told)

@@ -55,9 +55,14 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
 
 
 def _tell_of_groups(built: BuiltRun) -> None:
-    """Say what groups the views come from. A method of one view draws from none."""
+    """Say what groups the views come from."""
     positives = built.experiment.positives
-    if positives is not None and built.groups is not None and built.images_each > 1:
+    if positives is None or built.groups is None or not built.steps:
+        return
+    if built.images_each == 1:
+        name = built.experiment.objective.name
+        logger.info(f"{name} takes one view of an image: 'positives' changes nothing of its training")
+    else:
         logger.info(built.groups.said(positives.share, built.images_per_step))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Modality, Oracle, Result, Skip, Subject
 from simssl.blocks.images import captioned_pictures
-from simssl.blocks.probes import class_targets
+from simssl.blocks.probes import labelled_targets, require_modality
 from simssl.blocks.statistics import nearest_rows, vote
 from simssl.blocks.text import to_text
 
@@ -28,7 +28,7 @@ class CrossGeneration(Evaluator):
     """
 
     class Params(simssl.Params):
-        modality: str = "caption"
+        modality: str = Field("caption", min_length=1)
         "The modality that images are made of."
         target: str = "class"
         "The target of which an image's class is told by its neighbours."
@@ -61,7 +61,8 @@ class CrossGeneration(Evaluator):
         )
 
     def check(self, data: Data) -> None:
-        class_targets(data.train.targets, [self.params.target])
+        require_modality(data, self.params.modality)
+        labelled_targets(data, [self.params.target])
 
     def run(self, subject: Subject) -> Result:
         test = subject.data.test
@@ -75,10 +76,13 @@ class CrossGeneration(Evaluator):
         known_N = label_N >= 0
 
         bank_N = self._bank(subject)
-        predicted_U = self._vote(subject, made_UCHW, bank_N)
+        bank_NP = subject.images("train", bank_N).flatten(1)
+        predicted_U = self._vote(subject, made_UCHW, bank_N, bank_NP)
         predicted_N = predicted_U[text_N.to(subject.device)]
         accuracy = float((predicted_N == label_N)[known_N].double().mean())
-        real_N = self._vote(subject, subject.images("test", slice(None)), bank_N)
+        blocks = torch.arange(len(test)).split(BLOCK)
+        votes = [self._vote(subject, subject.images("test", index_B), bank_N, bank_NP) for index_B in blocks]
+        real_N = torch.cat(votes)
         of_real = float((real_N == label_N)[known_N].double().mean())
         protocol = {
             "split": "test",
@@ -107,11 +111,10 @@ class CrossGeneration(Evaluator):
         order_N = torch.randperm(len(known_N), generator=subject.generator, device=subject.device)
         return known_N[order_N[: self.params.bank].cpu()]
 
-    def _vote(self, subject: Subject, images_NCHW: Tensor, bank_N: Tensor) -> Tensor:
-        """The class (N,) that the images' neighbours in the bank have."""
+    def _vote(self, subject: Subject, images_NCHW: Tensor, bank_N: Tensor, bank_NP: Tensor) -> Tensor:
+        """The class (N,) that the images' neighbours in the bank have; `bank_NP` are the pixels of its images."""
         target = subject.data.train.targets[self.params.target]
-        pixels_NP = subject.images("train", bank_N).flatten(1)
-        near_Nk = nearest_rows(images_NCHW.flatten(1).float(), pixels_NP, min(self.params.k, len(bank_N)))
+        near_Nk = nearest_rows(images_NCHW.flatten(1).float(), bank_NP, min(self.params.k, len(bank_N)))
         neighbours_Nk = target.values[bank_N].to(subject.device)[near_Nk]
         return vote(neighbours_Nk, len(target.classes or ()))
 

@@ -10,10 +10,12 @@ from statistics import fmean
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Evaluator, Metric, Oracle, Result, Skip, Subject
+from simssl.api import Data, Evaluator, Metric, Oracle, Result, Skip, Subject
+from simssl.blocks.probes import require_modality
 
 AT = (1, 5, 10)
 """Numbers of candidates among which the right one must be."""
@@ -32,10 +34,13 @@ class Retrieval(Evaluator):
     """
 
     class Params(simssl.Params):
-        modality: str = "caption"
+        modality: str = Field("caption", min_length=1)
         "The modality that images are compared with."
 
     needs = frozenset({"modality", "test"})
+
+    def check(self, data: Data) -> None:
+        require_modality(data, self.params.modality)
 
     @classmethod
     def oracle(cls) -> Oracle:
@@ -72,7 +77,8 @@ class Retrieval(Evaluator):
             recall = float((to_text_N < k).double().mean())
             chance = min(k, len(text_UP)) / len(text_UP)
             metrics[f"image_to_{name}/recall_{k}"] = _metric(recall, chance)
-            recall = float((count_U * (to_image_U < k)).sum() / len(text_N))
+            hits = float((count_U * (to_image_U < k)).sum())
+            recall = hits / len(text_N)
             metrics[f"{name}_to_image/recall_{k}"] = _metric(recall, chance_of_images(count_U.tolist(), k))
         ways = [metrics[f"{way}/recall_1"] for way in (f"image_to_{name}", f"{name}_to_image")]
         metrics["recall_1"] = _metric(fmean(one.value for one in ways), fmean(one.protocol["chance"] for one in ways))

@@ -48,9 +48,9 @@ class Uncertainty(Evaluator):
     errors among the most certain images; in its protocol stand those of a random order, and of the best one.
     `reconstruction/correlation` is the rank correlation with the squared error of the decoded image.
 
-    With `dataset: {name: ...}`, another data set, the rest is how often an image of it scores higher than a test image:
-    `other/auroc_by_variance` by the uncertainty, `other/auroc_by_likelihood` by -log p(x | z) at the posterior mean, if
-    the method decodes, and `other/auroc_by_distance` by the distance to the k-th nearest training image (Sun et al.
+    With `dataset: {name: mnist}`, say, the rest is how often an image of that set scores higher than a test image:
+    `mnist/auroc_by_variance` by the uncertainty, `mnist/auroc_by_likelihood` by -log p(x | z) at the posterior mean, if
+    the method decodes, and `mnist/auroc_by_distance` by the distance to the k-th nearest training image (Sun et al.
     2022, but on representations as they are). The images of the other set are brought to the shape of this one.
     """
 
@@ -160,10 +160,10 @@ class Uncertainty(Evaluator):
             value = auroc(is_other, torch.cat([test_N, other_O]))
             assert value is not None
             protocol = {"score": SCORES[by].format(k=self.params.k), "other images": len(other_O)}
-            metrics[f"other/auroc_by_{by}"] = Metric(value, "fraction", "higher", protocol)
+            metrics[f"{subject.other_name}/auroc_by_{by}"] = Metric(value, "fraction", "higher", protocol)
         if "likelihood" in scores:
             return metrics, {}
-        return metrics, {"other/auroc_by_likelihood": NO_DECODER}
+        return metrics, {f"{subject.other_name}/auroc_by_likelihood": NO_DECODER}
 
 
 SCORES: Mapping[str, str] = {

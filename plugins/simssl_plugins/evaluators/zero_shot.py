@@ -12,7 +12,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Data, Evaluator, Metric, Modality, Oracle, Result, Skip, Subject
-from simssl.blocks.probes import class_targets
+from simssl.blocks.probes import labelled_targets, require_modality
 from simssl.blocks.text import to_tokens
 
 
@@ -29,7 +29,7 @@ class ZeroShot(Evaluator):
         "The target whose classes are told apart."
         names: tuple[str, ...] | None = None
         "Words for the classes, in their order, where captions call them otherwise; the target's own if empty."
-        modality: str = "caption"
+        modality: str = Field("caption", min_length=1)
         "The modality that prompts are texts of."
 
         @field_validator("prompts")
@@ -57,7 +57,9 @@ class ZeroShot(Evaluator):
         )
 
     def check(self, data: Data) -> None:
-        if self.params.modality in data.train.modalities:
+        require_modality(data, self.params.modality)
+        labelled_targets(data, [self.params.target])
+        if data.train.modalities:
             self._prompts(data)
 
     def _prompts(self, data: Data) -> list[Tensor]:
@@ -69,7 +71,6 @@ class ZeroShot(Evaluator):
         return [_tokens([prompt.replace("{}", name) for name in names], modality) for prompt in self.params.prompts]
 
     def _names(self, data: Data) -> tuple[str, ...]:
-        class_targets(data.train.targets, [self.params.target])
         classes: tuple[str, ...] = data.train.targets[self.params.target].classes or ()
         names: tuple[str, ...] = self.params.names or classes
         if len(names) != len(classes):

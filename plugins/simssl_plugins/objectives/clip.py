@@ -34,7 +34,7 @@ class Clip(EncoderObjective):
     """
 
     class Params(simssl.Params):
-        modality: str = "caption"
+        modality: str = Field("caption", min_length=1)
         "The modality that is compared with the images."
         projection: int = Field(64, ge=1)
         "Width of the space that image and caption are compared in. Ours, for small networks; theirs is 512."

@@ -33,7 +33,7 @@ class MoPoe(AutoencoderObjective):
     """
 
     class Params(LikelihoodParams, simssl.Params):
-        modality: str = "caption"
+        modality: str = Field("caption", min_length=1)
         "The modality that is generated beside the image: tokens (categorical) or a vector (Bernoulli)."
         beta: float = Field(1.0, ge=0)
         "Weight of the KL. 1 is the evidence lower bound; multivae's default, too."

@@ -35,7 +35,7 @@ class SimVae(AutoencoderObjective):
 
     With J = 1 and gamma2 = 1 - sigma2 it is the VAE. A modality is one more view, of likelihood categorical (tokens) or
     Bernoulli (a vector); its terms are divided by J, too. They are in nats as they are, and pixels outnumber words a
-    thousandfold: the image's likelihood weighs most unless `modality_weight` is raised.
+    thousandfold.
     """
 
     class Params(LikelihoodParams, simssl.Params):
@@ -46,7 +46,8 @@ class SimVae(AutoencoderObjective):
         psi: Literal["gaussian", "uniform"] = "gaussian"
         "Prior of psi: N(0, gamma2 I), or uniform. Source: the release's default is the Gaussian's, up to constants."
         gamma2: float | None = Field(None, gt=0)
-        "Variance of psi where it is Gaussian; 1 - sigma2 / J if empty. Source: equal to the release's default."
+        """Variance of psi where it is Gaussian; 1 - sigma2 / (J + the number of modalities) if empty. Source: equal to
+        the release's default."""
         prior: Literal["sampled", "closed_form"] = "sampled"
         "E_q of the prior term: by the sample that is decoded (the paper's way), or in closed form."
         modalities: tuple[str, ...] = simssl.added(())

@@ -34,6 +34,7 @@ from simssl.blocks.probes.targets import (
     known_targets,
     labelled_targets,
     measurable_targets,
+    require_modality,
 )
 from simssl.blocks.probes.threads import threads_for
 
@@ -81,6 +82,7 @@ __all__ = [  # noqa: RUF022
     "is_known",
     "known_targets",
     "labelled_targets",
+    "require_modality",
     "measurable_targets",
     # how small operations are run fast
     "adam_of_problems",

@@ -65,6 +65,16 @@ def labelled_targets(data: Any, names: Sequence[str] | None, held_out: bool = Fa
     return chosen
 
 
+def require_modality(data: Any, name: str) -> None:
+    """ValueError if the data set has modalities, and none of this name. One without any is skipped, and no mistake.
+
+    `data`: as above.
+    """
+    there = data.train.modalities
+    if there and name not in there:
+        raise ValueError(f"the data set has no modality '{name}'; it has {', '.join(there)}")
+
+
 def known_targets(data: Any, names: Sequence[str] | None) -> list[str]:
     """The targets that `measurable_targets` gives of train, each known of some images to fit, to select and to test on.
 

@@ -99,6 +99,8 @@ def variances_of_groups(z_ND: Tensor, group_N: Tensor) -> GroupVariances:
     size_G = group_N.bincount().double()
     N = len(z_ND)
     G = len(size_G)
+    if not N:
+        raise ValueError("no image is of a group")
     if G < 2 or G == N:
         raise ValueError("all images are of one group" if G < 2 else "no two images are of one group")
     sum_GD = z_ND.new_zeros(G, z_ND.shape[1]).index_add_(0, group_N, z_ND)

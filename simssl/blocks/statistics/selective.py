@@ -25,8 +25,8 @@ class RiskCoverage:
 
 def risk_coverage(is_wrong_N: Tensor, uncertainty_N: Tensor) -> RiskCoverage:
     """The area under the risk-coverage curve. Images of the same uncertainty come in a random order, on average."""
-    wrong_N = is_wrong_N.double()
-    area = _area(wrong_N, uncertainty_N.double())
+    wrong_N = is_wrong_N.double().cpu()  # CUDA has no sums in order that always give the same bits
+    area = _area(wrong_N, uncertainty_N.double().cpu())
     return RiskCoverage(area, float(wrong_N.mean()), _area(wrong_N, wrong_N))
 
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from simssl.api import Evaluator, Metric, Result, Skip, Split
+from simssl.api import Evaluator, Metric, Result, Skip
 from simssl.evaluation.evaluate import why_skipped
+from simssl.evaluation.other_data import Other
 from simssl.evaluation.subject import FrozenSubject
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyEncoder, TinyObjective, default_params, tiny_run
@@ -152,13 +153,13 @@ def _evaluate(evaluator: type[Evaluator], built: BuiltRun, folder: Path, **param
         return instance.run(subject)
 
 
-def _other(evaluator: type[Evaluator], built: BuiltRun) -> Split | None:
+def _other(evaluator: type[Evaluator], built: BuiltRun) -> Other | None:
     """The other data set of the evaluator's oracle, if it fits the run's images."""
     oracle = evaluator.oracle()
     if oracle is None or oracle.other is None:
         return None
     fits = oracle.other.images.shape[1:] == built.data.train.images.shape[1:]
-    return oracle.other if fits else None
+    return Other("other", oracle.other, "") if fits else None
 
 
 CHECKS: tuple[Check, ...] = (

@@ -36,6 +36,7 @@ class Uncertain(Known):
         train, test = (5 * torch.eye(4)[labels] + 0.1 * noise(N, i, 4) for i, labels in enumerate((train_N, seen_N)))
         super().__init__(train, test, (train_N, test_N))
         self.other: Split | None = None
+        self.other_name = "other"
         self.variances = {"test": torch.ones(N)}
 
     def add_other(self, features: Tensor, variance_N: Tensor) -> None:
@@ -175,10 +176,11 @@ def test_a_data_set_is_named_in_the_file(simssl: Callable[..., Any], small: Call
     result = simssl("run", file)
     assert result.exit_code == 0, result.stderr
     (metrics,) = (json.loads(path.read_text())["metrics"] for path in Path("runs/small").glob("*/metrics.json"))
-    entry = metrics["unsure/other/auroc_by_likelihood"]
+    entry = metrics["unsure/shapes/auroc_by_likelihood"]
     assert entry["protocol"]["evaluator"]["dataset"]["name"] == "shapes"
     assert entry["protocol"]["other images"] == 40
     assert entry["protocol"]["other data"] != entry["protocol"]["data"]
+    assert "other data" not in metrics["unsure/class/aurc"]["protocol"]
     assert "is done already" in simssl("run", file).stderr
     (folder,) = Path("runs/small").glob("vae*")
     assert "is measured again" in simssl("evaluate", folder, "-e", json.dumps(asked)).stderr

@@ -72,6 +72,13 @@ def test_a_draw_follows_the_generator() -> None:
     assert not torch.equal(draws[0], draws[2])
 
 
+def test_one_group_of_ten_thousand() -> None:
+    groups = Groups(torch.zeros(10_000, dtype=torch.long), CPU)
+    image_NK = groups.draw(torch.arange(10_000), 4, torch.Generator().manual_seed(0)).sort(1).values
+    assert (image_NK[:, 1:] > image_NK[:, :-1]).all(), "four different images"
+    assert len(image_NK.unique()) == 10_000
+
+
 def test_ten_thousand_groups_of_two_or_of_one() -> None:
     number_N = torch.cat([torch.arange(10_000), torch.arange(5_000)])
     groups = Groups(number_N, CPU)
@@ -213,6 +220,13 @@ def test_a_run_says_its_groups_and_records_the_roles(
     roles = json.loads((run / "metrics.json").read_text())["roles"]
     assert roles["class"] == "content"
     assert read(run / "experiment.yaml").tree["positives"] == {"share": ["class"]}
+
+
+def test_a_method_of_one_view_says_that_positives_change_nothing(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    result = simssl("run", small(positives={"share": ["class"]}, objective={"name": "vae"}))
+    assert "vae takes one view of an image: 'positives' changes nothing of its training" in result.stderr
 
 
 def test_what_is_not_shared_is_style_whatever_role_the_data_set_gave_it(
