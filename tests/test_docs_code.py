@@ -251,7 +251,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     Path("small.yaml").write_text(dump({**SMALL, "name": "quickstart", "evaluators": evaluators, "grid": methods}))
     ran = simssl("run", "small.yaml")
     assert ran.exit_code == 0, ran.stderr
-    for name in ("celeba-style", "mnist-content", "fashion-mnist-content"):
+    for name in ("celeba-style", "mnist-content", "fashion-mnist-content", "shapes-factors"):
         shutil.copytree("runs/quickstart", f"runs/{name}")
     (trained,) = Path("runs/quickstart").glob("simvae-*")
     for name in set(re.findall(r"runs/quickstart/[\w-]+", "".join(block.code for block in EVERY))):
@@ -360,6 +360,7 @@ def test_runs_that_an_experiment_suggests_can_be_pasted(source: Path, world: Pat
     for line in source.read_text().splitlines():
         suggested = re.fullmatch(r"# *(simssl run experiments/.*)", line)
         if suggested:
-            words = shlex.split(suggested[1], comments=True)
+            command = re.sub(r" --jobs \d+", "", suggested[1])  # the one option that `check` has not
+            words = shlex.split(command, comments=True)
             result = simssl("check", *words[2:])
             assert result.exit_code == 0, f"{line}: {result.stderr}"
