@@ -54,7 +54,6 @@ class Step:
         schedule = self.settings.schedule
         self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
         self.window = TermWindow()
-        self.groups = built.groups
         self.images_each = built.images_each
         """The images that the views of one come from."""
         order_NK = torch.zeros(len(pool.images_NCHW), self.images_each, dtype=torch.long, device=self.device)
@@ -101,7 +100,7 @@ class Step:
         index_M = self.order_M.index_select(0, position_M)
         images_MCHW = self.pool.take(index_M, position_M)
         kinds = self.objective.views
-        if self.groups is None:
+        if self.images_each == 1:
             return index_M, self.views.batch(images_MCHW, kinds, self.generator)
         images_BJCHW = images_MCHW.unflatten(0, (-1, self.images_each))
         index_BJ = index_M.view(-1, self.images_each)

@@ -13,7 +13,7 @@ import simssl
 from simssl.api import Data, Evaluator, Metric, Modality, Oracle, Result, Skip, Subject
 from simssl.blocks.images import captioned_pictures
 from simssl.blocks.probes import labelled_targets, require_modality
-from simssl.blocks.statistics import nearest_rows, vote
+from simssl.blocks.statistics import vote_of_nearest
 from simssl.blocks.text import to_text
 
 BLOCK = 500
@@ -114,9 +114,9 @@ class CrossGeneration(Evaluator):
     def _vote(self, subject: Subject, images_NCHW: Tensor, bank_N: Tensor, bank_NP: Tensor) -> Tensor:
         """The class (N,) that the images' neighbours in the bank have; `bank_NP` are the pixels of its images."""
         target = subject.data.train.targets[self.params.target]
-        near_Nk = nearest_rows(images_NCHW.flatten(1).float(), bank_NP, min(self.params.k, len(bank_N)))
-        neighbours_Nk = target.values[bank_N].to(subject.device)[near_Nk]
-        return vote(neighbours_Nk, len(target.classes or ()))
+        labels_N = target.values[bank_N].to(subject.device)
+        k = min(self.params.k, len(bank_N))
+        return vote_of_nearest(images_NCHW.flatten(1).float(), bank_NP, labels_N, k, len(target.classes or ()))
 
 
 def texts_of(modality: Modality, values_NL: Tensor) -> list[str]:

@@ -15,7 +15,7 @@ from torch import Tensor
 import simssl
 from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject, Target
 from simssl.blocks.probes import class_targets, labelled_targets
-from simssl.blocks.statistics import auroc, nearest_rows, rank_correlation, risk_coverage, vote
+from simssl.blocks.statistics import auroc, nearest_rows, rank_correlation, risk_coverage, vote_of_nearest
 
 BATCH = 1000
 
@@ -142,8 +142,8 @@ class Uncertainty(Evaluator):
         """The vote (N,) of the nearest training images that have a label."""
         labels_N = target.values.to(subject.device)
         known_N = labels_N >= 0
-        near_Nk = nearest_rows(z_ND, subject.features("train")[known_N], self.params.k)
-        return vote(labels_N[known_N][near_Nk], len(target.classes or ()))
+        bank_ND = subject.features("train")[known_N]
+        return vote_of_nearest(z_ND, bank_ND, labels_N[known_N], self.params.k, len(target.classes or ()))
 
     def _of_another(self, subject: Subject, test: Images, other: Images) -> tuple[dict[str, Metric], dict[str, str]]:
         """Whether the images of the other data set are told from test images."""

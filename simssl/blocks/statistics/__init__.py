@@ -47,7 +47,7 @@ from simssl.blocks.statistics.geometry import (
     varying_columns,
 )
 from simssl.blocks.statistics.mixture import Mixture, fit_mixture
-from simssl.blocks.statistics.neighbours import nearest_rows, vote
+from simssl.blocks.statistics.neighbours import nearest_rows, vote, vote_of_nearest
 from simssl.blocks.statistics.normal import moments, sample_normal
 from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
 from simssl.blocks.statistics.reconstruction import (
@@ -68,6 +68,7 @@ __all__ = [  # noqa: RUF022
     # neighbours
     "nearest_rows",
     "vote",
+    "vote_of_nearest",
     # a Gaussian, and principal components
     "PrincipalComponents",
     "moments",

@@ -28,6 +28,11 @@ def nearest_rows(queries_QD: Tensor, bank_ND: Tensor, k: int) -> Tensor:
     return torch.cat([bank.nearest(block_BD, k) for block_BD in blocks])
 
 
+def vote_of_nearest(queries_QD: Tensor, bank_ND: Tensor, labels_N: Tensor, k: int, classes: int) -> Tensor:
+    """The most frequent label of the k nearest rows of the bank (Q,), as `vote` has it."""
+    return vote(labels_N[nearest_rows(queries_QD, bank_ND, k)], classes)
+
+
 def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
     """The most frequent label of each row (Q,); among equals that of the nearest neighbour."""
     counts_QC = torch.zeros(len(neighbours_Qk), classes, device=neighbours_Qk.device)

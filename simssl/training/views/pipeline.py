@@ -5,8 +5,9 @@ M counts views: B images, J views each.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -95,43 +96,38 @@ class Views:
         if "plain" not in kinds:
             x_BJCHW, _ = self.random_views(images_BCHW, len(kinds), generator)
             return x_BJCHW
-        plain_BCHW = self.plain(images_BCHW)
-        J_random = kinds.count("random")
-        random: Iterator[Tensor] = iter(())
-        if J_random:
-            x_BJCHW, _ = self.random_views(images_BCHW, J_random, generator)
-            random = iter(x_BJCHW.unbind(1))
-        views = []
-        for kind in kinds:
-            if kind == "random":
-                views.append(next(random))
-            else:
-                views.append(plain_BCHW)
-        return torch.stack(views, dim=1)
+        random: tuple[Tensor, ...] = ()
+        if "random" in kinds:
+            x_BJCHW, _ = self.random_views(images_BCHW, kinds.count("random"), generator)
+            random = x_BJCHW.unbind(1)
+        return _in_order(kinds, random, itertools.repeat(self.plain(images_BCHW)))
 
     def of_positives(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of J uint8 images each, view j of image j; `kinds` as in `batch`."""
         B = len(images_BJCHW)
-        by_view = images_BJCHW.unbind(1)
-        to_draw = [by_view[j] for j, kind in enumerate(kinds) if kind == "random"]
-        random: Iterator[Tensor] = iter(())
-        if to_draw:
-            draws = self._draw_rows(B * len(to_draw), generator)
-            images_MCHW = torch.stack(to_draw, dim=1).flatten(0, 1)
-            x_BJCHW = self.apply(images_MCHW, draws).unflatten(0, (B, -1))
-            random = iter(x_BJCHW.unbind(1))
-        views = []
-        for images_BCHW, kind in zip(by_view, kinds, strict=True):
-            views.append(next(random) if kind == "random" else self.plain(images_BCHW))
-        return torch.stack(views, dim=1)
+        if "plain" not in kinds:
+            x_MCHW, _ = self._drawn(images_BJCHW.flatten(0, 1), generator)
+            return x_MCHW.unflatten(0, (B, -1))
+        by_kind: dict[str, list[Tensor]] = {"random": [], "plain": []}
+        for images_BCHW, kind in zip(images_BJCHW.unbind(1), kinds, strict=True):
+            by_kind[kind].append(images_BCHW)
+        random: tuple[Tensor, ...] = ()
+        if by_kind["random"]:
+            images_MCHW = torch.stack(by_kind["random"], dim=1).flatten(0, 1)
+            x_MCHW, _ = self._drawn(images_MCHW, generator)
+            random = x_MCHW.unflatten(0, (B, -1)).unbind(1)
+        return _in_order(kinds, random, map(self.plain, by_kind["plain"]))
 
     def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
         """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
-        B = len(images_BCHW)
-        draws = self._draw_rows(B * J, generator)
         images_MCHW = images_BCHW.repeat_interleave(J, dim=0)
-        x_MCHW = self.apply(images_MCHW, draws)
-        return x_MCHW.unflatten(0, (B, J)), draws
+        x_MCHW, draws = self._drawn(images_MCHW, generator)
+        return x_MCHW.unflatten(0, (len(images_BCHW), J)), draws
+
+    def _drawn(self, images_MCHW: Tensor, generator: torch.Generator) -> tuple[Tensor, Draws]:
+        """One random view (M, *shape) of each uint8 image, and their parameters, each (M, ...)."""
+        draws = self._draw_rows(len(images_MCHW), generator)
+        return self.apply(images_MCHW, draws), draws
 
     def style(self, draws: Draws) -> dict[str, Tensor]:
         """The parameters that an observer could read off the views (M,), float32.
@@ -143,6 +139,12 @@ class Views:
         for operation in self.operations:
             style |= operation.style(draws)
         return style
+
+
+def _in_order(kinds: Sequence[str], random: Iterable[Tensor], plain: Iterable[Tensor]) -> Tensor:
+    """The views (B, J, *shape), each the next one of its kind."""
+    of_kind = {"random": iter(random), "plain": iter(plain)}
+    return torch.stack([next(of_kind[kind]) for kind in kinds], dim=1)
 
 
 def equal_batches(images_NCHW: Tensor, size: int = 1000) -> tuple[Tensor, ...]:
