@@ -22,10 +22,11 @@ ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]"
 """Of a run that is timed: nothing but its steps."""
 
 
-def run_of(file: str, shape: Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:
-    """The run of experiments/FILE with these settings, on images of the shape (N, C, H, W)."""
+def run_of(file: str, images: Data | Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:
+    """The run of experiments/FILE with these settings, on this data, or on random images of the shape (N, C, H, W)."""
     (experiment,) = load_experiments(EXPERIMENTS / file, Registry(), (*ALONE, *settings))
-    return build_run(experiment, Registry(), _random_data(tuple(shape)), device)
+    data = images if isinstance(images, Data) else _random_data(tuple(images))
+    return build_run(experiment, Registry(), data, device)
 
 
 @functools.lru_cache(maxsize=2)
