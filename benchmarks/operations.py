@@ -31,7 +31,7 @@ FILES = {
     "cifar10": ("cifar10_content.yaml", (3, 16, 16)),
     "celeba": ("celeba_style.yaml", (3, 16, 16)),
 }
-"""The experiment of each data set, which says views, networks and layout; and the shape of images, which may be small."""
+"""The experiment of each data set, which says views, networks and layout; the shape of images, which may be small."""
 
 IMAGES = 240
 VIEWS = 24
