@@ -68,6 +68,12 @@ def move_towards(tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: f
     torch._foreach_add_(list(tensors), difference)
 
 
+def copy_each(tensors: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copy each source into its tensor, which may have numbers of another type, in one call for all."""
+    if tensors:
+        torch._foreach_copy_(list(tensors), list(sources))
+
+
 # --- modules ---------------------------------------------------------------------------------------------
 
 

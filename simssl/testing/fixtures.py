@@ -17,7 +17,6 @@ from simssl.api import (
     Data,
     Dataset,
     EncoderObjective,
-    Likelihood,
     ModalityContext,
     Objective,
     Posterior,
@@ -91,11 +90,11 @@ class TinyObjective(Objective):
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Likelihood = Gaussian(0.1)
+        self.likelihood: Gaussian = Gaussian(0.1)
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        sample = self.model.sample(x_BJCHW[:, 0], self.likelihood.log_prob, generator)
+        sample = self.model.sample(x_BJCHW[:, 0], self.likelihood.nll, generator)
         return Terms({"reconstruction": sample.reconstruction, "kl": sample.kl})
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simssl.api import Terms
 from simssl.blocks.distributed import average, rank, world_size
@@ -14,6 +14,7 @@ from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
+from simssl.training.machine.shadow_weights import ShadowWeights
 from simssl.training.optimizer.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.own_draws import refuse_own_draws
 from simssl.training.records.terms import TermWindow
@@ -50,6 +51,7 @@ class Step:
         self.pool = pool
         self.told = Told(built)
         self.precision = computed_in(self.settings.precision, self.device)
+        self.shadows = ShadowWeights(self.objective if self.precision == "bfloat16" else nn.Identity())
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
         schedule = self.settings.schedule
         self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
@@ -64,6 +66,7 @@ class Step:
         self.position = torch.zeros((), dtype=torch.long, device=self.device)
         """The position in this order at which the next batch begins."""
         self._unseen = world_size() > 1
+        self._ones: dict[torch.dtype, Tensor] = {}
         self._steps = torch.full((), built.steps, device=self.device)
         images_shown = built.images_per_step // world_size() * self.images_each
         self._offset_M = torch.arange(images_shown, device=self.device)
@@ -110,12 +113,22 @@ class Step:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         told = self.told.of(x_BJCHW, index_B)
         with step_in(self.precision):
-            with networks_in(self.precision, self.device), self._own_draws_refused():
+            with networks_in(self.precision, self.device), self._own_draws_refused(), self.shadows.in_place():
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **told)
             check_terms(self.objective, terms)
-            loss = torch.stack(list(terms.loss.values())).sum()
-            loss.backward()
+            self._backward(terms)
+            self.shadows.return_gradients()
         return terms
+
+    def _backward(self, terms: Terms) -> None:
+        """The gradient of the sum of the terms: each of them has a gradient of 1, so that nothing need be summed."""
+        parts = [value for value in terms.loss.values() if value.requires_grad]
+        torch.autograd.backward(parts, [self._one(value.dtype) for value in parts])
+
+    def _one(self, dtype: torch.dtype) -> Tensor:
+        if dtype not in self._ones:
+            self._ones[dtype] = torch.ones((), dtype=dtype, device=self.device)
+        return self._ones[dtype]
 
     def _own_draws_refused(self) -> AbstractContextManager[None]:
         """Look, in the first step on several processes, whether the networks draw random numbers by themselves."""

@@ -28,7 +28,7 @@ class CrVae(AutoencoderObjective):
     permutation_invariant = True
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
+        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.nll, generator)
         mean_BJD = sample.mean_BD.unflatten(0, (-1, 2))
         log_variance_BJD = sample.log_variance_BD.unflatten(0, (-1, 2))
         plain = mean_BJD[:, 0], log_variance_BJD[:, 0]

@@ -23,9 +23,9 @@ from simssl.api import AutoencoderObjective, Context, Objective, Posterior, Term
 from simssl.blocks.losses import (
     LikelihoodParams,
     expected_log_shared_mean,
-    gaussian_entropy,
-    log_shared_mean,
     modality_likelihood,
+    negative_entropy,
+    shared_mean_nll,
 )
 from simssl.blocks.networks import GaussianAutoencoder, Sample
 
@@ -109,28 +109,28 @@ class SimVae(AutoencoderObjective):
         modalities_B: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Terms:
         B, J = x_BJCHW.shape[:2]
-        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
+        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.nll, generator)
         mean_BJD = sample.mean_BD.unflatten(0, (B, J))
         log_variance_BJD = sample.log_variance_BD.unflatten(0, (B, J))
         z_BJD = sample.z_BD.unflatten(0, (B, J))
         loss = {
             "reconstruction": sample.reconstruction,
-            "entropy": -gaussian_entropy(sample.log_variance_BD).mean(),
+            "entropy": negative_entropy(sample.log_variance_BD),
         }
         for name, values_B in modalities_B.items():
             sample = self._sample_modality(name, values_B, generator)
             loss[f"reconstruction_{name}"] = self.params.modality_weight * sample.reconstruction / J
-            loss[f"entropy_{name}"] = -gaussian_entropy(sample.log_variance_BD).mean() / J
+            loss[f"entropy_{name}"] = negative_entropy(sample.log_variance_BD) / J
             mean_BJD = torch.cat([mean_BJD, sample.mean_BD[:, None]], dim=1)
             log_variance_BJD = torch.cat([log_variance_BJD, sample.log_variance_BD[:, None]], dim=1)
             z_BJD = torch.cat([z_BJD, sample.z_BD[:, None]], dim=1)
-        loss["prior"] = -self._log_prior(mean_BJD, log_variance_BJD, z_BJD).mean() / J
+        loss["prior"] = self._prior(mean_BJD, log_variance_BJD, z_BJD) / J
         return Terms(loss=loss)
 
     def _sample_modality(self, name: str, values_B: Tensor, generator: torch.Generator) -> Sample:
         """q(z_m | x_m), a sample of it, and its log likelihood."""
-        log_prob = modality_likelihood(self.context.modalities[name].kind).log_prob
-        return self._modality_model(name).sample(values_B, log_prob, generator)
+        nll = modality_likelihood(self.context.modalities[name].kind).nll
+        return self._modality_model(name).sample(values_B, nll, generator)
 
     def modality_posterior(self, name: str, values_B: Tensor) -> Posterior:
         """The mean and the variance of q(z_m | x_m)."""
@@ -142,13 +142,13 @@ class SimVae(AutoencoderObjective):
         assert isinstance(model, GaussianAutoencoder)
         return model
 
-    def _log_prior(self, mean_BJD: Tensor, log_variance_BJD: Tensor, z_BJD: Tensor) -> Tensor:
-        """E_q log p(z_1 .. z_J), (B,)."""
+    def _prior(self, mean_BJD: Tensor, log_variance_BJD: Tensor, z_BJD: Tensor) -> Tensor:
+        """-E_q log p(z_1 .. z_J), averaged over the images: 0-d."""
         sigma2 = self.params.sigma2
         gamma2 = self.params.variance_of_psi
         if self.params.prior == "closed_form":
-            return expected_log_shared_mean(mean_BJD, log_variance_BJD, sigma2, gamma2)
-        return log_shared_mean(z_BJD, sigma2, gamma2)
+            return -expected_log_shared_mean(mean_BJD, log_variance_BJD, sigma2, gamma2).mean()
+        return shared_mean_nll(z_BJD, sigma2, gamma2)
 
 
 @simssl.hookimpl

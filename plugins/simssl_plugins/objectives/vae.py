@@ -20,7 +20,7 @@ class Vae(AutoencoderObjective):
     permutation_invariant = True
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.log_prob, generator)
+        sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.nll, generator)
         return Terms(loss={"reconstruction": sample.reconstruction, "kl": sample.kl})
 
 

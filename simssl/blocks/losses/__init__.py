@@ -14,7 +14,9 @@ from simssl.blocks.losses.gaussian import (
     kl_standard,
     log_normal,
     log_shared_mean,
+    negative_entropy,
     reparameterize,
+    shared_mean_nll,
 )
 from simssl.blocks.losses.likelihoods import (
     Bernoulli,
@@ -38,10 +40,12 @@ __all__ = [  # noqa: RUF022 - in groups
     # Gaussians with diagonal covariance
     "log_normal",
     "gaussian_entropy",
+    "negative_entropy",
     "kl_standard",
     "kl_between",
     "reparameterize",
     "log_shared_mean",
+    "shared_mean_nll",
     "expected_log_shared_mean",
     # likelihoods p(x | z)
     "likelihood",

@@ -25,7 +25,7 @@ def nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
     z_ND = torch.cat([za_BD, zb_BD])
     logits_NN = similarities(z_ND, z_ND, "cosine") / temperature
     itself_NN = torch.eye(2 * B, dtype=torch.bool, device=z_ND.device)
-    logits_NN = logits_NN.masked_fill(itself_NN, -torch.inf)
+    logits_NN = logits_NN.masked_fill_(itself_NN, -torch.inf)
     positive_N = torch.arange(2 * B, device=z_ND.device).roll(B)
     return F.cross_entropy(logits_NN, positive_N)
 
@@ -80,7 +80,8 @@ def contrast_with_negatives(
 def similarities(za_ND: Tensor, zb_MD: Tensor, similarity: Similarity) -> Tensor:
     """Dot products or cosines (N, M) of every row with every row, in the precision of the rows, under autocast too."""
     with torch.autocast(za_ND.device.type, enabled=False):
-        if similarity == "cosine":
-            za_ND = F.normalize(za_ND, dim=1)
-            zb_MD = F.normalize(zb_MD, dim=1)
-        return za_ND @ zb_MD.T
+        if similarity == "dot":
+            return za_ND @ zb_MD.T
+        unit_ND = F.normalize(za_ND, dim=1)
+        unit_MD = unit_ND if zb_MD is za_ND else F.normalize(zb_MD, dim=1)
+        return unit_ND @ unit_MD.T

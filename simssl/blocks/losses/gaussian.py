@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from simssl.blocks.distributed import draw_rows
 
@@ -21,6 +24,13 @@ def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor | float) -> Ten
 def gaussian_entropy(log_variance: Tensor) -> Tensor:
     """H[N(m, v)] = 1/2 sum_d (1 + log 2 pi + log v_d): (..., D) -> (...)."""
     return 0.5 * (1 + LOG_2PI + log_variance).sum(-1)
+
+
+def negative_entropy(log_variance_BD: Tensor) -> Tensor:
+    """-`gaussian_entropy`, averaged over the B rows: a 0-d tensor, in few operations."""
+    B, D = log_variance_BD.shape
+    constant = 0.5 * D * (1 + LOG_2PI)
+    return torch.rsub(log_variance_BD.sum(), -constant, alpha=0.5 / B)
 
 
 def kl_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -53,6 +63,40 @@ def log_shared_mean(z_BJD: Tensor, sigma2: float, gamma2: float | None = None) -
     return _log_shared_mean(spread_B, square_B, z_BJD.shape, sigma2, gamma2)
 
 
+def shared_mean_nll(z_BJD: Tensor, sigma2: float, gamma2: float | None = None) -> Tensor:
+    """-`log_shared_mean`, averaged over the B rows: a 0-d tensor, in few operations."""
+    nll: Tensor = _SharedMeanNll.apply(z_BJD, sigma2, gamma2)
+    return nll
+
+
+class _SharedMeanNll(torch.autograd.Function):
+    """S / sigma2 + J zbar^2 / (sigma2 + J gamma2) is the square of one tensor, (z - k zbar) / sigma, for
+
+        k = 1 - sqrt(sigma2 / (sigma2 + J gamma2)),
+
+    and 1 for a uniform psi. Its gradient is 2 (z - (1 - (1 - k)^2) zbar) / sigma2.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z_BJD: Tensor, sigma2: float, gamma2: float | None) -> Tensor:
+        B, J, _ = z_BJD.shape
+        share = 0.0 if gamma2 is None else sigma2 / (sigma2 + J * gamma2)
+        zbar_B1D = z_BJD.mean(1, keepdim=True)
+        shrunk_B1D = zbar_B1D * (1 - math.sqrt(share))
+        square = F.mse_loss(z_BJD, shrunk_B1D.expand_as(z_BJD), reduction="sum")
+        ctx.save_for_backward(z_BJD, zbar_B1D)
+        ctx.share = share
+        ctx.scale = 1 / (B * sigma2)
+        return square * (0.5 / (B * sigma2)) + 0.5 * _log_determinant(z_BJD.shape, sigma2, gamma2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        z_BJD, zbar_B1D = ctx.saved_tensors
+        away_BJD = torch.sub(z_BJD, zbar_B1D, alpha=1 - ctx.share)
+        return away_BJD * (gradients[0] * ctx.scale), None, None
+
+
 def expected_log_shared_mean(
     mean_BJD: Tensor, log_variance_BJD: Tensor, sigma2: float, gamma2: float | None = None
 ) -> Tensor:
@@ -80,11 +124,18 @@ def _log_shared_mean(
     spread_B: Tensor, square_B: Tensor, shape: torch.Size, sigma2: float, gamma2: float | None
 ) -> Tensor:
     """`log_shared_mean` of the statistics that it depends on, which `_spread` gives."""
+    constant = _log_determinant(shape, sigma2, gamma2)
+    if gamma2 is None:
+        return -0.5 * (constant + spread_B / sigma2)
+    J = shape[1]
+    total = sigma2 + J * gamma2
+    return -0.5 * (constant + spread_B / sigma2 + J * square_B / total)
+
+
+def _log_determinant(shape: torch.Size, sigma2: float, gamma2: float | None) -> float:
+    """log |2 pi C|, C the covariance of the J samples in all D dimensions; for a uniform psi of their differences."""
     _, J, D = shape
     differences = (J - 1) * (LOG_2PI + math.log(sigma2))
     if gamma2 is None:
-        constant = D * (differences + math.log(J))
-        return -0.5 * (constant + spread_B / sigma2)
-    total = sigma2 + J * gamma2
-    constant = D * (differences + LOG_2PI + math.log(total))
-    return -0.5 * (constant + spread_B / sigma2 + J * square_B / total)
+        return D * (differences + math.log(J))
+    return D * (differences + LOG_2PI + math.log(sigma2 + J * gamma2))

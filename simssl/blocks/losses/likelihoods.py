@@ -5,6 +5,7 @@ L counts the words of a text, V those of the vocabulary.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from torch import Tensor
 
-from simssl.blocks.losses.gaussian import log_normal
+from simssl.blocks.losses.gaussian import LOG_2PI, log_normal
 from simssl.blocks.precision import at_least_float32
 
 LikelihoodName = Literal["gaussian", "bernoulli"]
@@ -30,6 +31,14 @@ class Gaussian:
         log_prob_BCHW = log_normal(x_BCHW, self.mean(logits_BCHW), self.sigma2_x)
         return log_prob_BCHW.flatten(1).sum(1)
 
+    def nll(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
+        """-log p(x | z) in nats an image, averaged over the images: a 0-d tensor, in few operations."""
+        B = len(x_BCHW)
+        errors = F.mse_loss(self.mean(logits_BCHW), x_BCHW, reduction="sum")
+        pixels = x_BCHW.numel() // B
+        constant = 0.5 * pixels * (LOG_2PI + math.log(self.sigma2_x))
+        return errors * (0.5 / (B * self.sigma2_x)) + constant
+
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
         return at_least_float32(logits_BCHW).sigmoid()
@@ -43,6 +52,11 @@ class Bernoulli:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
         loss_BCHW = F.binary_cross_entropy_with_logits(at_least_float32(logits_BCHW), x_BCHW, reduction="none")
         return -loss_BCHW.flatten(1).sum(1)
+
+    def nll(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
+        """-log p(x | z) in nats an image, averaged over the images: a 0-d tensor."""
+        loss = F.binary_cross_entropy_with_logits(at_least_float32(logits_BCHW), x_BCHW, reduction="sum")
+        return loss / len(x_BCHW)
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
@@ -60,6 +74,11 @@ class Categorical:
         """log p(x | z) (B,), summed over the L words, in float32."""
         loss_BL = F.cross_entropy(at_least_float32(logits_BLV).transpose(1, 2), tokens_BL, reduction="none")
         return -loss_BL.sum(1)
+
+    def nll(self, tokens_BL: Tensor, logits_BLV: Tensor) -> Tensor:
+        """-log p(x | z) in nats a text, averaged over the texts: a 0-d tensor."""
+        loss = F.cross_entropy(at_least_float32(logits_BLV).transpose(1, 2), tokens_BL, reduction="sum")
+        return loss / len(tokens_BL)
 
     def mean(self, logits_BLV: Tensor) -> Tensor:
         """The probability of each word of the vocabulary at each place."""

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from simssl.blocks.losses.gaussian import kl_standard, reparameterize
 from simssl.blocks.precision import at_least_float32
 
-LogProb = Callable[[Tensor, Tensor], Tensor]
-"""log p(x | z) (B,) in nats of images and logits, each (B, C, H, W): `likelihood.log_prob`."""
+Nll = Callable[[Tensor, Tensor], Tensor]
+"""-log p(x | z) of images and logits, each (B, C, H, W), in nats, averaged over the images: `likelihood.nll`."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """q(z | x) of B images, one reparameterised sample of it, and the sample's log likelihood."""
+    """q(z | x) of B images, one reparameterised sample of it, and what it gives back of them."""
 
     mean_BD: Tensor
     log_variance_BD: Tensor
     z_BD: Tensor
-    log_likelihood_B: Tensor
-
-    @property
-    def reconstruction(self) -> Tensor:
-        """-E_q log p(x | z) by the sample, in nats an image, averaged over the images: a 0-d tensor."""
-        return -self.log_likelihood_B.mean()
+    reconstruction: Tensor
+    """-E_q log p(x | z) by the sample, in nats an image, averaged over the images: a 0-d tensor."""
 
     @property
     def kl(self) -> Tensor:
@@ -59,7 +57,7 @@ class GaussianAutoencoder(nn.Module):
         network (w = 20) has a KL of 10^8 nats, and that one gradient slows Adam for the next thousand steps.
         """
         mean_BD, w_BD = at_least_float32(self.encoder(x_BCHW)).chunk(2, dim=1)
-        log_variance_BD = torch.where(w_BD > 0, w_BD.clamp(min=0).log1p(), w_BD)
+        log_variance_BD: Tensor = _LogVariance.apply(w_BD)
         return mean_BD, log_variance_BD
 
     def decode(self, z_BD: Tensor) -> Tensor:
@@ -67,9 +65,26 @@ class GaussianAutoencoder(nn.Module):
         logits_BCHW: Tensor = at_least_float32(self.decoder(z_BD))
         return logits_BCHW
 
-    def sample(self, x_BCHW: Tensor, log_prob: LogProb, generator: torch.Generator) -> Sample:
+    def sample(self, x_BCHW: Tensor, nll: Nll, generator: torch.Generator) -> Sample:
         """The sample that every evidence lower bound begins with: infer q(z | x), draw z, decode it."""
         mean_BD, log_variance_BD = self.infer(x_BCHW)
         z_BD = reparameterize(mean_BD, log_variance_BD, generator)
-        log_likelihood_B = log_prob(x_BCHW, self.decode(z_BD))
-        return Sample(mean_BD, log_variance_BD, z_BD, log_likelihood_B)
+        reconstruction = nll(x_BCHW, self.decode(z_BD))
+        return Sample(mean_BD, log_variance_BD, z_BD, reconstruction)
+
+
+class _LogVariance(torch.autograd.Function):
+    """w where it is negative, log(1 + w) above: `infer` says why. The gradient is 1 / (1 + relu(w))."""
+
+    @staticmethod
+    def forward(ctx: Any, w_BD: Tensor) -> Tensor:
+        above_BD = w_BD.relu()
+        ctx.save_for_backward(above_BD)
+        below_BD = w_BD - above_BD
+        return below_BD.add_(above_BD.log1p())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (above_BD,) = ctx.saved_tensors
+        return gradients[0] / (1 + above_BD)

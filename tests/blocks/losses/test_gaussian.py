@@ -15,7 +15,9 @@ from simssl.blocks.losses.gaussian import (
     kl_standard,
     log_normal,
     log_shared_mean,
+    negative_entropy,
     reparameterize,
+    shared_mean_nll,
 )
 from simssl.blocks.statistics.normal import moments, sample_normal
 
@@ -127,3 +129,20 @@ def test_samples_of_a_singular_covariance_stay_in_its_plane() -> None:
     assert found_ND.dtype == torch.float64
     assert torch.linalg.matrix_rank(found_ND, rtol=1e-6) == 2
     assert sample_normal(*moments(z_ND[:, :1]), 7, torch.Generator().manual_seed(0)).shape == (7, 1)
+
+
+@pytest.mark.parametrize(("J", "gamma2"), [(1, None), (1, 0.85), (2, None), (5, None), (5, 0.97), (5, 3.0)])
+def test_the_mean_of_the_shared_means_density_in_few_operations(J: int, gamma2: float | None) -> None:
+    z_BJD = draw(3, J, 2).requires_grad_()
+    expected = -log_shared_mean(z_BJD, SIGMA2, gamma2).mean()
+    torch.testing.assert_close(shared_mean_nll(z_BJD, SIGMA2, gamma2), expected, atol=1e-12, rtol=1e-12)
+    (gradient,) = torch.autograd.grad(3 * expected, z_BJD)
+    (ours,) = torch.autograd.grad(3 * shared_mean_nll(z_BJD, SIGMA2, gamma2), z_BJD)
+    torch.testing.assert_close(ours, gradient, atol=1e-12, rtol=1e-12)
+    assert torch.autograd.gradcheck(lambda z: shared_mean_nll(z, SIGMA2, gamma2), z_BJD)
+
+
+def test_negative_entropy_is_the_entropys_mean() -> None:
+    log_variance_BD = draw(4, 3).requires_grad_()
+    torch.testing.assert_close(negative_entropy(log_variance_BD), -gaussian_entropy(log_variance_BD).mean())
+    assert torch.autograd.gradcheck(negative_entropy, log_variance_BD)

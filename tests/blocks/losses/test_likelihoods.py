@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Normal
 
-from simssl.blocks.losses.likelihoods import Bernoulli, Gaussian, likelihood
+from simssl.blocks.losses.likelihoods import Bernoulli, Categorical, Gaussian, likelihood
 
 LOGITS = torch.linspace(-3, 3, 2 * 1 * 4 * 4).view(2, 1, 4, 4)
 
@@ -27,6 +27,27 @@ def test_bernoulli_sums_over_pixels() -> None:
 def test_half_precision_logits_are_summed_in_float32() -> None:
     for p_x in (Gaussian(0.01), Bernoulli()):
         assert p_x.log_prob(torch.ones(2, 1, 4, 4), LOGITS.bfloat16()).dtype == torch.float32
+        assert p_x.nll(torch.ones(2, 1, 4, 4), LOGITS.bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gaussian", "bernoulli", "categorical"])
+def test_nll_is_the_mean_of_the_density(name: str) -> None:
+    logits = LOGITS.double().requires_grad_()
+    p_x: Gaussian | Bernoulli | Categorical = Gaussian(0.03)
+    x = torch.rand(LOGITS.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    if name == "bernoulli":
+        p_x, x = Bernoulli(), x.round()
+    if name == "categorical":
+        p_x, x, logits = (
+            Categorical(),
+            torch.tensor([[0, 3, 1, 2], [1, 1, 0, 3]]),
+            LOGITS.double()[:, 0].requires_grad_(),
+        )
+    expected = -p_x.log_prob(x, logits).mean()
+    torch.testing.assert_close(p_x.nll(x, logits), expected, atol=0, rtol=1e-12)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    (ours,) = torch.autograd.grad(p_x.nll(x, logits), logits)
+    torch.testing.assert_close(ours, gradient, atol=0, rtol=1e-12)
 
 
 def test_bernoulli_refuses_a_variance_and_grey_images() -> None:

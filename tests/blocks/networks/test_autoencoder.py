@@ -50,7 +50,7 @@ def test_a_sample_is_inferred_drawn_and_decoded() -> None:
         3,
     )
     x = torch.rand(6, 1, 2, 2)
-    sample = model.sample(x, Gaussian(0.1).log_prob, torch.Generator().manual_seed(1))
+    sample = model.sample(x, Gaussian(0.1).nll, torch.Generator().manual_seed(1))
     mean, log_variance = model.infer(x)
     noise = torch.empty(6, 3).normal_(generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(sample.z_BD, mean + noise * (log_variance / 2).exp())
@@ -69,6 +69,7 @@ def test_an_outlying_posterior_does_not_take_over_the_loss(w: float) -> None:
     assert log_variance[3].item() == pytest.approx(math.log(1 + w))
     divergence = kl_standard(torch.zeros(4, 1), log_variance)
     assert 0 < divergence[3] < w / 2
+    assert torch.autograd.gradcheck(lambda w: model.infer(w)[1], raw.detach().double().requires_grad_(), eps=1e-7)
     divergence.sum().backward()
     assert raw.grad is not None
     assert raw.grad[2, 1] == 0

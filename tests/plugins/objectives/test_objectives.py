@@ -97,8 +97,8 @@ def test_sampled_prior_averages_to_the_closed_form(psi: str) -> None:
 def test_uniform_psi_ignores_where_the_views_are() -> None:
     objective = build("simvae", J=3, psi="uniform", prior="closed_form")
     mean, log_variance = torch.randn(2, 3, 4).double(), torch.randn(2, 3, 4).double()
-    moved = objective._log_prior(mean + 5, log_variance, mean)
-    torch.testing.assert_close(moved, objective._log_prior(mean, log_variance, mean))
+    moved = objective._prior(mean + 5, log_variance, mean)
+    torch.testing.assert_close(moved, objective._prior(mean, log_variance, mean))
 
 
 def test_simclr_measures_the_projection_of_the_pairs() -> None:
