@@ -175,10 +175,10 @@ def _weights(
 
 
 def _mix(x_1CSW: Tensor, pixel_TK: Tensor, weight_TK: Tensor) -> Tensor:
-    mixed = []
-    for table_SW in x_1CSW[0]:
-        mixed.append(F.embedding_bag(pixel_TK, table_SW.contiguous(), mode="sum", per_sample_weights=weight_TK))
-    return torch.stack(mixed)[None]
+    def mixed(table_SW: Tensor) -> Tensor:
+        return F.embedding_bag(pixel_TK, table_SW.contiguous(), mode="sum", per_sample_weights=weight_TK)
+
+    return torch.stack([mixed(table_SW) for table_SW in x_1CSW[0]])[None]
 
 
 def _jittered(jitter: Jitter, x_1CHW: Tensor, one: Draws) -> Tensor:

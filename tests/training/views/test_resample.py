@@ -31,7 +31,7 @@ def test_crops_equal_torchvisions_with_antialias(shape: tuple[int, int, int], si
     result = views.apply(x, draws)
     assert result.shape[1:] == views.shape == (shape[0], size, size)
     for i, image in enumerate(x):
-        box = [int(draws[f"crop_{name}"][i]) for name in ("top", "left", "height", "width")]
+        box = [int(value) for value in draws["crop"][i]]
         expected = TF.resized_crop(image, *box, size=[size, size], antialias=True)
         expected = TF.hflip(expected) if draws["horizontal_flip"][i] else expected
         expected = TF.vflip(expected) if draws["vertical_flip"][i] else expected
