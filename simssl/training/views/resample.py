@@ -33,6 +33,9 @@ class Boxes:
         self.source = source
         self.target = target
         self.shrinks = source[0] > target[0] or source[1] > target[1]
+        self.taps = tuple(math.ceil(2 * max(1.0, source[axis] / target[axis])) for axis in range(2))
+        """The pixels of the image, at most, that a pixel of the view is a mean of."""
+        self._tap_K = Constant(torch.arange(max(self.taps)).float())
         step_T = torch.arange(max(target)) + 0.5
         self._step_T = Constant(step_T)
         """The centres of a view's pixels, from its first border, in pixels of the view."""
@@ -63,14 +66,13 @@ class Boxes:
                 "rows": row_MT[:, :height],
                 "columns": column_MT[:, :width],
             }
+        pixel_2MTK, weight_2MTK = self._weights(box_4M, centre_2MT, scale_2M)
         samples = {}
         for axis, name in enumerate(("row", "column")):
-            start_M, size_M = box_4M[axis::2]
-            centre_MT = centre_2MT[axis, :, : self.target[axis]]
-            widest = max(1.0, self.source[axis] / self.target[axis])
-            pixel_MTK, weight_MTK = _weights(start_M, size_M, scale_2M[axis], centre_MT, widest)
-            samples[f"{name}_pixels"] = pixel_MTK.clamp(0, self.source[axis] - 1).long()
-            samples[f"{name}_weights"] = weight_MTK
+            own = (axis, slice(None), slice(self.target[axis]), slice(self.taps[axis]))
+            weight_MTK = weight_2MTK[own]
+            samples[f"{name}_pixels"] = pixel_2MTK[own].clamp(0, self.source[axis] - 1).long()
+            samples[f"{name}_weights"] = weight_MTK / weight_MTK.sum(-1, keepdim=True)
         return samples
 
     def _scale(self, size_2M: Tensor) -> Tensor:
@@ -102,31 +104,23 @@ class Boxes:
         position_2MT.mul_(self._unit_211.beside(box_4M))
         return position_2MT.sub_(1)
 
+    def _weights(self, box_4M: Tensor, centre_2MT: Tensor, scale_2M: Tensor) -> tuple[Tensor, Tensor]:
+        """The K pixels of the image that each pixel of the view is a mean of (2, M, T, K), and their weights.
 
-def _weights(
-    start_M: Tensor,
-    size_M: Tensor,
-    scale_M: Tensor,
-    centre_MT: Tensor,
-    widest: float,
-) -> tuple[Tensor, Tensor]:
-    """The K pixels of the image that each pixel of the view is a mean of (M, T, K), and their weights.
-
-    The weights are a triangle around the centre. It reaches one pixel of the view to each side, but at least one of the
-    image; `widest` is its largest reach. It is cut off at the box and normalised.
-    """
-    centre_MT1 = centre_MT[..., None]
-    reach_M11 = scale_M.clamp(min=1)[:, None, None]
-    taps_K = torch.arange(math.ceil(2 * widest), device=start_M.device)
-    first_MT1 = (centre_MT1 - reach_M11 + 0.5).floor()
-    pixel_MTK = first_MT1 + taps_K
-    distance_MTK = (pixel_MTK + 0.5 - centre_MT1).abs()
-    triangle_MTK = (1 - distance_MTK / reach_M11).clamp(min=0)
-    start_M11 = start_M[:, None, None]
-    end_M11 = (start_M + size_M)[:, None, None]
-    inside_MTK = (pixel_MTK >= start_M11) & (pixel_MTK < end_M11)
-    weight_MTK = triangle_MTK * inside_MTK
-    return pixel_MTK, weight_MTK / weight_MTK.sum(-1, keepdim=True)
+        The weights are a triangle around the centre, cut off at the box. It reaches one pixel of the view to each side,
+        but at least one of the image. K is that of the axis that has more.
+        """
+        centre_2MT1 = centre_2MT[..., None]
+        reach_2M11 = scale_2M.clamp(min=1)[..., None, None]
+        first_2MT1 = (centre_2MT1 - reach_2M11).add_(0.5).floor_()
+        pixel_2MTK = first_2MT1 + self._tap_K.beside(box_4M)
+        distance_2MTK = (pixel_2MTK + 0.5).sub_(centre_2MT1).abs_()
+        weight_2MTK = (1 - distance_2MTK.div_(reach_2M11)).clamp_(min=0)
+        start_2M, size_2M = box_4M[:2], box_4M[2:]
+        end_2M = start_2M + size_2M
+        inside_2MTK = pixel_2MTK >= start_2M[..., None, None]
+        inside_2MTK &= pixel_2MTK < end_2M[..., None, None]
+        return pixel_2MTK, weight_2MTK.mul_(inside_2MTK)
 
 
 def resample(x_MCHW: Tensor, samples: dict[str, Tensor]) -> Tensor:

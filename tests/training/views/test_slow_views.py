@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from simssl.api import Shape
 from simssl.experiment.settings import Blur, Crop, Finish, Jitter, ViewSettings
@@ -88,3 +90,58 @@ def test_views_are_those_of_the_formulas_bit_by_bit(shape: Shape, settings: View
     for name, values in expected_style.items():
         assert torch.equal(style[name], values), name
     assert torch.equal(x_BJCHW[:, 0], slow_views(settings, x_MCHW, expected, kernel_of(views)))
+
+
+def test_a_process_has_its_rows_of_the_draws_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, settings = CASES[-1]
+    monkeypatch.setattr("simssl.training.views.pipeline.world_size", lambda: 2)
+    monkeypatch.setattr("simssl.training.views.pipeline.own_rows", lambda values: values[COUNT:])
+    views, x_MCHW = Views(settings, shape), images(shape)
+    x_BJCHW, draws = views.random_views(x_MCHW, 1, torch.Generator().manual_seed(3))
+    of_all = slow_draws(settings, shape, 2 * COUNT, torch.Generator().manual_seed(3))
+    expected = {name: values[COUNT:] for name, values in of_all.items()}
+    for name, values in slow_style(expected, shape).items():
+        assert torch.equal(views.style(draws)[name], values), name
+    assert torch.equal(x_BJCHW[:, 0], slow_views(settings, x_MCHW, expected, kernel_of(views)))
+
+
+def test_a_crop_starts_within_the_image_whatever_is_drawn() -> None:
+    """The largest number below 1 in float32, which no draw exceeds, times each number of places."""
+    places_N = torch.arange(1, 100_000).float()
+    largest = 1 - 2.0**-24
+    assert torch.equal((places_N * torch.tensor(largest)).floor(), places_N - 1)
+
+
+SILENT = ("aten.empty", "aten.new_empty", "aten._unsafe_view")
+
+
+class Counted(TorchDispatchMode):
+    """Counts the operations that write memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = func._schema.returns
+        are_views = all(value.alias_info is not None and not value.alias_info.is_write for value in returned)
+        self.count += not are_views and not str(func).startswith(SILENT)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "source", "most"),
+    [
+        (ViewSettings(crop=CROP, finish=Finish(threshold=0.5)), 28, 32),
+        (ViewSettings(crop=CROP, horizontal_flip=0.5, jitter=PAPER), 32, 122),
+        (ViewSettings(size=9, crop=CROP, horizontal_flip=0.5), 16, 64),
+    ],
+    ids=["crop", "crop, flip, jitter", "shrunk"],
+)
+def test_views_are_made_by_few_operations(settings: ViewSettings, source: int, most: int) -> None:
+    """A small step is bound by their number. So a change that needs more of them is a choice, and no accident."""
+    shape = (3, source, source)
+    views, x_MCHW, generator = Views(settings, shape), images(shape), torch.Generator()
+    with Counted() as counted:
+        views.random_views(x_MCHW, 1, generator)
+    assert counted.count <= most
