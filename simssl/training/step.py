@@ -74,6 +74,7 @@ class Step:
         self._steps = torch.full((), built.steps, device=self.device)
         after_step = getattr(self.objective.after_step, "__func__", None)
         self._has_after_step = after_step is not Objective.after_step
+        """False if the objective does nothing after a step, so that nobody asks for the progress."""
 
     def _offsets(self, images_shown: int) -> Tensor:
         """The place in a batch of the image that each view of a step is of (M,): view after view, image after image."""

@@ -57,7 +57,7 @@ class Blur:
 
 
 def gaussian(sigma_M: Tensor, offset_K: Tensor) -> Tensor:
-    """Normalised weights (M, K) at these distances from the middle. Where sigma is 0, only that of the middle is not 0."""
+    """Normalised weights (M, K) at these distances from the middle. Where sigma is 0, only the middle one is not 0."""
     scale_M1 = sigma_M.clamp(min=1e-3)[:, None]
     weights_MK = torch.exp(-0.5 * (offset_K / scale_M1).square())
     return weights_MK / weights_MK.sum(1, keepdim=True)
