@@ -20,7 +20,7 @@ NEUTRAL = (1.0, 1.0, 1.0, 0.0)
 """The parameters of a jitter that leaves a view as it is."""
 
 GREYS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-"""Whether each of BLENDS moves a view from its mean grey, and whether from each pixel's own (3, 2); neither is black."""
+"""Whether each of BLENDS moves a view from its mean grey, and whether from a pixel's own (3, 2). Neither is black."""
 
 EXTREME_311 = Constant(torch.tensor([3.0, 2.0, 4.0]).view(3, 1, 1))
 """The hues in which red is weakest, green strongest and blue strongest, in sixths of the circle: see `rotate_hue`."""
