@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from simssl.api import Terms
+from simssl.api import Objective, Terms
 from simssl.blocks.distributed import average, rank, world_size
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
@@ -38,8 +38,8 @@ class Step:
     """The training step. Calling it takes one step.
 
     It works on tensors of the device alone, which keep their addresses from step to step. The host decides nothing and
-    waits for nothing in it. The next images, the learning rate and the progress follow from `taken` and `position`,
-    which the step counts up by itself. So a replay of what it did once is the next step.
+    waits for nothing in it. The next images, the learning rate and the progress follow from counters, which the step
+    counts up by itself. So a replay of what it did once is the next step. M counts the views of a step.
     """
 
     def __init__(self, built: BuiltRun, pool: Pool) -> None:
@@ -61,20 +61,33 @@ class Step:
         order_NK = torch.zeros(len(pool.images_NCHW), self.images_each, dtype=torch.long, device=self.device)
         self.order_M = own_order(order_NK, built.images_per_step)
         """The images of the epoch that this process is given, in the order in which they are shown."""
-        self.taken = torch.zeros((), dtype=torch.long, device=self.device)
+        images_shown = built.images_per_step // world_size() * self.images_each
+        self._offset_M = self._offsets(images_shown)
+        counted = [1] + [images_shown] * len(self._offset_M)
+        self._counters = torch.zeros(len(counted), dtype=torch.long, device=self.device)
+        self._counted = torch.tensor(counted, device=self.device)
+        """What a step adds to the counters."""
+        self.taken = self._counters[0]
         """The number of steps that are done."""
-        self.position = torch.zeros((), dtype=torch.long, device=self.device)
-        """The position in this order at which the next batch begins."""
+        self.position_M = self._counters[1:]
+        """The positions in this order of the images that the next views are of; that of the first view comes first."""
+        self.set_counters(0, 0)
         self._unseen = world_size() > 1
         self._ones: dict[torch.dtype, Tensor] = {}
         self._steps = torch.full((), built.steps, device=self.device)
-        images_shown = built.images_per_step // world_size() * self.images_each
-        self._offset_M = torch.arange(images_shown, device=self.device)
+        after_step = getattr(self.objective.after_step, "__func__", None)
+        self._has_after_step = after_step is not Objective.after_step
+        """False if the objective does nothing after a step, so that nobody asks for the progress."""
+
+    def _offsets(self, images_shown: int) -> Tensor:
+        """The place in a batch of the image that each view of a step is of (M,): view after view, image after image."""
+        place_BX = torch.arange(images_shown, device=self.device).view(-1, self.images_each)
+        return place_BX.expand(-1, len(self.objective.views)).flatten()
 
     def set_counters(self, taken: int, position: int) -> None:
         """Let the next step be the one after `taken` steps, with the images from this position in the order on."""
         self.taken.fill_(taken)
-        self.position.fill_(position)
+        torch.add(self._offset_M, position, out=self.position_M)
 
     def __call__(self) -> None:
         """Take one step."""
@@ -89,24 +102,21 @@ class Step:
         # 3. The parameters.
         self.rates.look_up(self.taken)
         self.optimizer.step()
-        self.taken += 1
+        self._counters += self._counted
 
         # 4. What the objective does after a step, and the record of the terms.
-        progress = self.taken / self._steps
-        self.objective.after_step(progress)
+        if self._has_after_step:
+            self.objective.after_step(self.taken / self._steps)
         self.window.add(self.taken, terms)
 
     def _next_views(self) -> tuple[Tensor, Tensor]:
         """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""
-        position_M = self.position + self._offset_M
-        self.position += len(self._offset_M)
-        index_M = self.order_M.index_select(0, position_M)
-        images_MCHW = self.pool.take(index_M, position_M)
+        index_M = self.order_M.index_select(0, self.position_M)
+        images_MCHW = self.pool.take(index_M, self.position_M)
         kinds = self.objective.views
-        if self.images_each == 1:
-            return index_M, self.views.batch(images_MCHW, kinds, self.generator)
-        images_BJCHW = images_MCHW.unflatten(0, (-1, self.images_each))
-        index_BJ = index_M.view(-1, self.images_each)
+        J = len(kinds)
+        images_BJCHW = images_MCHW.unflatten(0, (-1, J))
+        index_BJ = index_M.view(-1, J)
         return index_BJ[:, 0], self.views.of_positives(images_BJCHW, kinds, self.generator)
 
     def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
@@ -156,8 +166,7 @@ class Step:
                 if isinstance(value, Tensor):
                     yield value
         yield from self.window.tensors()
-        yield self.taken
-        yield self.position
+        yield self._counters
 
 
 def _copy(term: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simssl.experiment import settings
-from simssl.training.views.operation import Draws, happens, uniform
+from simssl.training.views.operation import Constant, Draws, happens, uniform
 
 
 class Blur:
@@ -20,6 +20,8 @@ class Blur:
         self.sigma = blur.sigma
         self.probability = blur.probability
         self.kernel = kernel
+        self.offset_K = Constant(torch.arange(kernel) - float(kernel // 2))
+        """The places of the kernel's pixels, from the middle one."""
         if blur.probability == 1:
             low, high = blur.sigma
             self.random = low < high
@@ -29,10 +31,11 @@ class Blur:
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         applied_M = happens(self.probability, count, generator)
         sigma_M = uniform(self.sigma, count, generator)
-        return {"blur_sigma": torch.where(applied_M, sigma_M, 0.0)}
+        return {"blur_sigma": sigma_M.mul_(applied_M)}
 
     def prepare(self, draws: Draws) -> Draws:
-        return {"kernel": gaussian(draws["blur_sigma"], self.kernel)}
+        sigma_M = draws["blur_sigma"]
+        return {"kernel": gaussian(sigma_M, self.offset_K.beside(sigma_M))}
 
     def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
         """The views, blurred along the rows, then along the columns. Each channel of each view is its own group."""
@@ -53,10 +56,8 @@ class Blur:
         return {"blur_sigma": draws["blur_sigma"]}
 
 
-def gaussian(sigma_M: Tensor, kernel: int) -> Tensor:
-    """Normalised weights (M, kernel). Where sigma is 0, only the middle one is not 0."""
-    pixel_K = torch.arange(kernel, device=sigma_M.device)
-    offset_K = pixel_K - kernel // 2
+def gaussian(sigma_M: Tensor, offset_K: Tensor) -> Tensor:
+    """Normalised weights (M, K) at these distances from the middle. Where sigma is 0, only the middle one is not 0."""
     scale_M1 = sigma_M.clamp(min=1e-3)[:, None]
     weights_MK = torch.exp(-0.5 * (offset_K / scale_M1).square())
     return weights_MK / weights_MK.sum(1, keepdim=True)

@@ -9,51 +9,63 @@ import torch
 from torch import Tensor
 
 from simssl.experiment import settings
-from simssl.training.views.operation import Draws, between, happens
+from simssl.training.views.operation import Constant, Draws, Ranges, happens
 
 BLENDS = ("brightness", "contrast", "saturation")
 """Operations that move a view away from (or towards) black, its mean grey, or each pixel's own grey, in this order."""
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
+PARAMETERS = (*BLENDS, "hue")
+NEUTRAL = (1.0, 1.0, 1.0, 0.0)
+"""The parameters of a jitter that leaves a view as it is."""
+
+GREYS = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+"""Whether each of BLENDS moves a view from its mean grey, and whether from a pixel's own (3, 2). Neither is black."""
+
+EXTREME_311 = Constant(torch.tensor([3.0, 2.0, 4.0]).view(3, 1, 1))
+"""The hues in which red is weakest, green strongest and blue strongest, in sixths of the circle: see `rotate_hue`."""
+
 
 class Jitter:
-    """Draws the factors and the rotation that the settings have, and the order of the operations.
+    """Draws the factors, the rotation and the order of the operations.
 
-    The factors are brightness, contrast and saturation (1: as it was); the rotation is hue (0: as it was). The order is
-    `blend_order` (M, 3), the index in BLENDS of the first, second and third blend, and `blends_before_hue`, from 0 to
-    3. All 24 orders are equally probable.
+    `jitter` (M, 4) is the factors of brightness, contrast and saturation (1: as it was) and the rotation of the hue (0:
+    as it was), also where the settings have none. The order is `blend_order` (M, 3), the index in BLENDS of the first,
+    second and third blend, and `blends_before_hue`, from 0 to 3. All 24 orders are equally probable.
     """
 
     def __init__(self, jitter: settings.Jitter) -> None:
         self.probability = jitter.probability
-        self.ranges: dict[str, tuple[float, float]] = {}
-        for name in BLENDS:
-            strength = getattr(jitter, name)
-            if strength:
-                lowest = max(0.0, 1 - strength)
-                self.ranges[name] = (lowest, 1 + strength)
-        self.hue = jitter.hue
+        self.blends = bool(jitter.brightness or jitter.contrast or jitter.saturation)
+        self.hue = bool(jitter.hue)
         self.random = jitter.probability > 0
+        self.drawn = [name for name in PARAMETERS if getattr(jitter, name)]
+        """The parameters that are drawn. The others stay neutral."""
+        self.ranges = Ranges([_range(jitter, name) for name in PARAMETERS], (4,))
+        columns = [self.drawn.index(name) if name in self.drawn else 0 for name in PARAMETERS]
+        self.column_4 = Constant(torch.tensor(columns))
+        self.neutral_4 = Constant(torch.tensor(NEUTRAL))
+        self.greys_32 = Constant(GREYS)
+        self.in_half_46 = Constant(_in_half())
+        self.one = Constant(torch.ones(()))
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         device = generator.device
-        ranges = dict(self.ranges)
-        if self.hue:
-            ranges["hue"] = (-self.hue, self.hue)
-        u_MR = torch.rand(count, len(ranges), generator=generator, device=device)
-        draws = {}
-        for (name, limits), u_M in zip(ranges.items(), u_MR.unbind(1), strict=True):
-            draws[name] = between(limits, u_M)
+        u_MR = torch.rand(count, len(self.drawn), generator=generator, device=device)
+        u_M4 = u_MR
+        if len(self.drawn) < len(PARAMETERS):
+            u_M4 = u_MR.index_select(1, self.column_4.beside(u_MR))
+        jitter_M4 = self.ranges.between(u_M4)
         if self.probability < 1:
             applied_M = happens(self.probability, count, generator)
-            for name in ranges:
-                neutral = 0.0 if name == "hue" else 1.0
-                draws[name] = torch.where(applied_M, draws[name], neutral)
+            jitter_M4 = torch.where(applied_M[:, None], jitter_M4, self.neutral_4.beside(u_MR))
         u_M3 = torch.rand(count, len(BLENDS), generator=generator, device=device)
-        draws["blend_order"] = u_M3.argsort(1)
         possible = len(BLENDS) + 1
-        draws["blends_before_hue"] = torch.randint(possible, (count,), generator=generator, device=device)
-        return draws
+        return {
+            "jitter": jitter_M4,
+            "blend_order": u_M3.argsort(1),
+            "blends_before_hue": torch.randint(possible, (count,), generator=generator, device=device),
+        }
 
     def prepare(self, draws: Draws) -> Draws:
         """The factors of the blends before the hue's rotation and of those after it (M, 6), and their greys (M, 3).
@@ -62,30 +74,27 @@ class Jitter:
         which order. Without a rotation the factors are (M, 3). `mean` and `own` say, for both halves, which grey a
         blend moves the view from: see `blend`.
         """
-        if not self.ranges:
-            return {"hue": draws["hue"]}
-        order_M3 = draws["blend_order"]
-        device = order_M3.device
-        neutral_M = torch.ones(len(order_M3), device=device)
-        by_name = [draws.get(name, neutral_M) for name in BLENDS]
-        factor_M3 = torch.stack(by_name, dim=1).gather(1, order_M3)
-        prepared = {
-            "factor": factor_M3,
-            "mean": (order_M3 == CONTRAST).float(),
-            "own": (order_M3 == SATURATION).float(),
-        }
-        if not self.hue:
+        jitter_M4 = draws["jitter"]
+        prepared = {}
+        if self.hue:
+            prepared["hue"] = jitter_M4[:, 3]
+        if not self.blends:
             return prepared
-        index_3 = torch.arange(len(BLENDS), device=device)
-        before_M3 = index_3 < draws["blends_before_hue"][:, None]
-        first_half_M3 = torch.where(before_M3, factor_M3, 1.0)
-        second_half_M3 = torch.where(before_M3, 1.0, factor_M3)
-        prepared["factor"] = torch.cat((first_half_M3, second_half_M3), dim=1)
-        prepared["hue"] = draws["hue"]
+        order_M3 = draws["blend_order"]
+        greys_M32 = self.greys_32.beside(order_M3)[order_M3]
+        prepared["mean"], prepared["own"] = greys_M32.unbind(-1)
+        factor_M3 = jitter_M4.gather(1, order_M3)
+        if self.hue:
+            in_half_M6 = self.in_half_46.beside(order_M3).index_select(0, draws["blends_before_hue"])
+            in_half_M23 = in_half_M6.unflatten(1, (2, len(BLENDS)))
+            factor_M23 = torch.where(in_half_M23, factor_M3[:, None], self.one.beside(factor_M3))
+            prepared["factor"] = factor_M23.flatten(1)
+        else:
+            prepared["factor"] = factor_M3
         return prepared
 
     def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
-        if not self.ranges:
+        if not self.blends:
             return rotate_hue(x_MCHW, prepared["hue"])
         factors = _columns(prepared["factor"])
         means = _columns(prepared["mean"])
@@ -98,8 +107,24 @@ class Jitter:
         return x_MCHW
 
     def style(self, draws: Draws) -> Draws:
-        names = (*BLENDS, "hue")
-        return {name: draws[name] for name in names if name in draws}
+        columns = draws["jitter"].unbind(1)
+        return {name: columns[PARAMETERS.index(name)] for name in self.drawn}
+
+
+def _range(jitter: settings.Jitter, name: str) -> tuple[float, float]:
+    """What the parameter is drawn from."""
+    strength = getattr(jitter, name)
+    if name == "hue":
+        return -strength, strength
+    return max(0.0, 1 - strength), 1 + strength
+
+
+def _in_half() -> Tensor:
+    """Whether a blend is done before the rotation, and whether after it (4, 6), by the number of blends before it."""
+    index_3 = torch.arange(len(BLENDS))
+    before_4 = torch.arange(len(BLENDS) + 1)
+    is_before_43 = index_3 < before_4[:, None]
+    return torch.cat((is_before_43, ~is_before_43), dim=1)
 
 
 class Grey:
@@ -162,10 +187,8 @@ def rotate_hue(x_M3HW: Tensor, rotation_M: Tensor) -> Tensor:
     chroma above the lowest, and, as far from where it is weakest, so much below the highest.
     """
     red, green, blue = x_M3HW.unbind(1)
-    top = torch.maximum(red, green)
-    torch.maximum(top, blue, out=top)
-    low = torch.minimum(red, green)
-    torch.minimum(low, blue, out=low)
+    top = x_M3HW.amax(1)
+    low = x_M3HW.amin(1)
     chroma = top - low
 
     hue = green - red
@@ -182,13 +205,12 @@ def rotate_hue(x_M3HW: Tensor, rotation_M: Tensor) -> Tensor:
     circles.floor_()
     hue.sub_(circles, alpha=6)
 
-    for colour, sixths in ((red, 3), (green, 2), (blue, 4)):
-        torch.sub(hue, sixths, out=colour)
+    torch.sub(hue[:, None], EXTREME_311.beside(hue), out=x_M3HW)
     x_M3HW.abs_()
     x_M3HW.sub_(2)
     x_M3HW.clamp_(-1, 0)
     x_M3HW.mul_(chroma[:, None])
     red.add_(top)
-    torch.sub(low, green, out=green)
-    torch.sub(low, blue, out=blue)
+    others_M2HW = x_M3HW[:, 1:]
+    torch.sub(low[:, None], others_M2HW, out=others_M2HW)
     return x_M3HW

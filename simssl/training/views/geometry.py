@@ -1,7 +1,8 @@
 """The pixels that a view is made of: random resized crop, flips, and the size of the view.
 
 The crop is distributed as torchvision's RandomResizedCrop, and equals it, antialiased, on the same parameters.
-M counts views: B images, J views each. A counts the attempts at a crop.
+M counts views: B images, J views each. A counts the attempts at a crop. What has an entry for each of the two axes has
+that of the rows first.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ import torch
 from torch import Tensor
 
 from simssl.experiment.settings import Crop, ViewSettings
-from simssl.training.views.operation import Draws, between, happens
-from simssl.training.views.resample import Axis, resample, resize, samples
+from simssl.training.views.operation import Constant, Draws, Ranges, happens
+from simssl.training.views.resample import Boxes, resample, resize
 
 ATTEMPTS = 10
 """Attempts of RandomResizedCrop at a crop that fits into the image."""
+
+CROP = ("top", "left", "height", "width")
+"""What a crop is drawn as."""
+
+FLIPS = ("vertical_flip", "horizontal_flip")
+"""The flips of the rows and of the columns."""
 
 
 class Geometry:
     """Draws the crop and the flips that the settings have.
 
-    The crop is crop_top, crop_left, crop_height and crop_width in pixels of the image (int64). The flips are
+    The crop (M, 4) is top, left, height and width in pixels of the image, whole numbers in float32. The flips are
     horizontal_flip and vertical_flip (bool).
     """
 
@@ -32,86 +39,33 @@ class Geometry:
         source: tuple[int, int],
         target: tuple[int, int],
     ) -> None:
-        self.crop = settings.crop
         self.flips: dict[str, float] = {}
         for name in ("horizontal_flip", "vertical_flip"):
             probability = getattr(settings, name)
             if probability > 0:
                 self.flips[name] = probability
-        self.height, self.width = source
+        self.source = source
         self.target = target
+        self.crops = Crops(settings.crop, source) if settings.crop else None
+        vertical, horizontal = (name in self.flips for name in FLIPS)
+        self.boxes = Boxes(source, target, (vertical, horizontal))
         varied_flips = [name for name, probability in self.flips.items() if probability < 1]
-        self.random = self.crop is not None or bool(varied_flips)
+        self.random = self.crops is not None or bool(varied_flips)
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         draws: Draws = {}
-        if self.crop:
-            draws |= self._draw_crop(self.crop, count, generator)
+        if self.crops:
+            draws["crop"] = self.crops.draw(count, generator)
         for name, probability in self.flips.items():
             draws[name] = happens(probability, count, generator)
         return draws
 
-    def _draw_crop(self, crop: Crop, count: int, generator: torch.Generator) -> Draws:
-        device = generator.device
-        area = self.height * self.width
-        lowest, highest = crop.ratio
-        log_ratios = (math.log(lowest), math.log(highest))
-        u_MA2 = torch.rand(count, ATTEMPTS, 2, generator=generator, device=device)
-        area_MA = area * between(crop.scale, u_MA2[..., 0])
-        ratio_MA = between(log_ratios, u_MA2[..., 1]).exp()
-        width_MA = (area_MA * ratio_MA).sqrt().round().long()
-        height_MA = (area_MA / ratio_MA).sqrt().round().long()
-        fits_MA = (width_MA > 0) & (width_MA <= self.width)
-        fits_MA = fits_MA & (height_MA > 0) & (height_MA <= self.height)
-
-        first_M1 = fits_MA.to(torch.uint8).argmax(1, keepdim=True)
-        any_M = fits_MA.any(1)
-        fallback_height, fallback_width = self._central_crop(crop.ratio)
-        height_M = height_MA.gather(1, first_M1)[:, 0]
-        height_M = torch.where(any_M, height_M, fallback_height)
-        width_M = width_MA.gather(1, first_M1)[:, 0]
-        width_M = torch.where(any_M, width_M, fallback_width)
-
-        u_M2 = torch.rand(count, 2, generator=generator, device=device)
-        free_height_M = self.height - height_M
-        free_width_M = self.width - width_M
-        top_M = _integer_up_to(free_height_M, u_M2[:, 0])
-        top_M = torch.where(any_M, top_M, free_height_M // 2)
-        left_M = _integer_up_to(free_width_M, u_M2[:, 1])
-        left_M = torch.where(any_M, left_M, free_width_M // 2)
-        return {
-            "crop_top": top_M,
-            "crop_left": left_M,
-            "crop_height": height_M,
-            "crop_width": width_M,
-        }
-
-    def _central_crop(self, ratio: tuple[float, float]) -> tuple[int, int]:
-        """Height and width of the largest allowed crop, which RandomResizedCrop takes if no attempt fits."""
-        lowest, highest = ratio
-        whole = self.width / self.height
-        if whole < lowest:
-            return round(self.width / lowest), self.width
-        if whole > highest:
-            return self.height, round(self.height * highest)
-        return self.height, self.width
-
     def prepare(self, draws: Draws) -> Draws:
-        if not self.crop and not self.flips:
+        if not self.crops and not self.flips:
             return {}
-        drawn = "crop_top" if self.crop else next(iter(self.flips))
-        zero_M = torch.zeros_like(draws[drawn], dtype=torch.float32)
-
-        def axis(source: int, target: int, start: str, size: str, flip: str) -> Axis:
-            start_M = draws.get(start, zero_M)
-            size_M = draws.get(size, zero_M + source)
-            mirrored_M = draws.get(flip)
-            return Axis(source, target, start_M, size_M, mirrored_M)
-
-        target_height, target_width = self.target
-        rows = axis(self.height, target_height, "crop_top", "crop_height", "vertical_flip")
-        columns = axis(self.width, target_width, "crop_left", "crop_width", "horizontal_flip")
-        return samples(rows, columns)
+        flips = [draws[name] for name in FLIPS if name in draws]
+        box_4M = draws["crop"].T if self.crops else self.boxes.whole(flips[0])
+        return self.boxes.samples(box_4M, flips)
 
     def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
         """Crop, resize and flip, in one interpolation."""
@@ -125,28 +79,80 @@ class Geometry:
         The centre is in the coordinates of the view as seen: mirrored with a flip.
         """
         style: Draws = {}
-        if "crop_top" in draws:
-            style |= _crop_style(draws, "y", "top", "height", "vertical_flip", self.height)
-            style |= _crop_style(draws, "x", "left", "width", "horizontal_flip", self.width)
+        if "crop" in draws:
+            crop = dict(zip(CROP, draws["crop"].unbind(1), strict=True))
+            height, width = self.source
+            style |= _style(crop, "y", "top", "height", draws.get("vertical_flip"), height)
+            style |= _style(crop, "x", "left", "width", draws.get("horizontal_flip"), width)
         for name in self.flips:
             style[name] = draws[name].float()
         return style
 
 
-def _crop_style(draws: Draws, axis: str, start: str, size: str, flip: str, length: int) -> Draws:
+def _style(crop: Draws, axis: str, start: str, size: str, flipped_M: Tensor | None, length: int) -> Draws:
     """The crop's centre and size along one axis, as fractions of the image's length there."""
-    start_M = draws[f"crop_{start}"]
-    size_M = draws[f"crop_{size}"]
-    centre_M = (start_M + size_M / 2) / length
-    unflipped_M = torch.zeros_like(centre_M, dtype=torch.bool)
-    flipped_M = draws.get(flip, unflipped_M)
+    centre_M = (crop[start] + crop[size] / 2) / length
+    if flipped_M is not None:
+        centre_M = torch.where(flipped_M, 1 - centre_M, centre_M)
     return {
-        f"crop_centre_{axis}": torch.where(flipped_M, 1 - centre_M, centre_M),
-        f"crop_{size}": size_M.float() / length,
+        f"crop_centre_{axis}": centre_M,
+        f"crop_{size}": crop[size] / length,
     }
 
 
-def _integer_up_to(most_M: Tensor, u_M: Tensor) -> Tensor:
-    """An integer from 0 to `most`, uniform where u is uniform on [0, 1)."""
-    integer_M = (u_M * (most_M + 1)).long()
-    return torch.minimum(integer_M, most_M)
+class Crops:
+    """Random crops of images of one size."""
+
+    def __init__(self, crop: Crop, source: tuple[int, int]) -> None:
+        height, width = source
+        self.area = height * width
+        lowest, highest = crop.ratio
+        log_ratios = (math.log(lowest), math.log(highest))
+        self.ranges = Ranges((crop.scale, log_ratios), (2, 1, 1))
+        longest_211 = torch.tensor([float(height), float(width)]).view(2, 1, 1)
+        self.longest_211 = Constant(longest_211)
+        self.shortest_211 = Constant(torch.ones(2, 1, 1))
+        self.starts_21 = Constant(longest_211[..., 0] + 1)
+        self.central_41 = Constant(torch.tensor(_central_crop(source, crop.ratio)).view(4, 1))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Top, left, height and width (M, 4) of `count` crops."""
+        u_MA2 = torch.rand(count, ATTEMPTS, 2, generator=generator, device=generator.device)
+        size_2MA = self._sizes(u_MA2)
+        fits_2MA = size_2MA.clamp(self.shortest_211.beside(u_MA2), self.longest_211.beside(u_MA2)) == size_2MA
+        any_M1, first_M1 = (fits_2MA[0] & fits_2MA[1]).max(1, keepdim=True)
+        box_22M = torch.empty(2, 2, count, device=u_MA2.device)
+        start_2M, size_2M = box_22M
+        torch.gather(size_2MA, 2, first_M1.expand(2, count, 1), out=size_2M[..., None])
+
+        # u is below 1, so that a product with a whole number, rounded, is below this number
+        u_M2 = torch.rand(count, 2, generator=generator, device=generator.device)
+        starts_2M = self.starts_21.beside(u_M2) - size_2M
+        torch.floor(starts_2M.mul_(u_M2.T), out=start_2M)
+        box_4M = torch.where(any_M1.T, box_22M.view(4, count), self.central_41.beside(u_M2))
+        return box_4M.T
+
+    def _sizes(self, u_MA2: Tensor) -> Tensor:
+        """Heights and widths (2, M, A) of all attempts, in pixels."""
+        drawn_2MA = torch.empty(2, *u_MA2.shape[:2], device=u_MA2.device)
+        area_MA, ratio_MA = self.ranges.between(u_MA2.movedim(-1, 0), out=drawn_2MA)
+        area_MA.mul_(self.area)
+        ratio_MA.exp_()
+        size_2MA = torch.empty_like(drawn_2MA)
+        torch.div(area_MA, ratio_MA, out=size_2MA[0])
+        torch.mul(area_MA, ratio_MA, out=size_2MA[1])
+        return size_2MA.sqrt_().round_()
+
+
+def _central_crop(source: tuple[int, int], ratio: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Top, left, height and width of the largest allowed crop: RandomResizedCrop's if no attempt fits."""
+    height, width = source
+    lowest, highest = ratio
+    whole = width / height
+    if whole < lowest:
+        height = round(width / lowest)
+    elif whole > highest:
+        width = round(height * highest)
+    top = (source[0] - height) // 2
+    left = (source[1] - width) // 2
+    return float(top), float(left), float(height), float(width)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -30,19 +31,43 @@ class Operation(Protocol):
         """The parameters that an observer could read off the views (M,), float32."""
 
 
+class Constant:
+    """Numbers that never change. Each device has one copy of them, made when it is first asked for."""
+
+    def __init__(self, values: Tensor) -> None:
+        self._values = values
+        self._on = {values.device: values}
+
+    def beside(self, other: Tensor) -> Tensor:
+        """The numbers on the device of another tensor."""
+        if other.device not in self._on:
+            self._on[other.device] = self._values.to(other.device)
+        return self._on[other.device]
+
+
+class Ranges:
+    """Ranges that numbers are drawn from, one beside the other along the dimensions of `shape`."""
+
+    def __init__(self, limits: Sequence[tuple[float, float]], shape: Sequence[int]) -> None:
+        lows = [low for low, _ in limits]
+        spans = [high - low for low, high in limits]
+        self._low = Constant(torch.tensor(lows).view(*shape))
+        self._span = Constant(torch.tensor(spans).view(*shape))
+
+    def between(self, u: Tensor, out: Tensor | None = None) -> Tensor:
+        """The numbers that lie in their ranges as u lies between 0 and 1."""
+        drawn = torch.mul(u, self._span.beside(u), out=out)
+        return drawn.add_(self._low.beside(u))
+
+
 def uniform(limits: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
     """(count,) draws, uniform between the limits, on the generator's device."""
     u = torch.rand(count, generator=generator, device=generator.device)
-    return between(limits, u)
+    low, high = limits
+    return low + (high - low) * u
 
 
 def happens(probability: float, count: int, generator: torch.Generator) -> Tensor:
     """(count,) booleans that are true with a probability."""
     u = torch.rand(count, generator=generator, device=generator.device)
     return u < probability
-
-
-def between(limits: tuple[float, float], u: Tensor) -> Tensor:
-    """The numbers that lie between the limits as u lies between 0 and 1."""
-    low, high = limits
-    return low + (high - low) * u

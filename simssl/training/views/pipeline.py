@@ -63,7 +63,7 @@ class Views:
         prepared = [operation.prepare(draws) for operation in self.operations]
         views_MCHW = torch.empty(len(images_MCHW), *self.shape, device=images_MCHW.device)
         for part in _parts(images_MCHW):
-            x_MCHW = images_MCHW[part].float().div_(255)
+            x_MCHW = images_MCHW[part].div(255)
             for operation, values in zip(self.operations, prepared, strict=True):
                 values_of_part = {name: value[part] for name, value in values.items()}
                 x_MCHW = operation.apply(x_MCHW, values_of_part)
@@ -78,13 +78,8 @@ class Views:
 
     def plain(self, images_MCHW: Tensor) -> Tensor:
         """Un-augmented images (M, *shape) in [0, 1], finished, of uint8 images or of floats in [0, 1]."""
-        x_MCHW = images_MCHW.float()
-        if images_MCHW.dtype == torch.uint8:
-            x_MCHW.div_(255)
-        else:
-            x_MCHW = x_MCHW.clone()
         _, height, width = self.shape
-        x_MCHW = resize(x_MCHW, (height, width))
+        x_MCHW = resize(_in_unit_interval(images_MCHW), (height, width))
         return self._finish(x_MCHW, x_MCHW)
 
     def plain_batches(self, images_NCHW: Tensor, device: torch.device, size: int = 1000) -> Iterator[Tensor]:
@@ -139,6 +134,13 @@ class Views:
         for operation in self.operations:
             style |= operation.style(draws)
         return style
+
+
+def _in_unit_interval(images_MCHW: Tensor) -> Tensor:
+    """A copy in float32 of uint8 images or of floats in [0, 1]."""
+    if images_MCHW.dtype == torch.uint8:
+        return images_MCHW.div(255)
+    return images_MCHW.to(torch.float32, copy=True)
 
 
 def _in_order(kinds: Sequence[str], random: Iterable[Tensor], plain: Iterable[Tensor]) -> Tensor:

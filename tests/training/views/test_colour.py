@@ -14,7 +14,6 @@ from simssl.errors import UserError
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.views import Draws, Views
-from simssl.training.views.blur import gaussian
 from simssl.training.views.colour import BLENDS, CONTRAST, SATURATION, blend, luma, rotate_hue
 
 PAPER = Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
@@ -86,7 +85,7 @@ def test_blur_equals_torchvisions(kernel: int, shape: tuple[int, int, int]) -> N
 def test_the_kernel_is_simclrs_tenth_of_the_height(side: int, kernel: int) -> None:
     (operation,) = Views(ViewSettings(blur=Blur()), (3, side, side)).operations
     assert operation.kernel == kernel
-    assert gaussian(torch.tensor([1.0]), kernel).shape == (1, kernel)
+    assert operation.prepare({"blur_sigma": torch.ones(1)})["kernel"].shape == (1, kernel)
 
 
 def test_all_together_equal_torchvisions_in_the_drawn_order() -> None:
@@ -99,7 +98,8 @@ def test_all_together_equal_torchvisions_in_the_drawn_order() -> None:
 
 def torchvision_view(view: Tensor, draws: Draws, i: int) -> Tensor:
     one = {name: values[i].tolist() for name, values in draws.items()}
-    box = [one[f"crop_{name}"] for name in ("top", "left", "height", "width")]
+    one |= dict(zip((*BLENDS, "hue"), one["jitter"], strict=True))
+    box = [int(value) for value in one["crop"]]
     view = TF.resized_crop(view, *box, size=list(view.shape[1:]), antialias=True)
     view = TF.hflip(view) if one["horizontal_flip"] else view
     for step in range(4):
@@ -134,7 +134,8 @@ def test_views_leave_their_images_and_draws_as_they_are() -> None:
 def test_factors_are_distributed_as_torchvisions() -> None:
     """Ranges, means and deviations over 20,000 draws, where a strength above 1 cuts the range at 0."""
     settings = Jitter(brightness=0.4, contrast=1.5, saturation=0.8, hue=0.2)
-    draws = Views(ViewSettings(jitter=settings), (3, 8, 8)).draw(20_000, generator())
+    views = Views(ViewSettings(jitter=settings), (3, 8, 8))
+    draws = views.style(views.draw(20_000, generator()))
     theirs = ColorJitter(0.4, 1.5, 0.8, 0.2)
     names = ("brightness", "contrast", "saturation", "hue")
     for name in names:
@@ -158,17 +159,20 @@ def test_every_order_is_equally_probable_and_independent_of_the_factors() -> Non
     assert sum(counts.values()) == 24_000
     assert all(abs(count - 1000) < 5 * 31 for count in counts.values())
     first = draws["blend_order"][:, 0] == 0
-    assert draws["brightness"][first].mean().item() == pytest.approx(1, abs=0.03)
+    brightness_M = draws["jitter"][:, 0]
+    assert brightness_M[first].mean().item() == pytest.approx(1, abs=0.03)
 
 
 def test_an_operation_happens_with_its_probability_or_leaves_the_view_as_it_is() -> None:
-    draws = Views(EVERYTHING, (3, 16, 12)).draw(20_000, generator())
-    jittered, grey, blurred = draws["brightness"] != 1, draws["grey"], draws["blur_sigma"] > 0
+    views = Views(EVERYTHING, (3, 16, 12))
+    draws = views.draw(20_000, generator())
+    style = views.style(draws)
+    jittered, grey, blurred = style["brightness"] != 1, draws["grey"], draws["blur_sigma"] > 0
     for happened, probability in ((jittered, 0.8), (grey, 0.2), (blurred, 0.5)):
         assert happened.double().mean().item() == pytest.approx(probability, abs=0.015)
     assert torch.corrcoef(torch.stack([jittered.double(), grey.double(), blurred.double()])).triu(1).abs().max() < 0.03
     for name, neutral in (("contrast", 1), ("saturation", 1), ("hue", 0)):
-        assert torch.equal(draws[name] == neutral, ~jittered)
+        assert torch.equal(style[name] == neutral, ~jittered)
     sigmas = draws["blur_sigma"][blurred].double()
     theirs = torch.tensor([GaussianBlur.get_params(0.1, 2.0) for _ in range(10_000)])
     assert sigmas.mean().item() == pytest.approx(theirs.mean().item(), abs=0.04)
@@ -180,17 +184,19 @@ def test_a_view_that_is_not_jittered_is_the_image() -> None:
     views = Views(ViewSettings(jitter=PAPER.model_copy(update={"probability": 0.5})), (3, 16, 12))
     draws = views.draw(40, generator())
     unchanged = (views.apply(x, draws) - x.float() / 255).abs().amax((1, 2, 3)) < 1e-6
-    assert bool(unchanged[draws["brightness"] == 1].all())
-    assert 0 < int((draws["brightness"] == 1).sum()) < 40
+    unjittered = draws["jitter"][:, 0] == 1
+    assert bool(unchanged[unjittered].all())
+    assert 0 < int(unjittered.sum()) < 40
 
 
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
 def test_one_strength_alone_draws_and_does_nothing_else(name: str) -> None:
     views, x = Views(ViewSettings(jitter=Jitter(**{name: 0.5})), (3, 16, 12)), images(20)
     draws = views.draw(20, generator())
-    assert set(views.style(draws)) == {name}
+    style = views.style(draws)
+    assert set(style) == {name}
     adjust = getattr(TF, f"adjust_{name}")
-    expected = torch.stack([adjust(i, v) for i, v in zip(x.float() / 255, draws[name].tolist(), strict=True)])
+    expected = torch.stack([adjust(i, v) for i, v in zip(x.float() / 255, style[name].tolist(), strict=True)])
     torch.testing.assert_close(views.apply(x, draws), expected, atol=1e-5, rtol=0)
 
 
@@ -201,8 +207,9 @@ def test_style_has_what_can_be_seen_and_not_the_order() -> None:
     crop = {"crop_centre_x", "crop_centre_y", "crop_width", "crop_height", "horizontal_flip"}
     assert set(style) == crop | {"brightness", "contrast", "saturation", "hue", "grey", "blur_sigma"}
     assert all(values.shape == (50,) and values.dtype == torch.float32 for values in style.values())
-    for name in ("brightness", "contrast", "saturation", "hue", "blur_sigma"):
-        assert torch.equal(style[name], draws[name])
+    for number, name in enumerate(("brightness", "contrast", "saturation", "hue")):
+        assert torch.equal(style[name], draws["jitter"][:, number])
+    assert torch.equal(style["blur_sigma"], draws["blur_sigma"])
 
 
 def test_the_brightness_that_is_told_is_that_of_the_view() -> None:

@@ -31,7 +31,7 @@ def test_equals_torchvision_on_the_same_parameters(shape: tuple[int, int, int]) 
 
 
 def torchvision_view(image: Tensor, draws: Draws, i: int) -> Tensor:
-    box = [int(draws[f"crop_{name}"][i]) for name in ("top", "left", "height", "width")]
+    box = [int(value) for value in draws["crop"][i]]
     view = TF.resized_crop(image, *box, size=list(image.shape[1:]), antialias=True)
     view = TF.hflip(view) if draws["horizontal_flip"][i] else view
     view = TF.vflip(view) if draws["vertical_flip"][i] else view
@@ -51,7 +51,7 @@ def test_crops_are_distributed_as_torchvisions(shape: tuple[int, int, int], crop
     """Means, deviations and correlations of top, left, height and width, over 20,000 draws each."""
     count = 20_000
     ours = Views(ViewSettings(crop=crop), shape).draw(count, generator())
-    ours_N4 = torch.stack([ours[f"crop_{name}"] for name in ("top", "left", "height", "width")], 1).double()
+    ours_N4 = ours["crop"].double()
     torch.manual_seed(0)
     image = torch.empty(shape)
     theirs = [RandomResizedCrop.get_params(image, list(crop.scale), list(crop.ratio)) for _ in range(count)]
@@ -68,8 +68,7 @@ def test_a_crop_that_never_fits_is_central_as_torchvisions() -> None:
     crop, shape = Crop(scale=(1.0, 1.0), ratio=(3.0, 4.0)), (1, 20, 30)
     draws = Views(ViewSettings(crop=crop), shape).draw(5, generator())
     expected = RandomResizedCrop.get_params(torch.empty(shape), list(crop.scale), list(crop.ratio))
-    for name, value in zip(("top", "left", "height", "width"), expected, strict=True):
-        assert draws[f"crop_{name}"].tolist() == [value] * 5
+    assert draws["crop"].tolist() == [list(expected)] * 5
 
 
 def test_flips_are_drawn_with_their_probability() -> None:

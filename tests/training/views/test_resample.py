@@ -14,6 +14,7 @@ from torch import Tensor
 
 from simssl.experiment.settings import Crop, Finish, ViewSettings
 from simssl.training.views import Views
+from simssl.training.views.resample import Boxes, resample
 
 
 def images(count: int, shape: tuple[int, int, int]) -> Tensor:
@@ -31,11 +32,23 @@ def test_crops_equal_torchvisions_with_antialias(shape: tuple[int, int, int], si
     result = views.apply(x, draws)
     assert result.shape[1:] == views.shape == (shape[0], size, size)
     for i, image in enumerate(x):
-        box = [int(draws[f"crop_{name}"][i]) for name in ("top", "left", "height", "width")]
+        box = [int(value) for value in draws["crop"][i]]
         expected = TF.resized_crop(image, *box, size=[size, size], antialias=True)
         expected = TF.hflip(expected) if draws["horizontal_flip"][i] else expected
         expected = TF.vflip(expected) if draws["vertical_flip"][i] else expected
         torch.testing.assert_close(result[i], expected.float() / 255, atol=1.5 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("target", [(7, 12), (12, 7), (30, 41), (7, 41)])
+def test_boxes_equal_torchvisions_in_views_that_are_not_square(target: tuple[int, int]) -> None:
+    boxes, x = Boxes((20, 30), target, (False, True)), images(3, (3, 20, 30)).float() / 255
+    box_M4 = torch.tensor([[0, 0, 20, 30], [3, 5, 9, 20], [12, 1, 8, 3]])
+    mirrored_M = torch.tensor([False, True, True])
+    result = resample(x, boxes.samples(box_M4.float().T, [mirrored_M]))
+    for i, (image, box) in enumerate(zip(x, box_M4.tolist(), strict=True)):
+        expected = TF.resized_crop(image, *box, size=list(target), antialias=True)
+        expected = TF.hflip(expected) if mirrored_M[i] else expected
+        torch.testing.assert_close(result[i], expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "size"), SHAPES)
