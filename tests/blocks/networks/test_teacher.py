@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import pytest
 import torch
+from operations import Operations
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 from simssl.testing.host_sync import refuse_host_synchronisation
@@ -79,9 +78,9 @@ def test_buffers_that_are_no_averages_are_copied_in_one_call() -> None:
         layer.mask.logical_not_()
         layer.used.fill_(7)
         layer.steps.fill_(2**40 + 1)
-    with Names() as names:
+    with Operations() as operations:
         teacher.update(0.5)
-    assert names.seen == ["_foreach_sub", "_foreach_mul_", "_foreach_add_", "_foreach_copy_"]
+    assert operations.names == ["_foreach_sub", "_foreach_mul_", "_foreach_add_", "_foreach_copy_"]
     for name, buffer in network.named_buffers():
         assert torch.equal(teacher.network.get_buffer(name), buffer)
 
@@ -89,18 +88,6 @@ def test_buffers_that_are_no_averages_are_copied_in_one_call() -> None:
 def test_a_student_without_such_buffers_is_followed() -> None:
     teacher = Teacher(nn.Linear(3, 2))
     teacher.update(0.5)
-
-
-class Names(TorchDispatchMode):
-    """The names of the operations that are dispatched within it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen.append(func._schema.name.removeprefix("aten::"))
-        return func(*args, **(kwargs or {}))
 
 
 def average(old: list[float], new: list[float], momentum: float) -> list[float]:
