@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from simssl.blocks.internals import BatchNorm, batch_norm_with_moments, move_towards
 
 
-class Batch(NamedTuple):
+class _Batch(NamedTuple):
     """What the running statistics follow: the moments of the parts of one batch."""
 
     mean_SC: Tensor
@@ -43,7 +43,7 @@ class SplitBatchNorm(BatchNorm):
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         self.splits = splits
         self.follows_later = follows_later
-        self.batch: Batch | None = None
+        self.batch: _Batch | None = None
         """The last batch, until the running statistics have followed it."""
         self.to(norm.running_mean).train(norm.training)
         self.load_state_dict(norm.state_dict())
@@ -72,7 +72,7 @@ class SplitBatchNorm(BatchNorm):
         y, mean_SC, scale_SC = batch_norm_with_moments(parts, weight_C.repeat(S), bias_SC, self.eps)
         self.num_batches_tracked.add_(1)
         if self.momentum > 0:
-            self.batch = Batch(mean_SC.view(S, C), scale_SC.view(S, C), values)
+            self.batch = _Batch(mean_SC.view(S, C), scale_SC.view(S, C), values)
             if not self.follows_later:
                 _follow([self])
         return _laid_out_as(x_NC, y.reshape(x_NC.shape))

@@ -22,6 +22,7 @@ from simssl.experiment.settings import Training
 from simssl.params import Params
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import SHAPE, StubRegistry, TinyBackbone, TinyDataset, tiny_experiment
+from simssl.testing.recording import Recorder
 from simssl.training.build import build_run
 from simssl.training.trainer import Trainer
 
@@ -493,17 +494,10 @@ def test_dino_offers_the_teachers_representation_too() -> None:
 def test_a_run_with_batch_norm_resumes_bit_equal(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Teachers' running statistics, queues and centres come back as they were."""
     monkeypatch.undo()
-    plugin = REGISTRY.load("objective", name)
-    sixteen_images = Training(epochs=2, batch_views=32, log_every=5)
-    experiment = replace(tiny_experiment(plugin), training=sixteen_images)
 
     def trained(folder: str, *steps: int) -> dict[str, Tensor]:
-        (tmp_path / folder).mkdir()
         for upto in steps:
-            data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
-            registry: Any = StubRegistry(objective=plugin, backbone=NormBackbone)
-            built = build_run(experiment, registry, data, torch.device("cpu"))
-            trainer = Trainer(built, RunFolder(tmp_path / folder))
+            trainer = new_trainer(name, tmp_path / folder)
             trainer.restore()
             while trainer.step < upto:
                 trainer.train_step()
@@ -512,3 +506,31 @@ def test_a_run_with_batch_norm_resumes_bit_equal(name: str, tmp_path: Path, monk
 
     whole, resumed = trained("whole", 7), trained("broken", 3, 7)
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_captured_steps_of_a_run_with_batch_norm_are_the_eager_ones(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the host counts and keeps in a step is in its capture."""
+    monkeypatch.undo()
+    graphs = Recorder()
+    captured = new_trainer(name, tmp_path / "captured", graphs)
+    while not graphs.replays:
+        captured.train_step()
+    eager = new_trainer(name, tmp_path / "eager")
+    while eager.step < captured.step:
+        eager.train_step()
+    state = captured.objective.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in eager.objective.state_dict().items())
+
+
+def new_trainer(name: str, folder: Path, graphs: Recorder | None = None) -> Trainer:
+    """Of a run with batch norm, sixteen images a step."""
+    folder.mkdir(exist_ok=True)
+    plugin = REGISTRY.load("objective", name)
+    experiment = replace(tiny_experiment(plugin), training=Training(epochs=2, batch_views=32, log_every=5))
+    data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
+    registry: Any = StubRegistry(objective=plugin, backbone=NormBackbone)
+    built = build_run(experiment, registry, data, torch.device("cpu"))
+    return Trainer(built, RunFolder(folder), graphs)
