@@ -58,8 +58,12 @@ def allow_eager_steps(optimizer: torch.optim.Optimizer) -> None:
     optimizer._warned_capturable_if_run_uncaptured = True
 
 
-def move_towards(tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: float | Tensor) -> None:
+def move_towards(
+    tensors: Sequence[Tensor], targets: Sequence[Tensor], weight: float | Tensor | Sequence[float]
+) -> None:
     """Add to each tensor, in place, `weight` times its difference from its target, in three launches for all.
+
+    A weight may be for all tensors, or be given for each.
 
     `torch._foreach_lerp_` would be one launch, but takes no weight from the device in older versions of torch.
     """
@@ -72,6 +76,18 @@ def copy_each(tensors: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy each source into its tensor, which may have numbers of another type, in one call for all."""
     if tensors:
         torch._foreach_copy_(list(tensors), list(sources))
+
+
+def batch_norm_with_moments(
+    x_NC: Tensor, weight_C: Tensor, bias_C: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch (N, C, ...), each channel normalised by itself; its mean (C,), and 1 / sqrt(variance + eps) (C,).
+
+    The moments have the type of the weight, which may be float32 where the batch is of half precision. The public
+    functions keep the moments to themselves, and move running statistics by them.
+    """
+    y_NC, mean_C, scale_C = torch.native_batch_norm(x_NC, weight_C, bias_C, None, None, True, 0.0, eps)
+    return y_NC, mean_C.detach(), scale_C.detach()
 
 
 # --- modules ---------------------------------------------------------------------------------------------

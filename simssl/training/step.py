@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from simssl.api import Objective, Terms
 from simssl.blocks.distributed import average, rank, world_size
+from simssl.training.batch_counts import BatchCounts
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
@@ -50,6 +51,7 @@ class Step:
         self.device = built.device
         self.pool = pool
         self.told = Told(built)
+        self._batch_counts = BatchCounts(built.objective)
         self.precision = computed_in(self.settings.precision, self.device)
         self.shadows = ShadowWeights(self.objective if self.precision == "bfloat16" else nn.Identity())
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
@@ -123,7 +125,12 @@ class Step:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         told = self.told.of(x_BJCHW, index_B)
         with step_in(self.precision):
-            with networks_in(self.precision, self.device), self._own_draws_refused(), self.shadows.in_place():
+            with (
+                networks_in(self.precision, self.device),
+                self._own_draws_refused(),
+                self.shadows.in_place(),
+                self._batch_counts.added_together(),
+            ):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **told)
             check_terms(self.objective, terms)
             self._backward(terms)

@@ -48,12 +48,24 @@ def test_a_capturable_optimizer_that_is_allowed_eager_steps_does_not_warn() -> N
         check()
 
 
-@pytest.mark.parametrize("weight", [0.25, torch.tensor(0.25)])
-def test_tensors_move_towards_their_targets(weight: float | torch.Tensor) -> None:
+@pytest.mark.parametrize("weight", [0.25, torch.tensor(0.25), [0.25, 0.25]])
+def test_tensors_move_towards_their_targets(weight: float | torch.Tensor | list[float]) -> None:
     tensors, targets = [torch.zeros(3), torch.ones(2, 2)], [torch.full((3,), 4.0), torch.full((2, 2), 5.0)]
     internals.move_towards(tensors, targets, weight)
     assert torch.equal(tensors[0], torch.full((3,), 1.0))
     assert torch.equal(tensors[1], torch.full((2, 2), 2.0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_tells_the_moments_that_it_normalises_by(dtype: torch.dtype) -> None:
+    x = torch.tensor([[1.0, 2.0], [3.0, 8.0]], dtype=dtype, requires_grad=True)
+    y, mean, scale = internals.batch_norm_with_moments(x, torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), 1e-5)
+    assert torch.equal(mean, torch.tensor([2.0, 5.0]))
+    torch.testing.assert_close(scale, torch.tensor([1.0, 1 / 3]))
+    torch.testing.assert_close(y, torch.tensor([[-1.0, -1.0], [1.0, 3.0]], dtype=dtype))
+    assert y.requires_grad
+    assert not mean.requires_grad
+    assert not scale.requires_grad
 
 
 def test_modules_keep_buffers_and_parameters_where_they_are_looked_for() -> None:

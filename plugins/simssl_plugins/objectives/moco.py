@@ -18,7 +18,7 @@ import simssl
 from simssl.api import Context, EncoderObjective, Objective, Terms
 from simssl.blocks.distributed import gather, own_rows, world_size
 from simssl.blocks.losses import contrast_with_negatives
-from simssl.blocks.networks import Teacher, Widths, has_batch_norm, mlp, split_batch_norm
+from simssl.blocks.networks import Teacher, Widths, follow_batches, has_batch_norm, mlp, split_batch_norm
 from simssl.blocks.precision import at_least_float32
 
 
@@ -54,10 +54,11 @@ class MoCo(EncoderObjective):
         keys_per_step = 2 * context.images_per_step
         if params.queue < keys_per_step:
             raise ValueError(f"a queue of {params.queue} cannot hold the {keys_per_step} keys of a step")
-        self.splits = params.batch_norm_splits if has_batch_norm(self.encoder) else 1
+        self.has_norm = has_batch_norm(self.encoder)
+        self.splits = params.batch_norm_splits if self.has_norm else 1
         _require_equal_parts(context.images_per_step, self.splits)
         if self.splits > 1:
-            self.encoder = split_batch_norm(self.encoder, self.splits)
+            self.encoder = split_batch_norm(self.encoder, 2 * self.splits, follows_later=True)
         self.head = mlp((context.latent_dim, *params.head))
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
         width = params.head[-1] if params.head else context.latent_dim
@@ -66,30 +67,41 @@ class MoCo(EncoderObjective):
         self.register_buffer("new_keys", torch.empty(0, width), persistent=False)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
-        ka_BP = self._keys(xa_BCHW, generator)
-        kb_BP = self._keys(xb_BCHW, generator)
-        loss_a = self._contrast(xa_BCHW, kb_BP)
-        loss_b = self._contrast(xb_BCHW, ka_BP)
-        self.new_keys = torch.cat([gather(ka_BP), gather(kb_BP)])
-        return Terms(loss={"info_nce": (loss_a + loss_b) / 2})
+        k_BJP = self._keys(x_BJCHW, generator)
+        q_BJP = self._encoded(torch.nn.Sequential(self.encoder, self.head), x_BJCHW)
+        other_k_BJP = k_BJP.flip(1)
+        loss = contrast_with_negatives(
+            q_BJP.flatten(0, 1), other_k_BJP.flatten(0, 1), self.queue, self.params.temperature
+        )
+        self.new_keys = gather(k_BJP).transpose(0, 1).flatten(0, 1)
+        return Terms(loss={"info_nce": loss})
 
-    def _keys(self, x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-        """The keys of one view of each image (B, P), of length 1."""
+    def _keys(self, x_BJCHW: Tensor, generator: torch.Generator) -> Tensor:
+        """The keys of the views (B, J, P), of length 1. The images of each view are permuted by themselves before."""
         if self.splits == 1:
-            return F.normalize(at_least_float32(self.teacher(x_BCHW)), dim=1)
-        B = len(x_BCHW) * world_size()
-        order_B = torch.rand(B, generator=generator, device=x_BCHW.device).argsort()
-        permuted_BCHW = own_rows(gather(x_BCHW)[order_B])
-        permuted_BP = F.normalize(at_least_float32(self.teacher(permuted_BCHW)), dim=1)
-        return own_rows(gather(permuted_BP)[order_B.argsort()])
+            return self._encoded(self.teacher, x_BJCHW)
+        B = len(x_BJCHW) * world_size()
+        draw_JB = torch.stack([torch.rand(B, generator=generator, device=x_BJCHW.device) for _ in self.views])
+        order_BJ = draw_JB.argsort().T
+        permuted_BJCHW = own_rows(_taken(gather(x_BJCHW), order_BJ))
+        permuted_BJP = self._encoded(self.teacher, permuted_BJCHW)
+        return own_rows(_taken(gather(permuted_BJP), order_BJ.argsort(0)))
 
-    def _contrast(self, x_BCHW: Tensor, k_BP: Tensor) -> Tensor:
-        """The loss of the queries of one view, whose keys are of the other: 0-d."""
-        q_BP = F.normalize(at_least_float32(self.head(self.encoder(x_BCHW))), dim=1)
-        return contrast_with_negatives(q_BP, k_BP, self.queue, self.params.temperature)
+    def _encoded(self, network: torch.nn.Module, x_BJCHW: Tensor) -> Tensor:
+        """The projections of the views (B, J, P), of length 1, in one pass.
+
+        In the batch the views of an image follow one another. So each of the 2 `splits` parts of a batch norm, which
+        are of indices that are the same modulo their number, has images of one view. Batch norm in one part has two
+        passes.
+        """
+        if self.splits == 1 and self.has_norm:
+            z_BJP = torch.stack([network(x_BCHW) for x_BCHW in x_BJCHW.unbind(1)], dim=1)
+        else:
+            z_BJP = network(x_BJCHW.flatten(0, 1)).unflatten(0, x_BJCHW.shape[:2])
+        return F.normalize(at_least_float32(z_BJP), dim=-1)
 
     def after_step(self, progress: Tensor) -> None:
+        follow_batches(self.encoder)
         self.teacher.update(self.params.momentum)
         M = len(self.new_keys)
         Q = len(self.queue)
@@ -99,6 +111,13 @@ class MoCo(EncoderObjective):
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
+
+
+def _taken(x_BJ: Tensor, rows_BJ: Tensor) -> Tensor:
+    """The rows of each view that are named for it: of view j and for place b, that of image rows_BJ[b, j]."""
+    J = rows_BJ.shape[1]
+    views_J = torch.arange(J, device=x_BJ.device)
+    return x_BJ[rows_BJ, views_J]
 
 
 def _require_equal_parts(images: int, splits: int) -> None:

@@ -6,7 +6,7 @@ The encoders and decoders themselves are a backbone's, which `Context.encoder` a
 from __future__ import annotations
 
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder, Sample
-from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, follow_batches, has_batch_norm, split_batch_norm
 from simssl.blocks.networks.heads import Widths, in_float32, mlp, require_two_images
 from simssl.blocks.networks.synced_batch_norm import SyncedBatchNorm, SyncedSplitBatchNorm, synchronise_batch_norm
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
@@ -26,6 +26,7 @@ __all__ = [  # noqa: RUF022 - in groups
     # batch norm
     "has_batch_norm",
     "split_batch_norm",
+    "follow_batches",
     "SplitBatchNorm",
     "SyncedBatchNorm",
     "SyncedSplitBatchNorm",

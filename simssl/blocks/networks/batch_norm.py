@@ -5,18 +5,30 @@ S counts the parts. `SC` is one dimension: the C channels of each part, one part
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from simssl.blocks.internals import BatchNorm
+from simssl.blocks.internals import BatchNorm, batch_norm_with_moments, move_towards
+
+
+class _Batch(NamedTuple):
+    """What the running statistics follow: the moments of the parts of one batch."""
+
+    mean_SC: Tensor
+    scale_SC: Tensor
+    """1 / sqrt(variance + eps)."""
+    values: int
+    """The values of a channel in each part."""
 
 
 class SplitBatchNorm(BatchNorm):
     """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself.
 
-    A part is the images whose indices in the batch are the same modulo `splits`, as in MoCo's code, for which nothing
-    is copied. The running statistics follow the mean over all parts, of their means and of their unbiased variances.
+    A part is the images whose indices in the batch are the same modulo `splits`, as in MoCo's code. With the channels
+    first in memory nothing is copied. The running statistics follow the mean over all parts, of their means and of
+    their unbiased variances: at once, or, with `follows_later`, when `follow_batches` is called for the network.
     """
 
     momentum: float
@@ -24,12 +36,15 @@ class SplitBatchNorm(BatchNorm):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, splits: int, norm: BatchNorm) -> None:
+    def __init__(self, splits: int, norm: BatchNorm, follows_later: bool = False) -> None:
         """Take over the settings, weights and running statistics of `norm`."""
         if norm.momentum is None or norm.running_mean is None:
             raise ValueError("a batch norm without a momentum or running statistics cannot be split")
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
         self.splits = splits
+        self.follows_later = follows_later
+        self.batch: _Batch | None = None
+        """The last batch, until the running statistics have followed it."""
         self.to(norm.running_mean).train(norm.training)
         self.load_state_dict(norm.state_dict())
 
@@ -48,23 +63,49 @@ class SplitBatchNorm(BatchNorm):
         """Normalise the parts side by side, as channels of one batch: each has statistics of its own."""
         S = self.splits
         C = self.num_features
-        mean_SC = self.running_mean.repeat(S)
-        variance_SC = self.running_var.repeat(S)
-        weight_SC = None
-        bias_SC = None
-        if self.affine:
-            weight_SC = self.weight.repeat(S)
-            bias_SC = self.bias.repeat(S)
-        rows = len(x_NC) // S
-        parts = x_NC.reshape(rows, S * C, *x_NC.shape[2:])
-        y = F.batch_norm(parts, mean_SC, variance_SC, weight_SC, bias_SC, True, self.momentum, self.eps)
-        with torch.no_grad():
-            mean_change_SC = mean_SC.view(S, C) - self.running_mean
-            variance_change_SC = variance_SC.view(S, C) - self.running_var
-            self.running_mean.add_(mean_change_SC.mean(0))
-            self.running_var.add_(variance_change_SC.mean(0))
-            self.num_batches_tracked.add_(1)
-        return y.reshape(x_NC.shape)
+        values = x_NC[:, 0].numel() // S
+        if values == 1:
+            raise ValueError(f"a part with one value a channel cannot be normalised (input {tuple(x_NC.shape)})")
+        parts = x_NC.reshape(len(x_NC) // S, S * C, *x_NC.shape[2:])
+        weight_C = self.weight if self.affine else torch.ones_like(self.running_mean)
+        bias_SC = self.bias.repeat(S) if self.affine else None
+        y, mean_SC, scale_SC = batch_norm_with_moments(parts, weight_C.repeat(S), bias_SC, self.eps)
+        self.num_batches_tracked.add_(1)
+        if self.momentum > 0:
+            self.batch = _Batch(mean_SC.view(S, C), scale_SC.view(S, C), values)
+            if not self.follows_later:
+                _follow([self])
+        return _laid_out_as(x_NC, y.reshape(x_NC.shape))
+
+
+def _laid_out_as(x: Tensor, y: Tensor) -> Tensor:
+    """The tensor y with the channels last in memory if x has them there."""
+    is_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return y.contiguous(memory_format=torch.channels_last) if is_last else y
+
+
+def follow_batches(module: nn.Module) -> None:
+    """Let the running statistics of all split batch norms that follow later follow their last batch."""
+    norms = [part for part in module.modules() if isinstance(part, SplitBatchNorm) and part.batch is not None]
+    for splits in sorted({norm.splits for norm in norms}):
+        _follow([norm for norm in norms if norm.splits == splits])
+
+
+@torch.no_grad()
+def _follow(norms: list[SplitBatchNorm]) -> None:
+    """Move the running statistics of norms with as many parts, all together. X counts the channels of all norms."""
+    batches = [norm.batch for norm in norms if norm.batch is not None]
+    mean_X = torch.cat([batch.mean_SC for batch in batches], 1).mean(0)
+    variance_X = torch.cat([batch.scale_SC for batch in batches], 1).pow(-2).mean(0)
+    channels = [norm.num_features for norm in norms]
+    means = mean_X.split(channels)
+    variances = variance_X.split(channels)
+    torch._foreach_sub_(variances, [norm.eps for norm in norms])
+    torch._foreach_mul_(variances, [batch.values / (batch.values - 1) for batch in batches])
+    running = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
+    move_towards(running, [*means, *variances], 2 * [norm.momentum for norm in norms])
+    for norm in norms:
+        norm.batch = None
 
 
 def has_batch_norm(module: nn.Module) -> bool:
@@ -72,7 +113,7 @@ def has_batch_norm(module: nn.Module) -> bool:
     return any(isinstance(part, BatchNorm) for part in module.modules())
 
 
-def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
+def split_batch_norm(module: nn.Module, splits: int, follows_later: bool = False) -> nn.Module:
     """The module with a SplitBatchNorm for every BatchNorm1d and BatchNorm2d (in place, but for the module itself).
 
     ValueError if it has batch norm of another kind.
@@ -81,7 +122,7 @@ def split_batch_norm(module: nn.Module, splits: int) -> nn.Module:
         if type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d):
             kind = type(module).__name__
             raise ValueError(f"batch norm of the kind {kind} cannot be split; set 'batch_norm_splits: 1'")
-        return SplitBatchNorm(splits, module)
+        return SplitBatchNorm(splits, module, follows_later)
     for name, child in module.named_children():
-        setattr(module, name, split_batch_norm(child, splits))
+        setattr(module, name, split_batch_norm(child, splits, follows_later))
     return module

@@ -38,7 +38,8 @@ class Teacher(nn.Module):
         """Become momentum * teacher + (1 - momentum) * student; a tensor is 0-d and on the device."""
         moving: list[Tensor] = []
         targets: list[Tensor] = []
-        copied: list[tuple[Tensor, Tensor]] = []
+        counters: list[Tensor] = []
+        counts: list[Tensor] = []
         teachers = _state(self.network)
         students = _state(self._student[0])
         for teacher, student in zip(teachers, students, strict=True):
@@ -46,10 +47,11 @@ class Teacher(nn.Module):
                 moving.append(teacher)
                 targets.append(student)
             else:
-                copied.append((teacher, student))
+                counters.append(teacher)
+                counts.append(student)
         move_towards(moving, targets, 1 - momentum)
-        for teacher, student in copied:
-            teacher.copy_(student)
+        if counters:
+            torch._foreach_copy_(counters, counts)
 
 
 def _state(module: nn.Module) -> list[Tensor]:

@@ -6,9 +6,10 @@ import copy
 
 import pytest
 import torch
+from operations import Operations
 from torch import Tensor, nn
 
-from simssl.blocks.networks.batch_norm import SplitBatchNorm, has_batch_norm, split_batch_norm
+from simssl.blocks.networks.batch_norm import SplitBatchNorm, follow_batches, has_batch_norm, split_batch_norm
 
 CASES = [(nn.BatchNorm1d, (12, 5)), (nn.BatchNorm1d, (12, 5, 3)), (nn.BatchNorm2d, (12, 5, 3, 2))]
 
@@ -47,6 +48,72 @@ def test_each_part_is_normalised_by_itself(
     for name in ("running_mean", "running_var"):
         torch.testing.assert_close(split.get_buffer(name), sum(p.get_buffer(name) for p in parts) / splits)
     assert split.num_batches_tracked.item() == 2
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_parts_of_images_in_each_layout_and_precision(
+    layout: torch.memory_format, dtype: torch.dtype, affine: bool
+) -> None:
+    """Parameters and running statistics are float32, as under autocast. The layout of the images is kept."""
+    norm, x = norm_and_batch(nn.BatchNorm2d, (12, 5, 3, 2), affine)
+    norm, x = norm.float(), x.to(dtype).contiguous(memory_format=layout)
+    split, parts = SplitBatchNorm(3, norm), [copy.deepcopy(norm) for _ in range(3)]
+    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    normalised = split(ours)
+    expected = torch.stack([part(theirs[n::3]) for n, part in enumerate(parts)], dim=1).flatten(0, 1)
+    assert normalised.is_contiguous(memory_format=layout)
+    tolerance = 3e-2 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(normalised, expected, rtol=0, atol=tolerance)
+    weights = torch.randn(x.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    normalised.backward(weights)
+    expected.backward(weights)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=tolerance)
+    for name in ("running_mean", "running_var"):
+        mean = sum(part.get_buffer(name) for part in parts) / 3
+        torch.testing.assert_close(split.get_buffer(name), mean, rtol=1e-5, atol=1e-5)
+
+
+def test_running_statistics_that_follow_later_are_those_that_follow_at_once() -> None:
+    """Norms of several sizes, momenta and eps. What was not trained since stays."""
+    at_once = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3), nn.BatchNorm1d(3, momentum=0.4, eps=0.1))
+    later = split_batch_norm(copy.deepcopy(at_once), 2, follows_later=True)
+    later.append(split_batch_norm(nn.BatchNorm1d(3), 3, follows_later=True))
+    at_once = split_batch_norm(at_once, 2)
+    at_once.append(split_batch_norm(nn.BatchNorm1d(3), 3))
+    before = {name: buffer.clone() for name, buffer in later.named_buffers()}
+    for _ in range(2):
+        x = torch.randn(6, 4) * 3 + 1
+        assert torch.equal(later(x), at_once(x))
+        for name, buffer in later.named_buffers():
+            assert "num_batches" in name or torch.equal(buffer, before[name])
+        for _ in range(2):
+            follow_batches(later)
+        for (name, buffer), expected in zip(later.named_buffers(), at_once.buffers(), strict=True):
+            assert torch.equal(buffer, expected), name
+            before[name] = buffer.clone()
+
+
+def test_running_statistics_of_all_norms_move_in_a_few_operations() -> None:
+    norms = split_batch_norm(nn.Sequential(*[nn.BatchNorm1d(4) for _ in range(9)]), 2, follows_later=True)
+    norms(torch.randn(6, 4))
+    with Operations() as operations:
+        follow_batches(norms)
+    assert len([name for name in operations.names if not name.startswith("split")]) == 10
+
+
+def test_without_momentum_nothing_is_kept_of_a_batch() -> None:
+    """As in a teacher."""
+    norm = SplitBatchNorm(2, nn.BatchNorm1d(4, momentum=0.0), follows_later=True)
+    norm(torch.randn(6, 4))
+    assert norm.batch is None
+
+
+def test_a_single_value_of_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="a part with one value a channel cannot be normalised"):
+        SplitBatchNorm(3, nn.BatchNorm1d(4))(torch.randn(3, 4))
+    SplitBatchNorm(3, nn.BatchNorm2d(4))(torch.randn(3, 4, 1, 2))
 
 
 @pytest.mark.parametrize(("kind", "shape"), CASES)

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from operations import Operations
 from torch import Tensor, nn
 
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
@@ -58,6 +59,35 @@ def test_update_is_the_moving_average_value_by_value(momentum: float, as_tensor:
                 assert value.tolist() == new
             else:
                 torch.testing.assert_close(value, torch.tensor(average(old[name], new, momentum)))
+
+
+class Masked(nn.Linear):
+    """A layer with buffers that are no averages: of several types and shapes."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        self.register_buffer("mask", torch.tensor([True, False]))
+        self.register_buffer("used", torch.zeros(2, 3, dtype=torch.int32))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+
+def test_buffers_that_are_no_averages_are_copied_in_one_call() -> None:
+    network = nn.Sequential(Masked(), Masked())
+    teacher = Teacher(network)
+    for layer in network:
+        layer.mask.logical_not_()
+        layer.used.fill_(7)
+        layer.steps.fill_(2**40 + 1)
+    with Operations() as operations:
+        teacher.update(0.5)
+    assert operations.names == ["_foreach_sub", "_foreach_mul_", "_foreach_add_", "_foreach_copy_"]
+    for name, buffer in network.named_buffers():
+        assert torch.equal(teacher.network.get_buffer(name), buffer)
+
+
+def test_a_student_without_such_buffers_is_followed() -> None:
+    teacher = Teacher(nn.Linear(3, 2))
+    teacher.update(0.5)
 
 
 def average(old: list[float], new: list[float], momentum: float) -> list[float]:

@@ -22,6 +22,7 @@ from simssl.experiment.settings import Training
 from simssl.params import Params
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import SHAPE, StubRegistry, TinyBackbone, TinyDataset, tiny_experiment
+from simssl.testing.recording import Recorder
 from simssl.training.build import build_run
 from simssl.training.trainer import Trainer
 
@@ -215,7 +216,8 @@ def test_moco_splits_batch_norm(norm: bool, images: int, asked: dict[str, int], 
     objective = build("moco", images, norm, **asked)
     for encoder in (objective.encoder, objective.teacher):
         norms = [m for m in encoder.modules() if not list(m.children()) and has_batch_norm(m)]
-        assert [getattr(m, "splits", 1) for m in norms] == [splits] * (2 if norm else 0)
+        expected = 2 * splits if splits > 1 else 1  # both views are one batch
+        assert [getattr(m, "splits", 1) for m in norms] == [expected] * (2 if norm else 0)
 
 
 @pytest.mark.parametrize(
@@ -231,23 +233,85 @@ def test_moco_refuses_a_batch_that_does_not_divide(images: int, asked: int, mess
         build("moco", images, norm=True, batch_norm_splits=asked)
 
 
+def unsplit(network: nn.Module) -> nn.Module:
+    """A copy whose batch norms take the whole batch for one part, and move their running statistics at once."""
+    copied = copy.deepcopy(network)
+    for module in copied.modules():
+        if isinstance(module, SplitBatchNorm):
+            module.splits = 1
+            module.follows_later = False
+    return copied
+
+
 def test_moco_permutes_the_keys_and_puts_them_back() -> None:
-    """Which images are normalised together is drawn; whose key is whose is not."""
-    objective, x = build("moco", 12, norm=True, batch_norm_splits=3, head=(3,)), views(12)[:, 0]
+    """Which images are normalised together is drawn, view by view; whose key is whose is not."""
+    objective, x = build("moco", 12, norm=True, batch_norm_splits=3, head=(3,)), views(12)
     one, again, other = (objective._keys(x, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(one, again)
     assert not torch.allclose(one, other)
-    order = torch.rand(12, generator=torch.Generator().manual_seed(0)).argsort().tolist()
-    unsplit = copy.deepcopy(objective.teacher.network)
-    for module in unsplit.modules():
-        if isinstance(module, SplitBatchNorm):
-            module.splits = 1
-    for part in (order[0::3], order[1::3], order[2::3]):
-        for i, key in zip(part, unsplit(x[part]), strict=True):
-            torch.testing.assert_close(one[i], unit(key))
+    generator = torch.Generator().manual_seed(0)
+    network = unsplit(objective.teacher.network)
+    for j in (0, 1):
+        order = torch.rand(12, generator=generator).argsort().tolist()
+        for part in (order[0::3], order[1::3], order[2::3]):
+            for i, key in zip(part, network(x[part, j]), strict=True):
+                torch.testing.assert_close(one[i, j], unit(key))
     objective.eval()
     still = objective._keys(x, torch.Generator().manual_seed(2))
-    torch.testing.assert_close(still, nn.functional.normalize(objective.teacher(x), dim=1))
+    for j in (0, 1):
+        torch.testing.assert_close(still[:, j], nn.functional.normalize(objective.teacher(x[:, j]), dim=1))
+
+
+def test_moco_with_split_batch_norm_against_a_pass_for_each_part() -> None:
+    """The loss, its gradient and the running statistics, which follow the mean over the parts of both views."""
+    objective, x = build("moco", 12, norm=True, batch_norm_splits=3, head=(3,), queue=30), views(12)
+    disturb(objective.teacher)
+    student = nn.Sequential(objective.encoder, objective.head)
+    k_BJP = objective._keys(x, torch.Generator().manual_seed(7))
+    parts = [(x[n::3, j], k_BJP[n::3, 1 - j]) for j in (0, 1) for n in range(3)]
+    passes = [unsplit(student) for _ in parts]
+    total = torch.zeros((), dtype=torch.float64)
+    for network, (x_BCHW, k_BP) in zip(passes, parts, strict=True):
+        q_BP = nn.functional.normalize(network(x_BCHW), dim=1)
+        for q, k in zip(q_BP, k_BP, strict=True):
+            scores = [dot(q, k) / 0.1, *(dot(q, old) / 0.1 for old in objective.queue)]
+            total = total - softmax(scores)[0].log() / 24
+    ours = the_loss(objective, x)
+    torch.testing.assert_close(ours, total)
+    ours.backward()
+    total.backward()
+    for name, parameter in student.named_parameters():
+        torch.testing.assert_close(parameter.grad, sum(network.get_parameter(name).grad for network in passes))
+    objective.after_step(torch.full((), 0.5))
+    for name, buffer in student.named_buffers():
+        of_parts = [network.get_buffer(name) for network in passes]
+        expected = of_parts[0] if "num_batches" in name else sum(of_parts) / 6
+        torch.testing.assert_close(buffer, expected)
+
+
+def test_moco_of_a_network_without_batch_norm_has_one_pass_for_both_views() -> None:
+    objective, x = build("moco", 12, head=(3,)), views(12)
+    sizes: list[int] = []
+    objective.encoder.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    the_loss(objective, x)
+    assert sizes == [24]
+
+
+def test_moco_in_one_part_has_a_pass_for_each_view() -> None:
+    """So that each has statistics of its own; they follow both, one after the other."""
+    objective, x = build("moco", 12, norm=True, batch_norm_splits=1, head=(3,)), views(12)
+    expected = copy.deepcopy(objective.encoder)
+    the_loss(objective, x)
+    for j in (0, 1):
+        expected(x[:, j])
+    for name, buffer in expected.named_buffers():
+        assert torch.equal(objective.encoder.get_buffer(name), buffer), name
+
+
+def test_the_weights_of_moco_are_called_as_those_of_its_networks() -> None:
+    split, whole = (build("moco", 12, norm=True, batch_norm_splits=splits) for splits in (3, 1))
+    shapes = [{name: value.shape for name, value in moco.state_dict().items()} for moco in (split, whole)]
+    assert shapes[0] == shapes[1]
 
 
 # --- BYOL ------------------------------------------------------------------------------------------------
@@ -430,17 +494,10 @@ def test_dino_offers_the_teachers_representation_too() -> None:
 def test_a_run_with_batch_norm_resumes_bit_equal(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Teachers' running statistics, queues and centres come back as they were."""
     monkeypatch.undo()
-    plugin = REGISTRY.load("objective", name)
-    sixteen_images = Training(epochs=2, batch_views=32, log_every=5)
-    experiment = replace(tiny_experiment(plugin), training=sixteen_images)
 
     def trained(folder: str, *steps: int) -> dict[str, Tensor]:
-        (tmp_path / folder).mkdir()
         for upto in steps:
-            data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
-            registry: Any = StubRegistry(objective=plugin, backbone=NormBackbone)
-            built = build_run(experiment, registry, data, torch.device("cpu"))
-            trainer = Trainer(built, RunFolder(tmp_path / folder))
+            trainer = new_trainer(name, tmp_path / folder)
             trainer.restore()
             while trainer.step < upto:
                 trainer.train_step()
@@ -449,3 +506,31 @@ def test_a_run_with_batch_norm_resumes_bit_equal(name: str, tmp_path: Path, monk
 
     whole, resumed = trained("whole", 7), trained("broken", 3, 7)
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_captured_steps_of_a_run_with_batch_norm_are_the_eager_ones(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the host counts and keeps in a step is in its capture."""
+    monkeypatch.undo()
+    graphs = Recorder()
+    captured = new_trainer(name, tmp_path / "captured", graphs)
+    while not graphs.replays:
+        captured.train_step()
+    eager = new_trainer(name, tmp_path / "eager")
+    while eager.step < captured.step:
+        eager.train_step()
+    state = captured.objective.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in eager.objective.state_dict().items())
+
+
+def new_trainer(name: str, folder: Path, graphs: Recorder | None = None) -> Trainer:
+    """Of a run with batch norm, sixteen images a step."""
+    folder.mkdir(exist_ok=True)
+    plugin = REGISTRY.load("objective", name)
+    experiment = replace(tiny_experiment(plugin), training=Training(epochs=2, batch_views=32, log_every=5))
+    data = TinyDataset(Params()).load(Path(), lambda label, done, total: None)
+    registry: Any = StubRegistry(objective=plugin, backbone=NormBackbone)
+    built = build_run(experiment, registry, data, torch.device("cpu"))
+    return Trainer(built, RunFolder(folder), graphs)

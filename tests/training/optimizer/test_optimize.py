@@ -83,6 +83,54 @@ def test_lars_equals_the_scalar_reference() -> None:
     assert torch.equal(alone, torch.ones(2, 2))
 
 
+def slow_lars(weight: Tensor, velocity: Tensor, lr: Tensor, momentum: float, decay: float) -> None:
+    """One step of one tensor of weights, in the order of the class's docstring."""
+    assert weight.grad is not None
+    update = weight.grad
+    if weight.ndim > 1:
+        update = weight.grad + decay * weight
+        weight_norm, update_norm = weight.norm(), update.norm()
+        if weight_norm > 0 and update_norm > 0:
+            update = update * (1e-3 * weight_norm / update_norm)
+    velocity.mul_(momentum).add_(update)
+    weight.sub_(lr * velocity)
+
+
+LISTS = {
+    "both": [(40, 30), (30,), (4, 3, 3, 3), (), (7, 5)],
+    "matrices": [(40, 30), (7, 5)],
+    "vectors": [(30,), ()],
+}
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+@pytest.mark.parametrize("shapes", LISTS.values(), ids=LISTS)
+@torch.no_grad()
+def test_lars_of_all_tensors_at_once_is_that_of_each_bit_for_bit(shapes: list[tuple[int, ...]], decay: float) -> None:
+    """In two groups. The last tensor of each is zero at first, and one has no gradient in the second step."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in [*shapes, *shapes]]
+    weights[-1].zero_()
+    weights[len(shapes) - 1].zero_()
+    expected = [weight.clone() for weight in weights]
+    velocities = [torch.zeros_like(weight) for weight in weights]
+    groups = [{"params": weights[: len(shapes)]}, {"params": weights[len(shapes) :], "lr": 2.0}]
+    optimizer = build_optimizer(LARS(name="lars", lr=0.5, momentum=0.9, weight_decay=decay), groups)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
+    for step in range(3):
+        for number, weight in enumerate(weights):
+            gradient = torch.randn(weight.shape, generator=generator)
+            without = step == 1 and number == 1
+            weight.grad = None if without else gradient
+            expected[number].grad = weight.grad
+            if not without:
+                lr = optimizer.param_groups[number >= len(shapes)]["lr"]
+                slow_lars(expected[number], velocities[number], lr, 0.9, decay)
+        optimizer.step()
+        assert all(map(torch.equal, weights, expected))
+
+
 def test_a_step_of_lars_is_as_long_as_the_trust_coefficient_says_however_large_the_gradient() -> None:
     for scale in (1e-3, 1.0, 1e6):
         weight = nn.Parameter(torch.full((4, 4), 2.0))
