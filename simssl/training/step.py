@@ -91,7 +91,7 @@ class Step:
         # 4. What the objective does after a step, and the record of the terms.
         progress = self.taken / self._steps
         self.objective.after_step(progress)
-        self.window.add(self.taken, terms)
+        self.window.add(terms)
 
     def _next_views(self) -> tuple[Tensor, Tensor]:
         """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""

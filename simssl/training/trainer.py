@@ -130,7 +130,7 @@ class Trainer:
         """Draw the order of the images anew. What was left of the last order is dropped."""
         assert self.unit is not None
         num_images = len(self.images_NCHW)
-        self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
+        self._refuse_not_finite()  # before an objective fits anything to its representations
         before = held(self.objective) if isinstance(self._launch, Captured) else None
 
         weights_N = self.objective.before_epoch(self.epoch, self.encode_all, self.generator)
@@ -199,11 +199,16 @@ class Trainer:
         last = self.step == self.built.steps
         if self.step % self.settings.log_every and not last:
             return
-        terms = self.window.read(self._where())
+        terms = self.window.take(self.step).means(self._where())
         trackers.logged(self.step, terms)
         since_saved = time.perf_counter() - self._saved_at
         if since_saved >= self.settings.checkpoint_seconds and not last:
             self.save()
+
+    def _refuse_not_finite(self) -> None:
+        """Raise RunError if a term of the loss was not finite since the last record."""
+        if self.window.count:
+            self.window.so_far(self.step).refuse_not_finite(self._where())
 
     def _where(self) -> str:
         """The run's folder, and its last good checkpoint if there is one, for the sentences of errors."""
@@ -216,7 +221,7 @@ class Trainer:
 
         Of several processes the first one writes.
         """
-        self.window.refuse_not_finite(self._where())
+        self._refuse_not_finite()
         if checkpoint.not_finite(self.objective.state_dict()):
             raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()
