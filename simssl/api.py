@@ -753,7 +753,8 @@ class Tracker(_Plugin):
     def logged(self, step: int, terms: dict[str, float]) -> None:
         """Record the mean of each term since the last call, and their sum as "loss".
 
-        It is called every `training.log_every` steps.
+        There is one call for every `training.log_every` steps. It comes when the next one is due, before a checkpoint
+        or at the end: so the host need not wait for the device.
         """
 
     def evaluated(self, result: Result, subject: Subject) -> None:

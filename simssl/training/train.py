@@ -45,6 +45,9 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
                 if signum is not None:
                     trainer.save()
                     raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    except Exception:
+        trainer.records.tell()  # it may say that the loss is not finite, which the error follows from
+        raise
     finally:
         trainer.release()
     if not built.objective.trained:
