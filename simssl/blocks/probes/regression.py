@@ -47,14 +47,10 @@ class ParallelMLP(nn.Module):
         return h_MBI
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-"""Gives the loss, 0-d, of what a network makes of a batch, and the index (B,) of the batch's rows."""
-
-
 def train_epochs(
     network: nn.Module,
     x_ND: Tensor,
-    loss: Loss,
+    loss: Callable[[Tensor, Tensor], Tensor],
     *,
     epochs: int,
     batch: int,
@@ -81,7 +77,14 @@ def train_epochs(
 class _Steps:
     """Steps of Adam. Those on full batches work on tensors that stay where they are, so that they can be captured."""
 
-    def __init__(self, network: nn.Module, x_ND: Tensor, loss: Loss, batch: int, lr: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        x_ND: Tensor,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        batch: int,
+        lr: float,
+    ) -> None:
         self._network = network
         self._x_ND = x_ND
         self._loss = loss

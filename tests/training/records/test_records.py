@@ -17,7 +17,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.records.records import Records
-from simssl.training.records.terms import TermWindow
+from simssl.training.records.terms import Record, TermWindow
 from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
 from simssl.training.train import train
@@ -72,13 +72,39 @@ def test_a_record_is_told_when_the_next_one_is_due(tmp_path: Path) -> None:
     assert log.told_at == [10, 15, 16, 25, 30, 32, 32]
 
 
+class Plain(Trackers):
+    def logged(self, step: int, terms: dict[str, float]) -> None:
+        self.told = (step, terms)
+
+
 def test_to_take_a_record_the_host_waits_for_nothing() -> None:
-    window = TermWindow()
-    records = Records(window, lambda: "the run")
-    window.add(Terms({"a": torch.tensor(1.0)}))
-    window.count = 1
+    window, records = window_and_records(torch.device("cpu"))
     with refuse_host_synchronisation():
-        records.take(1, Log())
+        records.take(1, Trackers({}, print))
+    assert window.count == 0
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_record_is_copied_while_the_host_goes_on() -> None:
+    device = torch.device("cuda")
+    window, records = window_and_records(device)
+    trackers = Plain({}, print)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        records.take(1, trackers)
+        window.add(Terms({"a": torch.full((), 5.0, device=device)}))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    records.tell()
+    assert trackers.told == (1, {"loss": 1.0, "a": 1.0})
+
+
+def window_and_records(device: torch.device) -> tuple[TermWindow, Records]:
+    """A window of one step."""
+    window = TermWindow()
+    window.add(Terms({"a": torch.ones((), device=device)}))
+    window.count = 1
+    return window, Records(window, lambda: "the run")
 
 
 def test_a_checkpoint_holds_no_record_that_is_untold(tmp_path: Path) -> None:
@@ -142,6 +168,16 @@ def failed(folder: Path, expected: type[Exception], bad: int = 1000, fails: int 
 
 def test_an_error_loses_no_record(tmp_path: Path) -> None:
     assert failed(tmp_path, ArithmeticError, fails=14).steps == [5, 10]
+
+
+def test_an_error_of_the_device_is_not_hidden_by_its_repetition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(record: Record, run: str) -> None:
+        raise RuntimeError("CUDA error")
+
+    monkeypatch.setattr(Record, "means", fail)
+    failed(tmp_path, ArithmeticError, fails=7)
 
 
 def test_an_error_that_follows_from_a_loss_that_is_not_finite_is_told_as_such(tmp_path: Path) -> None:
