@@ -607,7 +607,10 @@ class Subject(Protocol):
         """
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
-        """Return un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training."""
+        """Return un-augmented images of a split, (B, C, H, W) in [0, 1], finished as in training.
+
+        For an index on the device the host does not wait, unless the split is too large for the device.
+        """
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return J random views of each uint8 image, (B, J, C, H, W), and the drawn parameters, each (B, J)."""
@@ -753,7 +756,8 @@ class Tracker(_Plugin):
     def logged(self, step: int, terms: dict[str, float]) -> None:
         """Record the mean of each term since the last call, and their sum as "loss".
 
-        It is called every `training.log_every` steps.
+        There is one call for every `training.log_every` steps. It comes when the next one is due, before a checkpoint
+        or at the end: so the host need not wait for the device.
         """
 
     def evaluated(self, result: Result, subject: Subject) -> None:

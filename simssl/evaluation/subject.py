@@ -20,6 +20,7 @@ from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
 from simssl.training.contract import check_encoded, check_layers, check_logits, check_posterior
+from simssl.training.machine.pool import fits
 
 logger = logging.getLogger("simssl")
 
@@ -43,6 +44,7 @@ class FrozenSubject:
         self.shared = positives.share if positives else ()
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self._nearest: dict[str, Tensor] = {}
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         if split == "other":
@@ -135,10 +137,20 @@ class FrozenSubject:
             )
 
     def images(self, split: str, index_B: Tensor | slice) -> Tensor:
+        images_NCHW = self._split(split).images
         if isinstance(index_B, Tensor):
-            index_B = index_B.cpu()
-        images_BCHW = self._split(split).images[index_B]
+            if index_B.is_cuda:
+                images_NCHW = self._near(split)
+            index_B = index_B.to(images_NCHW.device)
+        images_BCHW = images_NCHW[index_B]
         return self._built.views.plain(images_BCHW.to(self.device))
+
+    def _near(self, split: str) -> Tensor:
+        """The images of a split, on the device if they fit there: then the host does not wait for an index there."""
+        if split not in self._nearest:
+            images_NCHW = self._split(split).images
+            self._nearest[split] = images_NCHW.to(self.device) if fits(images_NCHW, self.device) else images_NCHW
+        return self._nearest[split]
 
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         views = self._built.views

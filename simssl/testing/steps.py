@@ -51,6 +51,7 @@ def train_steps(
     while built.steps and trainer.step < steps:
         trainer.train_step()
         trainer.log_and_save(log)
+    trainer.records.tell()
     if save:
         trainer.save()
     return log.records

@@ -109,7 +109,7 @@ class Step:
         # 4. What the objective does after a step, and the record of the terms.
         if self._has_after_step:
             self.objective.after_step(self.taken / self._steps)
-        self.window.add(self.taken, terms)
+        self.window.add(terms)
 
     def _next_views(self) -> tuple[Tensor, Tensor]:
         """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""

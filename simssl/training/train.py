@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from simssl.errors import Interrupted, UserError
 from simssl.store import checkpoint
@@ -45,6 +45,10 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
                 if signum is not None:
                     trainer.save()
                     raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    except Exception:
+        with suppress(RuntimeError):  # a device that has failed repeats its error
+            trainer.records.tell()  # RunError if a loss is not finite, which the error follows from
+        raise
     finally:
         trainer.release()
     if not built.objective.trained:

@@ -24,6 +24,7 @@ from simssl.training.machine.host_memory import HostMemory
 from simssl.training.machine.pool import pool_of
 from simssl.training.optimizer.optimize import forget
 from simssl.training.records.finished import FinishedSteps
+from simssl.training.records.records import Records
 from simssl.training.records.terms import TermWindow
 from simssl.training.records.trackers import Trackers
 from simssl.training.saving import restore_training, state_of
@@ -60,6 +61,7 @@ class Trainer:
         self._launch: Launcher | None = None
         self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
+        self.records = Records(self.window, self._where)
         self.step = 0
         """The number of steps that are launched."""
         self.finished = FinishedSteps(self.device)
@@ -130,7 +132,7 @@ class Trainer:
         """Draw the order of the images anew. What was left of the last order is dropped."""
         assert self.unit is not None
         num_images = len(self.images_NCHW)
-        self.window.refuse_not_finite(self._where())  # before an objective fits anything to its representations
+        self.records.require_finite(self.step)  # before an objective fits anything to its representations
         before = held(self.objective) if isinstance(self._launch, Captured) else None
 
         weights_N = self.objective.before_epoch(self.epoch, self.encode_all, self.generator)
@@ -195,12 +197,16 @@ class Trainer:
     # --- records and checkpoints ----------------------------------------------------------------------
 
     def log_and_save(self, trackers: Trackers) -> None:
-        """Read the terms, tell the trackers, and save if it is time: every `log_every` steps and after the last."""
+        """Take a record of the terms, and save if it is time: every `log_every` steps and after the last.
+
+        The trackers are told of a record when the next one is taken, before a save, and at the end.
+        """
         last = self.step == self.built.steps
         if self.step % self.settings.log_every and not last:
             return
-        terms = self.window.read(self._where())
-        trackers.logged(self.step, terms)
+        self.records.take(self.step, trackers)
+        if last:
+            self.records.tell()
         since_saved = time.perf_counter() - self._saved_at
         if since_saved >= self.settings.checkpoint_seconds and not last:
             self.save()
@@ -216,7 +222,7 @@ class Trainer:
 
         Of several processes the first one writes.
         """
-        self.window.refuse_not_finite(self._where())
+        self.records.require_finite(self.step)
         if checkpoint.not_finite(self.objective.state_dict()):
             raise RunError(f"a weight is not finite at step {self.step} of {self._where()}")
         now = time.perf_counter()

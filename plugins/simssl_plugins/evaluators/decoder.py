@@ -103,18 +103,18 @@ class Decoder(Evaluator):
         held_ND = scale(train_ND[held_out_N])
 
         def images(chosen_N: Tensor, index_B: Tensor) -> Tensor:
-            return subject.images("train", chosen_N[index_B.to(chosen_N.device)])
+            return subject.images("train", chosen_N[index_B])
 
-        def error(decoder: nn.Module) -> float:
-            total = 0.0
-            for index_B in torch.arange(len(held_ND)).split(DECODED_AT_ONCE):
+        def error(decoder: nn.Module) -> Tensor:
+            total = held_ND.new_zeros((), dtype=torch.float64)
+            for index_B in torch.arange(len(held_ND), device=held_ND.device).split(DECODED_AT_ONCE):
                 logits_BCHW = decoder(held_ND[index_B])
                 mean = _loss(logits_BCHW, images(held_out_N, index_B))
-                total += float(mean * len(index_B))
+                total += mean * len(index_B)
             return total
 
         decoders = self._trained(subject, z_ND, partial(images, fit_N), self.params.epochs)
-        errors = [error(decoder) for decoder in decoders]
+        errors = torch.stack([error(decoder) for decoder in decoders]).tolist()
         return 1 + errors.index(min(errors))
 
     def _trained(self, subject: Subject, z_ND: Tensor, images: partial[Tensor], epochs: int) -> Iterator[nn.Module]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from simssl.blocks.internals import allow_eager_steps
+from simssl.blocks.probes.graph import capture
 from simssl.blocks.statistics.geometry import varying_columns
 
 
@@ -58,16 +61,53 @@ def train_epochs(
 
     `loss(network(x), index_B)` is minimised over mini-batches of a new order each epoch. None is dropped; a last one
     of a single row, which batch norm could not take, joins the one before.
+
+    On CUDA a step on a full batch is a graph, captured after the first, unless `loss` or `network` make the host wait
+    (see `capture`). `index_B` is a tensor on the device that keeps its place, and has other numbers in the next step.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True)
+    take_step = _Steps(network, x_ND, loss, batch, lr)
     for epoch in range(1, epochs + 1):
         with torch.enable_grad():
             order_N = torch.randperm(len(x_ND), generator=generator, device=x_ND.device)
             for index_B in _batches(order_N, batch):
-                optimizer.zero_grad(set_to_none=True)
-                loss(network(x_ND[index_B]), index_B).backward()
-                optimizer.step()
+                take_step(index_B)
         yield epoch
+
+
+class _Steps:
+    """Steps of Adam. Those on full batches work on tensors that stay where they are, so that they can be captured."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        x_ND: Tensor,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        batch: int,
+        lr: float,
+    ) -> None:
+        self._network = network
+        self._x_ND = x_ND
+        self._loss = loss
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True, capturable=x_ND.is_cuda)
+        allow_eager_steps(self._optimizer)
+        self._index_B = torch.empty(batch, dtype=torch.long, device=x_ND.device)
+        self._on_full_batch: Callable[[], None] = partial(self._step, self._index_B)
+        self._full_batches = 0
+
+    def __call__(self, index_B: Tensor) -> None:
+        if len(index_B) != len(self._index_B):
+            self._step(index_B)
+            return
+        self._index_B.copy_(index_B)
+        self._full_batches += 1
+        if self._full_batches == 2:
+            self._on_full_batch = capture(self._on_full_batch, self._x_ND.device)
+        self._on_full_batch()
+
+    def _step(self, index_B: Tensor) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        self._loss(self._network(self._x_ND[index_B]), index_B).backward()
+        self._optimizer.step()
 
 
 def _batches(order_N: Tensor, batch: int) -> list[Tensor]:

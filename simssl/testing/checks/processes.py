@@ -73,7 +73,7 @@ def take_steps(built: BuiltRun, folder: Path, count: int = 3) -> Steps:
     gradient: dict[str, Tensor] = {}
     for step in range(count):
         trainer.train_step()
-        for name, value in trainer.window.read(str(folder)).items():
+        for name, value in trainer.window.take(trainer.step).means(str(folder)).items():
             terms[f"{name}, step {step + 1}"] = torch.tensor(value, dtype=torch.float64)
         if step == 0:
             gradient = _gradient(built.objective)

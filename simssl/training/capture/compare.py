@@ -34,7 +34,6 @@ def compare(replayed: TermWindow, expected_T: Tensor, steps: int, precision: str
     A term may differ by what its precision rounds. The log tells the largest difference, and a user hears of it if it
     is more than a tenth of what is allowed.
     """
-    assert replayed.sums is not None
     expected_sums = expected_T.tolist()
     replayed_sums = replayed.sums.tolist()
     sizes = [abs(value) for value in expected_sums if math.isfinite(value)]

@@ -41,6 +41,11 @@ class Pool(Protocol):
         """Return images (B, C, H, W) on the device, by their index in the training split and position in the order."""
 
 
+def fits(images_NCHW: Tensor, device: torch.device) -> bool:
+    """True if a CUDA device can hold the images, and leave enough of its free memory for the rest."""
+    return images_NCHW.nbytes <= RESIDENT * available(device)
+
+
 def pool_of(images_NCHW: Tensor, device: torch.device, most: int) -> Pool:
     """Return a pool that holds the images on the device if they fit there, and else one that streams them.
 
@@ -48,10 +53,10 @@ def pool_of(images_NCHW: Tensor, device: torch.device, most: int) -> Pool:
     """
     if device.type != "cuda":
         return Resident(images_NCHW)
+    if fits(images_NCHW, device):
+        return Resident(images_NCHW.to(device))
     needed = images_NCHW.nbytes
     free = available(device)
-    if needed <= RESIDENT * free:
-        return Resident(images_NCHW.to(device))
     logging.getLogger("simssl").info(
         f"the training images ({needed / 2**30:,.1f} GiB) are streamed from the host: they would leave too little of "
         f"the {free / 2**30:,.1f} GiB that are free on the device"

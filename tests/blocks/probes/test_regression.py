@@ -1,13 +1,18 @@
-"""Regressions against scikit-learn's."""
+"""Regressions against scikit-learn's, and MLPs against steps that are taken by hand."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from recorded import recorded
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from torch import nn
 
+from simssl.blocks.probes import regression
 from simssl.blocks.probes.regression import r2, ridge, train_epochs
+from simssl.testing.recording import Recorder
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -59,3 +64,84 @@ def test_r2_of_a_target_of_two_columns_sums_both() -> None:
     expected = [1 - sse[0] / sst[0], 1 - (sse[1] + sse[2]) / (sst[1] + sst[2])]
     np.testing.assert_allclose(r2(predicted, y, target_P).numpy(), expected, rtol=1e-5)
     np.testing.assert_allclose(r2(torch.stack([predicted, y]), y, target_P).numpy(), [expected, [1, 1]], rtol=1e-5)
+
+
+def normed_network(seed: int = 0) -> nn.Module:
+    """It has buffers, and a state that the order of the batches tells in."""
+    generator = torch.Generator().manual_seed(seed)
+    network = nn.Sequential(nn.Linear(2, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 1))
+    for parameter in network.parameters():
+        nn.init.uniform_(parameter, -1, 1, generator=generator)
+    return network
+
+
+def train_by_hand(network: nn.Module, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> None:
+    """Three epochs in batches of four, one operation after the other."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01, fused=True)
+    for _ in range(3):
+        batches = list(torch.randperm(len(x), generator=generator, device=x.device).split(4))
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for index in batches:
+            optimizer.zero_grad(set_to_none=True)
+            (network(x[index]) - y[index]).square().mean().backward()
+            optimizer.step()
+
+
+def assert_trained_as_by_hand(rows: int, device: str = "cpu") -> None:
+    x, y = draw(rows, 2).to(device), draw(rows, 1, seed=1).to(device)
+    networks = [normed_network().to(device) for _ in range(2)]
+    generators = [torch.Generator(device).manual_seed(2) for _ in range(2)]
+
+    def loss(predicted: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+        return (predicted - y[index_B]).square().mean()
+
+    epochs = train_epochs(networks[0], x, loss, epochs=3, batch=4, lr=0.01, generator=generators[0])
+    with torch.no_grad():
+        assert list(epochs) == [1, 2, 3]
+    train_by_hand(networks[1], x, y, generators[1])
+    for name, value in networks[0].state_dict().items():
+        assert torch.equal(value, networks[1].state_dict()[name]), name
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
+
+
+ROWS = [3, 4, 8, 9, 11, 13, 14]
+"""Less than a batch, whole batches, and a last one of one, two or three rows."""
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_training_is_that_by_hand_bit_for_bit(rows: int) -> None:
+    assert_trained_as_by_hand(rows)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_captured_steps_are_the_eager_ones_bit_for_bit(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded at the second full batch, and replayed for all that follow; the host waits for nothing in them."""
+    graphs = Recorder()
+    monkeypatch.setattr(regression, "capture", recorded(graphs))
+    assert_trained_as_by_hand(rows)
+    full = 3 * (rows // 4 - (rows % 4 == 1))
+    assert graphs.replays == max(0, full - 2)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("rows", ROWS)
+def test_on_cuda_captured_steps_are_the_eager_ones(rows: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "simssl")
+    assert_trained_as_by_hand(rows, "cuda")
+    assert not caplog.records
+
+
+@pytest.mark.cuda
+def test_on_cuda_a_loss_that_makes_the_host_wait_is_minimised_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "simssl")
+    generator = torch.Generator("cuda").manual_seed(0)
+    network, x = normed_network().to("cuda"), draw(12, 2).cuda()
+
+    def loss(predicted: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+        return predicted.square().mean() * len(index_B.cpu())
+
+    assert list(train_epochs(network, x, loss, epochs=2, batch=4, lr=0.01, generator=generator)) == [1, 2]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("a probe is trained without a CUDA graph: ")
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())

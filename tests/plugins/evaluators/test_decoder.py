@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from recorded import recorded
 from torch import Tensor, nn
 
 from simssl.api import Data, Result, Split
+from simssl.blocks.probes import capture, regression
 from simssl.blocks.probes.splits import held_out_split
 from simssl.plugin.registry import Registry
+from simssl.testing.recording import Recorder
 
 D, SHAPE, TRAIN, TEST = 3, (1, 4, 4), 900, 300
 
@@ -145,3 +148,34 @@ def test_a_decoder_that_would_learn_on_says_so(caplog: pytest.LogCaptureFixture)
     caplog.clear()
     run(Linear(lambda z: torch.cat([z, normal(len(z), 600, seed=8)], 1)), epochs=20, lr=0.1)
     assert not caplog.text
+
+
+def test_captured_steps_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host waits for nothing in them: the images are gathered by the step."""
+    eager = run(Linear(), epochs=3).metrics
+    graphs = Recorder()
+    monkeypatch.setattr(regression, "capture", recorded(graphs))
+    assert run(Linear(), epochs=3).metrics == eager
+    assert graphs.replays == 3 * 6 - 2 + 3 * 7 - 2  # the full batches of 810 and of 900 images
+
+
+@pytest.mark.cuda
+def test_on_cuda_the_decoder_is_trained_by_captured_steps(
+    simssl: Callable[..., Any], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = []
+
+    def noted(call: Callable[[], None], device: torch.device) -> Callable[[], None]:
+        replay = capture(call, device)
+        captured.append(replay is not call)
+        return replay
+
+    values = []
+    for runs, of_step in (("captured", noted), ("eager", lambda call, device: call)):
+        monkeypatch.setattr(regression, "capture", of_step)
+        file = small(evaluators=[{"name": "decoder", "epochs": 3}], objective={"name": "random"})
+        assert simssl("run", file, "--device", "cuda", "--runs", runs).exit_code == 0
+        (metrics,) = [json.loads(path.read_text())["metrics"] for path in Path(runs).rglob("metrics.json")]
+        values.append(metrics["decoder/mse"]["value"])
+    assert values[0] == pytest.approx(values[1], rel=1e-2)
+    assert captured == [True, True], "to choose the epoch, and anew on all of train"

@@ -1,0 +1,50 @@
+"""The records of a run's terms, each read when the next one is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simssl.training.records.terms import Record, TermWindow
+from simssl.training.records.trackers import Trackers
+
+
+class Records:
+    """Takes the records of a window, and tells the trackers of each when the next one is taken.
+
+    The device has copied it to the host by then, so that neither waits for the other. `where` says which run it is, for
+    the sentences of errors.
+    """
+
+    def __init__(self, window: TermWindow, where: Callable[[], str]) -> None:
+        self._window = window
+        self._where = where
+        self._untold: tuple[Record, Trackers] | None = None
+
+    def take(self, step: int, trackers: Trackers) -> None:
+        """Take the record of this step, the last one that was launched, and tell of the one before.
+
+        RunError if a term of the loss was not finite in the one before.
+        """
+        self.tell()
+        self._untold = (self._window.take(step), trackers)
+
+    def tell(self) -> None:
+        """Tell of the record that was taken last, if it is not told yet. The host waits for the device.
+
+        RunError if a term of the loss was not finite in it.
+        """
+        if self._untold is None:
+            return
+        record, trackers = self._untold
+        self._untold = None
+        terms = record.means(self._where())
+        trackers.logged(record.step, terms)
+
+    def require_finite(self, step: int) -> None:
+        """Look at all steps up to this one, the last that was launched. The host waits, and tells of all records.
+
+        RunError if a term of the loss was not finite at any step.
+        """
+        self.tell()
+        if self._window.count:
+            self._window.so_far(step).refuse_not_finite(self._where())
