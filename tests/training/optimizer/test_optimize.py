@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from operations import Operations
 from torch import Tensor, nn
 
 from simssl.experiment.settings import LARS, SGD, Adam, AdamW, Optimizer, Schedule
@@ -129,6 +130,20 @@ def test_lars_of_all_tensors_at_once_is_that_of_each_bit_for_bit(shapes: list[tu
                 slow_lars(expected[number], velocities[number], lr, 0.9, decay)
         optimizer.step()
         assert all(map(torch.equal, weights, expected))
+
+
+def test_a_step_of_lars_has_as_many_operations_for_many_tensors_as_for_two() -> None:
+    counts = []
+    for shapes in ([(3, 2), (3,)], [(3, 2), (3,)] * 9):
+        weights = [nn.Parameter(torch.ones(shape)) for shape in shapes]
+        optimizer = build_optimizer(LARS(name="lars", lr=1.0), [{"params": weights}])
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        with Operations() as operations:
+            optimizer.step()
+        counts.append(len([name for name in operations.names if name not in ("unbind", "profiler")]))
+    assert counts[0] == counts[1] < 30
 
 
 def test_a_step_of_lars_is_as_long_as_the_trust_coefficient_says_however_large_the_gradient() -> None:
