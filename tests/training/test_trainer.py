@@ -368,3 +368,24 @@ def test_a_diverged_run_is_stopped_before_its_representations_are_clustered(
     result = simssl("run", small(objective={"name": "deep_cluster", "k": 4}, training=training))
     assert result.exit_code == 1
     assert "the loss term 'cross_entropy' is not finite at step" in result.stderr
+
+
+class OfManyTerms(TinyObjective):
+    """Its loss has a constant, a term in float64, and one term under two names."""
+
+    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+        terms = super().forward(x_BJCHW, index_B, generator)
+        kl = terms.loss["kl"]
+        self.seen = torch.autograd.grad(
+            2 * kl + 3 * kl.square(), self.parameters(), retain_graph=True, allow_unused=True
+        )
+        return Terms(loss={"kl": kl, "again": kl, "double": 3 * kl.double().square(), "constant": torch.ones(())})
+
+
+def test_the_gradient_is_that_of_the_sum_of_the_terms(tmp_path: Path) -> None:
+    trainer = new_trainer(tmp_path, OfManyTerms)
+    trainer.train_step()
+    for weight, expected in zip(trainer.objective.parameters(), trainer.objective.seen, strict=True):
+        if expected is not None:
+            torch.testing.assert_close(weight.grad, expected)
+    assert any(expected is not None for expected in trainer.objective.seen)
