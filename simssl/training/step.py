@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from simssl.api import Objective, Terms
 from simssl.blocks.distributed import average, rank, world_size
@@ -15,7 +15,7 @@ from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
 from simssl.training.machine.pool import Pool
 from simssl.training.machine.precision import computed_in, networks_in, step_in
-from simssl.training.machine.shadow_weights import ShadowWeights
+from simssl.training.machine.shadow_weights import shadow_weights
 from simssl.training.optimizer.optimize import LearningRates, build_optimizer, clip_gradient
 from simssl.training.own_draws import refuse_own_draws
 from simssl.training.records.terms import TermWindow
@@ -53,7 +53,6 @@ class Step:
         self.told = Told(built)
         self._batch_counts = BatchCounts(built.objective)
         self.precision = computed_in(self.settings.precision, self.device)
-        self.shadows = ShadowWeights(self.objective if self.precision == "bfloat16" else nn.Identity())
         self.optimizer = build_optimizer(self.settings.optimizer, self.objective.parameter_groups())
         schedule = self.settings.schedule
         self.rates = LearningRates(self.optimizer, schedule, built.steps, self.device)
@@ -128,13 +127,12 @@ class Step:
             with (
                 networks_in(self.precision, self.device),
                 self._own_draws_refused(),
-                self.shadows.in_place(),
+                shadow_weights(self.objective) if self.precision == "bfloat16" else nullcontext(),
                 self._batch_counts.added_together(),
             ):
                 terms: Terms = self.objective(x_BJCHW, index_B, self.generator, **told)
             check_terms(self.objective, terms)
             self._backward(terms)
-            self.shadows.return_gradients()
         return terms
 
     def _backward(self, terms: Terms) -> None:

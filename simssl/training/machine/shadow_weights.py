@@ -5,6 +5,7 @@ Under autocast alone each weight is cast by itself, a teacher's at each use, and
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,77 +20,85 @@ from simssl.training.machine.precision import CONVOLUTIONS
 LAYERS = (nn.Linear, *CONVOLUTIONS)
 """The layers whose products autocast computes in bfloat16. Their `forward` reads nothing but weight and bias."""
 
+Shadows = dict[int, tuple[Tensor, Tensor]]
+"""Weights and their copies, by the id of the weight. It keeps the weight, so that no other can have its id."""
 
-class ShadowWeights:
-    """The copies of the weights of a module's layers. A layer computes with its copies where autocast is on.
 
-    Nothing else sees them: the weights are what they were for all other code, and a layer that is called without
-    autocast computes with them in float32.
+@contextmanager
+def shadow_weights(module: nn.Module) -> Iterator[None]:
+    """Within it the layers of a module compute with copies of their weights where autocast is on.
+
+    The gradient of a copy goes to its weight. Nothing else sees the copies: other code has the weights as they are, and
+    a layer that is called without autocast computes with them in float32.
     """
-
-    def __init__(self, module: nn.Module) -> None:
-        self._layers = [layer for layer in module.modules() if type(layer) in LAYERS]
-        self._shadows: dict[int, Tensor] = {}
-        """The copy of each weight, by the weight's id: layers may share one."""
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within it the layers compute with copies of their weights as they are now."""
-        weights = self._weights()
-        shadows = [self._shadow(weight) for weight in weights]
-        with torch.no_grad():
-            copy_each(shadows, weights)
-        for layer in self._layers:
-            vars(layer)["forward"] = partial(_forward, layer, self._shadows)
-        try:
-            yield
-        finally:
-            for layer in self._layers:
-                del vars(layer)["forward"]
-
-    def return_gradients(self) -> None:
-        """Give the weights the gradients of their copies, in float32."""
-        fresh: list[Tensor] = []
-        given: list[Tensor] = []
-        for weight in self._weights():
-            shadow = self._shadow(weight)
-            if shadow.grad is None:
-                continue
-            if weight.grad is None:
-                weight.grad = torch.empty_like(weight)
-                fresh.append(weight.grad)
-                given.append(shadow.grad)
-            else:
-                weight.grad.add_(shadow.grad)
-            shadow.grad = None
-        copy_each(fresh, given)
-
-    def _weights(self) -> list[nn.Parameter]:
-        """The weights and biases of the layers, each once."""
-        distinct: dict[int, nn.Parameter] = {}
-        for layer in self._layers:
-            for weight in own_parameters(layer).values():
-                if weight is not None:
-                    distinct[id(weight)] = weight
-        return list(distinct.values())
-
-    def _shadow(self, weight: nn.Parameter) -> Tensor:
-        shadow = self._shadows.get(id(weight))
-        if shadow is None or shadow.shape != weight.shape:
-            shadow = torch.empty_like(weight, dtype=torch.bfloat16)
-            self._shadows[id(weight)] = shadow
-        return shadow.requires_grad_(weight.requires_grad)
-
-
-def _forward(layer: nn.Module, shadows: dict[int, Tensor], x: Tensor, *args: Any) -> Tensor:
-    """What the layer makes of x, by the copies of its weights if autocast is on."""
-    forward: Callable[..., Tensor] = type(layer).forward
-    if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:  # which autocast leaves alone
-        return forward(layer, x, *args)
-    own: dict[str, Any] = own_parameters(layer)
-    kept = dict(own)
-    own.update({name: shadows[id(weight)] for name, weight in kept.items() if weight is not None})
+    layers = [layer for layer in module.modules() if type(layer) in LAYERS and "forward" not in vars(layer)]
+    shadows = _shadows(layers)
+    for layer in layers:
+        vars(layer)["forward"] = _Forward(layer, shadows)
     try:
-        return forward(layer, x, *args)
+        yield
     finally:
-        own.update(kept)
+        for layer in layers:
+            vars(layer).pop("forward", None)
+
+
+def _shadows(layers: list[nn.Module]) -> Shadows:
+    """The copies of the weights and biases of the layers, which may share some."""
+    distinct: dict[int, Tensor] = {}
+    for layer in layers:
+        for weight in own_parameters(layer).values():
+            if weight is not None:
+                distinct[id(weight)] = weight
+    weights = list(distinct.values())
+    if not weights:
+        return {}
+    copies = _Copies.apply(*weights)
+    return {id(weight): (weight, shadow) for weight, shadow in zip(weights, copies, strict=True)}
+
+
+class _Copies(torch.autograd.Function):
+    """Copies of tensors in bfloat16, in one operation; and of their gradients in float32, in another one."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        copies = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
+        copy_each(copies, weights)
+        frozen = [shadow for shadow, weight in zip(copies, weights, strict=True) if not weight.requires_grad]
+        ctx.mark_non_differentiable(*frozen)
+        return tuple(copies)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        given = [gradient for gradient in gradients if gradient is not None]
+        exact = [torch.empty_like(gradient, dtype=torch.float32) for gradient in given]
+        copy_each(exact, given)
+        left = iter(exact)
+        return tuple(None if gradient is None else next(left) for gradient in gradients)
+
+
+class _Forward:
+    """What a layer computes: by the copies of its weights where autocast is on."""
+
+    def __init__(self, layer: nn.Module, shadows: Shadows) -> None:
+        self._layer = layer
+        self._shadows = shadows
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        forward: Callable[..., Tensor] = type(self._layer).forward
+        x: Tensor = args[0] if args else kwargs["input"]
+        if not torch.is_autocast_enabled(x.device.type) or x.dtype == torch.float64:  # which autocast leaves alone
+            return forward(self._layer, *args, **kwargs)
+        own: dict[str, Any] = own_parameters(self._layer)
+        kept = dict(own)
+        for name, weight in kept.items():
+            _, own[name] = self._shadows.get(id(weight), (weight, weight))
+        try:
+            return forward(self._layer, *args, **kwargs)
+        finally:
+            own.update(kept)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., Tensor]:
+        """The `forward` of a layer that is copied in the middle of a step: it has other weights."""
+        layer = copy.deepcopy(self._layer, memo)
+        return partial(type(layer).forward, layer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from simssl.api import Backbone, Objective, Shape
 from simssl.blocks.networks import in_float32
 from simssl.params import Params
 from simssl.testing.fixtures import TinyBackbone
-from simssl.training.machine.shadow_weights import ShadowWeights
+from simssl.training.machine.shadow_weights import shadow_weights
 
 
 class Convolutions(TinyBackbone):
@@ -28,20 +29,14 @@ class Convolutions(TinyBackbone):
         return nn.Sequential(nn.Linear(inputs, 2 * 16, bias=False), nn.Unflatten(1, (2, 4, 4)), last)
 
 
-def gradients(objective: Objective, shadows: ShadowWeights | None) -> dict[str, Tensor]:
+def gradients(objective: Objective, shadows: bool) -> dict[str, Tensor]:
     """The gradients of a step in bfloat16, and the terms of its loss."""
     objective.zero_grad(set_to_none=True)
     x_BJCHW = views(8, len(objective.views)).float()
     generator = torch.Generator().manual_seed(0)
-    with torch.autocast("cpu", torch.bfloat16):
-        if shadows is None:
-            terms = objective(x_BJCHW, torch.arange(8), generator)
-        else:
-            with shadows.in_place():
-                terms = objective(x_BJCHW, torch.arange(8), generator)
+    with torch.autocast("cpu", torch.bfloat16), shadow_weights(objective) if shadows else nullcontext():
+        terms = objective(x_BJCHW, torch.arange(8), generator)
     torch.stack(list(terms.loss.values())).sum().backward()
-    if shadows is not None:
-        shadows.return_gradients()
     computed = {name: weight.grad for name, weight in objective.named_parameters() if weight.grad is not None}
     return computed | {f"term {name}": value.detach() for name, value in terms.loss.items()}
 
@@ -52,8 +47,8 @@ def test_the_numbers_are_those_of_autocast(name: str, backbone: type[Backbone[Pa
     params = {"batch_norm_splits": 2} if name == "moco" else {}
     objective = build(name, backbone=backbone, **params).float().train()
     other = copy.deepcopy(objective)
-    expected = gradients(other, None)
-    ours = gradients(objective, ShadowWeights(objective))
+    expected = gradients(other, shadows=False)
+    ours = gradients(objective, shadows=True)
     assert ours.keys() == expected.keys()
     for key, value in expected.items():
         assert torch.equal(ours[key], value), key
@@ -61,12 +56,11 @@ def test_the_numbers_are_those_of_autocast(name: str, backbone: type[Backbone[Pa
 
 def test_weights_are_read_anew_in_each_step() -> None:
     layer = nn.Linear(3, 2)
-    shadows = ShadowWeights(layer)
     x = torch.randn(4, 3)
     for _ in range(2):
         with torch.autocast("cpu", torch.bfloat16):
             expected = layer(x)
-            with shadows.in_place():
+            with shadow_weights(layer):
                 assert torch.equal(layer(x), expected)
         with torch.no_grad():
             layer.weight.mul_(2)
@@ -75,15 +69,13 @@ def test_weights_are_read_anew_in_each_step() -> None:
 
 def test_without_autocast_a_layer_is_in_float32_and_both_gradients_count() -> None:
     layer = nn.Linear(3, 2)
-    shadows = ShadowWeights(layer)
     x = torch.randn(4, 3)
-    with torch.autocast("cpu", torch.bfloat16), shadows.in_place():
+    with torch.autocast("cpu", torch.bfloat16), shadow_weights(layer):
         exact = in_float32(layer, x)
         short = layer(x)
     assert torch.equal(exact, layer(x))
     assert short.dtype == torch.bfloat16
     (exact.sum() + short.float().sum()).backward()
-    shadows.return_gradients()
     assert layer.bias.grad is not None
     assert torch.equal(layer.bias.grad, torch.full((2,), 8.0))
 
@@ -93,12 +85,10 @@ def test_a_frozen_layer_and_a_shared_weight() -> None:
     second.weight = first.weight
     frozen = nn.Linear(3, 3).requires_grad_(False)
     network = nn.Sequential(first, frozen, second)
-    shadows = ShadowWeights(network)
     with torch.autocast("cpu", torch.bfloat16):
-        with shadows.in_place():
+        with shadow_weights(network):
             y = network(torch.ones(2, 3))
         y.float().sum().backward()
-        shadows.return_gradients()
         assert first.weight.grad is not None
         ours = first.weight.grad.clone()
         first.weight.grad = None
@@ -107,10 +97,50 @@ def test_a_frozen_layer_and_a_shared_weight() -> None:
     assert frozen.weight.grad is None
 
 
-def test_an_error_on_the_way_leaves_the_layers_as_they_were() -> None:
-    layer = nn.Linear(3, 2)
-    weight = layer.weight
-    with pytest.raises(RuntimeError), torch.autocast("cpu", torch.bfloat16), ShadowWeights(layer).in_place():
-        layer(torch.randn(4, 5))
-    assert layer.weight is weight
-    assert "forward" not in vars(layer)
+def test_what_a_forward_may_do_with_a_layer() -> None:
+    """Keywords, other weights for one call, a copy of the layer, a `forward` of its own, a hook, its own gradient."""
+    layer, up = nn.Linear(3, 3), nn.ConvTranspose2d(1, 1, 3, stride=2)
+    own = nn.Linear(3, 3)
+    own.forward = lambda input: 7 * input  # type: ignore[method-assign]
+    seen: list[Tensor] = []
+    layer.weight.register_hook(seen.append)
+    x, images = torch.randn(2, 3), torch.randn(1, 1, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16), shadow_weights(nn.ModuleList([layer, up, own])):
+        assert up(images, output_size=(10, 10)).shape == (1, 1, 10, 10)
+        doubled = {"weight": 2 * layer.weight, "bias": layer.bias}
+        called = torch.func.functional_call(layer, doubled, (x,))
+        copied = copy.deepcopy(layer)
+        assert torch.equal(copied(input=x), layer(x))
+        assert torch.equal(own(x), 7 * x)
+        (gradient,) = torch.autograd.grad(layer(x).float().sum(), layer.weight)
+        layer(x).float().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(called, torch.func.functional_call(layer, doubled, (x,)))
+    assert torch.equal(gradient, seen[-1])
+    assert torch.equal(own(x), 7 * x)
+    assert copied(x).dtype == torch.float32
+
+
+def test_a_step_that_fails_leaves_nothing_behind() -> None:
+    """Its layers are as they were, and the next gradient is that of the next step alone."""
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    network = nn.Sequential(first, second)
+    x = torch.randn(4, 3)
+
+    def fail(gradient: Tensor) -> None:
+        raise RuntimeError("no memory")
+
+    with torch.autocast("cpu", torch.bfloat16), shadow_weights(network):
+        h = first(x)
+        h.register_hook(fail)
+        y = second(h).float().sum()
+    with pytest.raises(RuntimeError, match="no memory"):
+        y.backward()
+    network.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16), shadow_weights(network):
+        network(x).float().sum().backward()
+    assert second.bias.grad is not None
+    assert torch.equal(second.bias.grad, torch.full((3,), 4.0))
+    with pytest.raises(RuntimeError), torch.autocast("cpu", torch.bfloat16), shadow_weights(network):
+        network(torch.randn(4, 5))
+    assert "forward" not in vars(first)
