@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.losses import Bernoulli, Gaussian, likelihood
+from simssl.blocks.losses import likelihood
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.blocks.precision import at_least_float32
 from simssl.errors import ContractError
@@ -279,6 +279,9 @@ class Likelihood(Protocol):
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """Return log p(x | z) (B,) in nats, summed over channels and pixels."""
 
+    def nll(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
+        """Return -log p(x | z) in nats an image, averaged over the images: a 0-d tensor."""
+
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """Return the expected images (B, C, H, W), in [0, 1]."""
 
@@ -500,7 +503,7 @@ class AutoencoderObjective(Objective):
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Gaussian | Bernoulli = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:

@@ -45,7 +45,8 @@ class BatchCounts:
             yield
         finally:
             for norm, counted in zip(norms, on_host, strict=True):
-                own_buffers(norm)[COUNTER] = counted.counter
+                if own_buffers(norm)[COUNTER] is counted:  # and nobody has put another one in its place
+                    own_buffers(norm)[COUNTER] = counted.counter
         _add(on_host)
 
 

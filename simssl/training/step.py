@@ -23,7 +23,7 @@ from simssl.training.told import Told
 
 
 def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
-    """The part of an epoch's order that this process is given, (M,): of each batch its own images, step by step.
+    """The part of an epoch's order that this process is given, (X,): of each batch its own images, step by step.
 
     K counts the images that the views of one come from: 1, or J with positives from the data.
     """
@@ -31,8 +31,8 @@ def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
     if processes == 1:
         return order_NK.flatten()
     steps = len(order_NK) // images_per_step
-    order_SRX = order_NK[: steps * images_per_step].reshape(steps, processes, -1)
-    return order_SRX[:, rank()].flatten()
+    order_SRB = order_NK[: steps * images_per_step].reshape(steps, processes, -1)
+    return order_SRB[:, rank()].flatten()
 
 
 class Step:
@@ -40,7 +40,8 @@ class Step:
 
     It works on tensors of the device alone, which keep their addresses from step to step. The host decides nothing and
     waits for nothing in it. The next images, the learning rate and the progress follow from counters, which the step
-    counts up by itself. So a replay of what it did once is the next step. M counts the views of a step.
+    counts up by itself. So a replay of what it did once is the next step. M counts the views of a step, X the images of
+    an epoch's order.
     """
 
     def __init__(self, built: BuiltRun, pool: Pool) -> None:
@@ -60,7 +61,7 @@ class Step:
         self.images_each = built.images_each
         """The images that the views of one come from."""
         order_NK = torch.zeros(len(pool.images_NCHW), self.images_each, dtype=torch.long, device=self.device)
-        self.order_M = own_order(order_NK, built.images_per_step)
+        self.order_X = own_order(order_NK, built.images_per_step)
         """The images of the epoch that this process is given, in the order in which they are shown."""
         images_shown = built.images_per_step // world_size() * self.images_each
         self._offset_M = self._offsets(images_shown)
@@ -112,13 +113,13 @@ class Step:
 
     def _next_views(self) -> tuple[Tensor, Tensor]:
         """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""
-        index_M = self.order_M.index_select(0, self.position_M)
+        index_M = self.order_X.index_select(0, self.position_M)
         images_MCHW = self.pool.take(index_M, self.position_M)
         kinds = self.objective.views
         J = len(kinds)
         images_BJCHW = images_MCHW.unflatten(0, (-1, J))
         index_BJ = index_M.view(-1, J)
-        return index_BJ[:, 0], self.views.of_positives(images_BJCHW, kinds, self.generator)
+        return index_BJ[:, 0], self.views.of_images(images_BJCHW, kinds, self.generator)
 
     def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""

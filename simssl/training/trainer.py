@@ -163,7 +163,7 @@ class Trainer:
         """Show the images in this order from now on; on several processes this one its own part of each batch."""
         assert self.unit is not None
         self.order_NK.copy_(order_NK)
-        self.unit.order_M.copy_(own_order(order_NK, self.batch))
+        self.unit.order_X.copy_(own_order(order_NK, self.batch))
 
     def stand_at(self, position: int) -> None:
         """Go on with the image at this position of the order."""
@@ -172,7 +172,7 @@ class Trainer:
         own_position = self._shown(position)
         self.unit.set_counters(self.step, own_position)
         self.finished.launched(self.unit.taken)
-        self.pool.begin(self.unit.order_M, own_position)
+        self.pool.begin(self.unit.order_X, own_position)
 
     def _as_on_first(self, weights_N: Tensor | None) -> None:
         """Begin the epoch as process 0 does: with its weights, its state and its random numbers."""

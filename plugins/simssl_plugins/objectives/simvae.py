@@ -4,7 +4,7 @@ Model: z_j ~ N(psi, sigma2 I) for the J views of an image, x_j ~ p(x | z_j). Max
 
     sum_j E_q[log p(x_j | z_j)] + sum_j H[q(z_j | x_j)] + E_q[log p(z_1 .. z_J)],
 
-psi integrated out of the last term (`simssl.blocks.losses.log_shared_mean`). Each of M modalities, such as a caption,
+psi integrated out of the last term (`simssl.blocks.losses.shared_mean_nll`). Each of M modalities, such as a caption,
 is one more view: it has its own p(x_m | z_m) and q(z_m | x_m), and J + M latents lie around one psi.
 """
 

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from simssl.blocks.distributed import draw_rows
 
@@ -84,16 +83,15 @@ class _SharedMeanNll(torch.autograd.Function):
         zbar_B1D = z_BJD.mean(1, keepdim=True)
         shrunk_B1D = zbar_B1D * (1 - math.sqrt(share))
         square = F.mse_loss(z_BJD, shrunk_B1D.expand_as(z_BJD), reduction="sum")
-        ctx.save_for_backward(z_BJD, zbar_B1D)
+        ctx.save_for_backward(z_BJD)
         ctx.share = share
         ctx.scale = 1 / (B * sigma2)
         return square * (0.5 / (B * sigma2)) + 0.5 * _log_determinant(z_BJD.shape, sigma2, gamma2)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        z_BJD, zbar_B1D = ctx.saved_tensors
-        away_BJD = torch.sub(z_BJD, zbar_B1D, alpha=1 - ctx.share)
+        (z_BJD,) = ctx.saved_tensors
+        away_BJD = torch.sub(z_BJD, z_BJD.mean(1, keepdim=True), alpha=1 - ctx.share)
         return away_BJD * (gradients[0] * ctx.scale), None, None
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from simssl.blocks.losses.gaussian import kl_standard, reparameterize
 from simssl.blocks.precision import at_least_float32
@@ -78,13 +77,12 @@ class _LogVariance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, w_BD: Tensor) -> Tensor:
+        ctx.save_for_backward(w_BD)
         above_BD = w_BD.relu()
-        ctx.save_for_backward(above_BD)
         below_BD = w_BD - above_BD
         return below_BD.add_(above_BD.log1p())
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (above_BD,) = ctx.saved_tensors
-        return gradients[0] / (1 + above_BD)
+        (w_BD,) = ctx.saved_tensors
+        return gradients[0] / (1 + w_BD.relu())

@@ -27,8 +27,10 @@ class SplitBatchNorm(BatchNorm):
     """Batch norm of (N, C, ...) that in training normalises each of `splits` equal parts by itself.
 
     A part is the images whose indices in the batch are the same modulo `splits`, as in MoCo's code. With the channels
-    first in memory nothing is copied. The running statistics follow the mean over all parts, of their means and of
-    their unbiased variances: at once, or, with `follows_later`, when `follow_batches` is called for the network.
+    first in memory nothing is copied; with the channels last the batch is copied before and after.
+
+    The running statistics follow the mean over all parts, of their means and of their unbiased variances: at once, or,
+    with `follows_later`, when `follow_batches` is called for the network.
     """
 
     momentum: float

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.internals import BatchNorm, move_towards
+from simssl.blocks.internals import BatchNorm, copy_each, move_towards
 
 
 class Teacher(nn.Module):
@@ -50,8 +50,7 @@ class Teacher(nn.Module):
                 counters.append(teacher)
                 counts.append(student)
         move_towards(moving, targets, 1 - momentum)
-        if counters:
-            torch._foreach_copy_(counters, counts)
+        copy_each(counters, counts)
 
 
 def _state(module: nn.Module) -> list[Tensor]:

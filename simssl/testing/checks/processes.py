@@ -135,11 +135,8 @@ class ViewsInFloat64(Views):
     def plain(self, images_MCHW: Tensor) -> Tensor:
         return super().plain(images_MCHW).double()
 
-    def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
-        return super().batch(images_BCHW, kinds, generator).double()
-
-    def of_positives(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
-        return super().of_positives(images_BJCHW, kinds, generator).double()
+    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+        return super().of_images(images_BJCHW, kinds, generator).double()
 
 
 def side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:

@@ -13,7 +13,6 @@ from simssl.training.views.operation import Constant, Draws, Ranges, happens
 
 BLENDS = ("brightness", "contrast", "saturation")
 """Operations that move a view away from (or towards) black, its mean grey, or each pixel's own grey, in this order."""
-BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 PARAMETERS = (*BLENDS, "hue")
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)

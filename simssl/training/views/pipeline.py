@@ -5,7 +5,6 @@ M counts views: B images, J views each.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -88,16 +87,10 @@ class Views:
 
     def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
-        if "plain" not in kinds:
-            x_BJCHW, _ = self.random_views(images_BCHW, len(kinds), generator)
-            return x_BJCHW
-        random: tuple[Tensor, ...] = ()
-        if "random" in kinds:
-            x_BJCHW, _ = self.random_views(images_BCHW, kinds.count("random"), generator)
-            random = x_BJCHW.unbind(1)
-        return _in_order(kinds, random, itertools.repeat(self.plain(images_BCHW)))
+        images_BJCHW = images_BCHW[:, None].expand(-1, len(kinds), -1, -1, -1)
+        return self.of_images(images_BJCHW, kinds, generator)
 
-    def of_positives(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
         """The views (B, J, *shape) of J uint8 images each, view j of image j; `kinds` as in `batch`."""
         B = len(images_BJCHW)
         if "plain" not in kinds:

@@ -140,6 +140,7 @@ def test_the_mean_of_the_shared_means_density_in_few_operations(J: int, gamma2: 
     (ours,) = torch.autograd.grad(3 * shared_mean_nll(z_BJD, SIGMA2, gamma2), z_BJD)
     torch.testing.assert_close(ours, gradient, atol=1e-12, rtol=1e-12)
     assert torch.autograd.gradcheck(lambda z: shared_mean_nll(z, SIGMA2, gamma2), z_BJD)
+    assert torch.autograd.gradgradcheck(lambda z: shared_mean_nll(z, SIGMA2, gamma2), z_BJD)
 
 
 def test_negative_entropy_is_the_entropys_mean() -> None:

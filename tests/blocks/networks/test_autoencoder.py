@@ -69,7 +69,9 @@ def test_an_outlying_posterior_does_not_take_over_the_loss(w: float) -> None:
     assert log_variance[3].item() == pytest.approx(math.log(1 + w))
     divergence = kl_standard(torch.zeros(4, 1), log_variance)
     assert 0 < divergence[3] < w / 2
-    assert torch.autograd.gradcheck(lambda w: model.infer(w)[1], raw.detach().double().requires_grad_(), eps=1e-7)
+    exact = raw.detach().double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: model.infer(w)[1], exact, eps=1e-7)
+    assert torch.autograd.gradgradcheck(lambda w: model.infer(w)[1], exact[1:2] + 1.5)
     divergence.sum().backward()
     assert raw.grad is not None
     assert raw.grad[2, 1] == 0

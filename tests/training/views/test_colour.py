@@ -14,7 +14,7 @@ from simssl.errors import UserError
 from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.views import Draws, Views
-from simssl.training.views.colour import BLENDS, CONTRAST, SATURATION, blend, luma, rotate_hue
+from simssl.training.views.colour import BLENDS, blend, luma, rotate_hue
 
 PAPER = Jitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
 EVERYTHING = ViewSettings(
@@ -46,7 +46,9 @@ def images(count: int, shape: tuple[int, int, int] = (3, 16, 12)) -> Tensor:
 def test_each_blend_equals_torchvisions(kind: int, factor: float, channels: int) -> None:
     """On uint8 torchvision rounds grey down, what the factor enlarges, and then the result."""
     x = images(20, (channels, 16, 12))
-    of_all = (torch.full((20, 1, 1, 1), value) for value in (factor, kind == CONTRAST, kind == SATURATION))
+    of_all = (
+        torch.full((20, 1, 1, 1), value) for value in (factor, BLENDS[kind] == "contrast", BLENDS[kind] == "saturation")
+    )
     result = blend(x.float() / 255, *of_all)
     torch.testing.assert_close(result, ADJUST[kind](x.float() / 255, factor), atol=1e-6, rtol=0)
     rounding = 1.01 + (abs(1 - factor) if BLENDS[kind] != "brightness" and channels == 3 else 0)
