@@ -508,12 +508,14 @@ def test_a_run_with_batch_norm_resumes_bit_equal(name: str, tmp_path: Path, monk
     assert all(torch.equal(value, resumed[key]) for key, value in whole.items())
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", METHODS)
 def test_captured_steps_of_a_run_with_batch_norm_are_the_eager_ones(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the host counts and keeps in a step is in its capture."""
+    """What the host counts and keeps in a step is in its capture, and so are the copies of weights."""
     monkeypatch.undo()
+    monkeypatch.setattr("simssl.training.step.computed_in", lambda asked, device: precision)
     graphs = Recorder()
     captured = new_trainer(name, tmp_path / "captured", graphs)
     while not graphs.replays:
