@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simssl.training.records.terms import Record, TermWindow
+from simssl.training.records.terms import Sums, TermWindow
 from simssl.training.records.trackers import Trackers
 
 
@@ -18,7 +18,7 @@ class Records:
     def __init__(self, window: TermWindow, where: Callable[[], str]) -> None:
         self._window = window
         self._where = where
-        self._untold: tuple[Record, Trackers] | None = None
+        self._untold: tuple[Sums, Trackers] | None = None
 
     def take(self, step: int, trackers: Trackers) -> None:
         """Take the record of this step, the last one that was launched, and tell of the one before.
@@ -35,10 +35,10 @@ class Records:
         """
         if self._untold is None:
             return
-        record, trackers = self._untold
+        sums, trackers = self._untold
         self._untold = None
-        terms = record.means(self._where())
-        trackers.logged(record.step, terms)
+        terms = sums.means(self._where())
+        trackers.logged(sums.step, terms)
 
     def require_finite(self, step: int) -> None:
         """Look at all steps up to this one, the last that was launched. The host waits, and tells of all records.

@@ -17,7 +17,7 @@ from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.records.records import Records
-from simssl.training.records.terms import Record, TermWindow
+from simssl.training.records.terms import Sums, TermWindow
 from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
 from simssl.training.train import train
@@ -173,10 +173,10 @@ def test_an_error_loses_no_record(tmp_path: Path) -> None:
 def test_an_error_of_the_device_is_not_hidden_by_its_repetition(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(record: Record, run: str) -> None:
+    def fail(sums: Sums, run: str) -> None:
         raise RuntimeError("CUDA error")
 
-    monkeypatch.setattr(Record, "means", fail)
+    monkeypatch.setattr(Sums, "means", fail)
     failed(tmp_path, ArithmeticError, fails=7)
 
 
