@@ -1,18 +1,19 @@
-"""The records of a run's terms, each read when the next one is due."""
+"""The records of a run's terms, each read once it is here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from simssl.blocks.distributed import world_size
 from simssl.training.records.terms import Sums, TermWindow
 from simssl.training.records.trackers import Trackers
 
 
 class Records:
-    """Takes the records of a window, and tells the trackers of each when the next one is taken.
+    """Takes the records of a window, and tells the trackers of each once it is here.
 
-    The device has copied it to the host by then, so that neither waits for the other. `where` says which run it is, for
-    the sentences of errors.
+    A CUDA device copies it to the host in its own time, so that neither waits for the other. It is here when the next
+    one is taken, for the host waits for it then. `where` says which run it is, for the sentences of errors.
     """
 
     def __init__(self, window: TermWindow, where: Callable[[], str]) -> None:
@@ -27,6 +28,18 @@ class Records:
         """
         self.tell()
         self._untold = (self._window.take(step), trackers)
+
+    def tell_if_here(self) -> None:
+        """Tell of the record that was taken last, if it is not told yet and the host has it. The host does not wait.
+
+        Several processes do not ask their devices, which may answer differently: they have to fail after the same step.
+        RunError if a term of the loss was not finite in it.
+        """
+        if self._untold is None:
+            return
+        sums, _ = self._untold
+        if sums.copied is None or (world_size() == 1 and sums.copied.query()):
+            self.tell()
 
     def tell(self) -> None:
         """Tell of the record that was taken last, if it is not told yet. The host waits for the device.
