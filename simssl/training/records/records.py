@@ -49,8 +49,8 @@ class Records:
         if self._untold is None:
             return
         sums, trackers = self._untold
-        self._untold = None
         terms = sums.means(self._where())
+        self._untold = None  # not before: what is not finite in it stays the first that is found
         trackers.logged(sums.step, terms)
 
     def require_finite(self, step: int) -> None:

@@ -51,7 +51,7 @@ class Sums:
         finite_steps = self.totals_2T[1].tolist()
         losses = list(zip(self.names, finite_steps, strict=True))[: self.losses]
         first, finite = min(losses, key=lambda term: term[1])
-        if finite == self.count:
+        if finite >= self.count:  # more, where an error came between a launch and the count of its steps
             return
         step = self.step - self.count + int(finite) + 1
         advice = "try a smaller learning rate"

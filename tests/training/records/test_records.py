@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simssl.api import Terms
 from simssl.blocks.distributed import Seat, together
-from simssl.errors import Interrupted, RunError
+from simssl.errors import Interrupted, LostProcessError, RunError
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import TinyObjective, tiny_run
 from simssl.testing.host_sync import refuse_host_synchronisation
@@ -247,11 +247,11 @@ def test_an_error_of_the_device_is_not_hidden_by_its_repetition(
     failed(tmp_path, ArithmeticError, fails=7)
 
 
-@pytest.mark.parametrize("bad", [8])
+@pytest.mark.parametrize("bad", [8, 12])
 def test_an_error_that_follows_from_a_loss_that_is_not_finite_is_told_as_such(
     bad: int, late: bool, tmp_path: Path
 ) -> None:
-    """The loss is in a record."""
+    """The loss is in a record, or in the open window."""
     failed(tmp_path, RunError, bad=bad, fails=14)
 
 
@@ -268,6 +268,55 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_the_next_record(
     assert log.trainer.step == (one_late if late else at_once)
     assert log.steps == [step for step in ALL if step < bad]
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_of_several_losses_that_are_not_finite_the_first_is_named(late: bool, tmp_path: Path) -> None:
+    class Diverged(Failing):
+        bad = 8
+
+        def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+            terms = super().forward(x_BJCHW, index_B, generator)
+            type(self).bad = max(self.bad, self.steps + 1)
+            return terms
+
+    log = Log()
+    trainer = new_trainer(tmp_path, log, Diverged)
+    with pytest.raises(RunError, match="is not finite at step 8 of"):
+        train(trainer, log, Stop())
+
+
+class FullDisk(Exception):
+    """What comes between a launch and the count of its steps."""
+
+
+def test_steps_that_are_launched_and_not_counted_are_no_loss_that_is_not_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log()
+    trainer = new_trainer(tmp_path, log)
+
+    def fail(position: int) -> None:
+        if trainer.step == 12:
+            raise FullDisk
+
+    monkeypatch.setattr(trainer.pool, "launched", fail)
+    with pytest.raises(FullDisk):
+        train(trainer, log, Stop())
+
+
+def test_where_another_process_is_lost_the_host_waits_for_no_exchange_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log()
+    trainer = new_trainer(tmp_path, log)
+
+    def lose() -> None:
+        raise LostProcessError("gone")
+
+    monkeypatch.setattr(trainer, "train_step", lose)
+    monkeypatch.setattr(trainer.records, "require_finite", lambda step: pytest.fail("it waits"))
+    with pytest.raises(LostProcessError):
+        train(trainer, log, Stop())
 
 
 @pytest.mark.parametrize("bad", [6, 10, 11])
