@@ -759,8 +759,10 @@ class Tracker(_Plugin):
     def logged(self, step: int, terms: dict[str, float]) -> None:
         """Record the mean of each term since the last call, and their sum as "loss".
 
-        There is one call for every `training.log_every` steps. It comes when the next one is due, before a checkpoint
-        or at the end: so the host need not wait for the device.
+        There is one call for every `training.log_every` steps. It comes once the device has copied the numbers to the
+        host, which does not wait for it: on a CPU at once, on CUDA some launches later. It comes at the latest when
+        the next one is due, at a new epoch, before a checkpoint, at the end and before an error. `step` is the last
+        step of the mean.
         """
 
     def evaluated(self, result: Result, subject: Subject) -> None:

@@ -115,11 +115,14 @@ def _measure(
         raise Skip(reason)
     other = other_data(choice, built, load) if load else None
     subject = FrozenSubject(built, folder, choice.name, other)
-    result = _run(choice, evaluator, subject, built)
-    entries = _entries(choice, result, built.data, other)
-    _save_pictures(folder, choice.label, result.images)
-    record(built.experiment, folder, facts, entries, choice.label)
-    trackers.evaluated(result, subject)
+    try:
+        result = _run(choice, evaluator, subject, built)
+        entries = _entries(choice, result, built.data, other)
+        _save_pictures(folder, choice.label, result.images)
+        record(built.experiment, folder, facts, entries, choice.label)
+        trackers.evaluated(result, subject)
+    finally:
+        subject.release()
 
 
 def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:

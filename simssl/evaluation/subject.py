@@ -152,6 +152,10 @@ class FrozenSubject:
             self._nearest[split] = images_NCHW.to(self.device) if fits(images_NCHW, self.device) else images_NCHW
         return self._nearest[split]
 
+    def release(self) -> None:
+        """Let go of the images on the device. A tracker may keep the subject for longer than it is measured."""
+        self._nearest.clear()
+
     def draw_views(self, images_BCHW: Tensor, J: int) -> tuple[Tensor, dict[str, Tensor]]:
         views = self._built.views
         B = len(images_BCHW)

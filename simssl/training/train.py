@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from simssl.errors import Interrupted, UserError
+from simssl.errors import Interrupted, LostProcessError, UserError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State
 from simssl.store.environment import Record, now
@@ -45,9 +45,11 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
                 if signum is not None:
                     trainer.save()
                     raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+    except LostProcessError:
+        raise  # the device may wait for the other one without end
     except Exception:
         with suppress(RuntimeError):  # a device that has failed repeats its error
-            trainer.records.tell()  # RunError if a loss is not finite, which the error follows from
+            trainer.records.require_finite(trainer.step)  # RunError if a loss is not, which the error follows from
         raise
     finally:
         trainer.release()

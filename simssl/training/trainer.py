@@ -199,12 +199,15 @@ class Trainer:
     def log_and_save(self, trackers: Trackers) -> None:
         """Take a record of the terms, and save if it is time: every `log_every` steps and after the last.
 
-        The trackers are told of a record when the next one is taken, before a save, and at the end.
+        The trackers are told of a record once it is here: on a CPU at once, on CUDA some launches later. They are told
+        at the latest when the next one is taken, at a new epoch, before a save, and at the end.
         """
+        self.records.tell_if_here()
         last = self.step == self.built.steps
         if self.step % self.settings.log_every and not last:
             return
         self.records.take(self.step, trackers)
+        self.records.tell_if_here()
         if last:
             self.records.tell()
         since_saved = time.perf_counter() - self._saved_at

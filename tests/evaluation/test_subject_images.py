@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import click.testing
 import pytest
 import torch
+from torch import Tensor
 
 from simssl.evaluation import subject as module
 from simssl.evaluation.subject import FrozenSubject
@@ -19,6 +22,32 @@ def test_an_index_or_a_slice_gives_the_un_augmented_images(tmp_path: Path) -> No
     expected = built.views.plain(built.data.train.images)
     assert torch.equal(subject.images("train", torch.tensor([5, 0, 5])), expected[[5, 0, 5]])
     assert torch.equal(subject.images("train", slice(2, 7)), expected[2:7])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_images_on_the_device_are_let_go_when_the_evaluator_has_run(
+    fails: bool,
+    simssl: Callable[..., click.testing.Result],
+    small: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tracker may keep the subject for longer. An index on CUDA asks for the images as is done here."""
+    subjects = []
+    features = FrozenSubject.features
+
+    def with_images(subject: FrozenSubject, split: str, layer: str = "representation") -> Tensor:
+        subjects.append(subject)
+        assert subject._near(split) is subject._near(split)
+        if fails:
+            raise ArithmeticError("too much")
+        return features(subject, split, layer)
+
+    monkeypatch.setattr(module, "fits", lambda images_NCHW, device: True)
+    monkeypatch.setattr(FrozenSubject, "features", with_images)
+    result = simssl("run", small(evaluators=[{"name": "knn"}], trackers=[]))
+    assert result.exit_code == int(fails), result.stderr
+    assert subjects
+    assert [subject._nearest for subject in subjects] == [{}] * len(subjects)
 
 
 @pytest.mark.cuda

@@ -194,7 +194,7 @@ def test_a_signal_saves_what_is_under_way(
     stopper = [{"name": "saboteur", "signum": int(signum), "to_all": to_all}]
     returned, error = start(small(training=LONG, grid=SEEDS, trackers=stopper), plugin)
     assert returned == code, error
-    assert "is saved after step 45; the same command" in error, "the record of step 40 is told when the next one is due"
+    assert "is saved after step 40; the same command" in error
     assert error.splitlines()[-1].startswith("interrupted: what was finished is saved; the same command")
     assert "Traceback" not in error
     assert simssl("run", small(training=LONG, grid=SEEDS), "--runs", "parts").exit_code == 0
@@ -210,7 +210,7 @@ def test_when_the_command_is_killed_its_workers_save_and_end(
         with lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # as soon as its worker has ended
     states = [torch.load(path, weights_only=True) for path in Path("parts").rglob("checkpoint.pt")]
-    assert 45 in [state["step"] for state in states]
+    assert 40 in [state["step"] for state in states]
     assert simssl("run", small(training=LONG, grid=SEEDS), "--runs", "parts").exit_code == 0
     assert_same_runs("parts", whole)
 

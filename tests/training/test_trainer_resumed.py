@@ -133,7 +133,7 @@ def test_a_signal_saves_the_state_first(
     )
     returned, error = process(file, "--runs", "stopped").finish()
     assert returned == code, error
-    assert "is saved after step 45" in error, "the record of step 40 is told when the next one is due"
+    assert "is saved after step 40" in error
     assert "the same command (without --fresh) goes on" in error
     code, error = process(small(training=training, evaluators=EVALUATORS), "--runs", "stopped").finish()
     assert code == 0, error

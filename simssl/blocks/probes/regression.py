@@ -91,7 +91,8 @@ class _Steps:
         self._optimizer = torch.optim.Adam(network.parameters(), lr=lr, fused=True, capturable=x_ND.is_cuda)
         allow_eager_steps(self._optimizer)
         self._index_B = torch.empty(batch, dtype=torch.long, device=x_ND.device)
-        self._on_full_batch: Callable[[], None] = partial(self._step, self._index_B)
+        self._replay: Callable[[], None] | None = None
+        """The captured step on a full batch. It holds no reference to this object, which would keep itself then."""
         self._full_batches = 0
 
     def __call__(self, index_B: Tensor) -> None:
@@ -101,8 +102,16 @@ class _Steps:
         self._index_B.copy_(index_B)
         self._full_batches += 1
         if self._full_batches == 2:
-            self._on_full_batch = capture(self._on_full_batch, self._x_ND.device)
-        self._on_full_batch()
+            self._capture()
+        if self._replay is None:
+            self._step(self._index_B)
+        else:
+            self._replay()
+
+    def _capture(self) -> None:
+        step = partial(self._step, self._index_B)
+        replay = capture(step, self._x_ND.device)
+        self._replay = None if replay is step else replay
 
     def _step(self, index_B: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)

@@ -1,24 +1,25 @@
-"""The records of a run's terms, each read when the next one is due."""
+"""The records of a run's terms, each read once it is here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from simssl.training.records.terms import Record, TermWindow
+from simssl.blocks.distributed import world_size
+from simssl.training.records.terms import Sums, TermWindow
 from simssl.training.records.trackers import Trackers
 
 
 class Records:
-    """Takes the records of a window, and tells the trackers of each when the next one is taken.
+    """Takes the records of a window, and tells the trackers of each once it is here.
 
-    The device has copied it to the host by then, so that neither waits for the other. `where` says which run it is, for
-    the sentences of errors.
+    A CUDA device copies it to the host in its own time, so that neither waits for the other. It is here when the next
+    one is taken, for the host waits for it then. `where` says which run it is, for the sentences of errors.
     """
 
     def __init__(self, window: TermWindow, where: Callable[[], str]) -> None:
         self._window = window
         self._where = where
-        self._untold: tuple[Record, Trackers] | None = None
+        self._untold: tuple[Sums, Trackers] | None = None
 
     def take(self, step: int, trackers: Trackers) -> None:
         """Take the record of this step, the last one that was launched, and tell of the one before.
@@ -28,6 +29,18 @@ class Records:
         self.tell()
         self._untold = (self._window.take(step), trackers)
 
+    def tell_if_here(self) -> None:
+        """Tell of the record that was taken last, if it is not told yet and the host has it. The host does not wait.
+
+        Several processes do not ask their devices, which may answer differently: they have to fail after the same step.
+        RunError if a term of the loss was not finite in it.
+        """
+        if self._untold is None:
+            return
+        sums, _ = self._untold
+        if sums.copied is None or (world_size() == 1 and sums.copied.query()):
+            self.tell()
+
     def tell(self) -> None:
         """Tell of the record that was taken last, if it is not told yet. The host waits for the device.
 
@@ -35,10 +48,10 @@ class Records:
         """
         if self._untold is None:
             return
-        record, trackers = self._untold
-        self._untold = None
-        terms = record.means(self._where())
-        trackers.logged(record.step, terms)
+        sums, trackers = self._untold
+        terms = sums.means(self._where())
+        self._untold = None  # not before: what is not finite in it stays the first that is found
+        trackers.logged(sums.step, terms)
 
     def require_finite(self, step: int) -> None:
         """Look at all steps up to this one, the last that was launched. The host waits, and tells of all records.

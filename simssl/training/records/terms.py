@@ -19,7 +19,7 @@ from simssl.errors import RunError
 
 
 @dataclass(frozen=True)
-class Record:
+class Sums:
     """What was summed up of the terms by a step of the run. The device copies it to the host in its own time."""
 
     names: Sequence[str]
@@ -51,7 +51,7 @@ class Record:
         finite_steps = self.totals_2T[1].tolist()
         losses = list(zip(self.names, finite_steps, strict=True))[: self.losses]
         first, finite = min(losses, key=lambda term: term[1])
-        if finite == self.count:
+        if finite >= self.count:  # more, where an error came between a launch and the count of its steps
             return
         step = self.step - self.count + int(finite) + 1
         advice = "try a smaller learning rate"
@@ -107,22 +107,22 @@ class TermWindow:
         """The tensors that `add` writes to."""
         return [] if self.totals_2T is None else [self.totals_2T]
 
-    def so_far(self, step: int) -> Record:
+    def so_far(self, step: int) -> Sums:
         """Return what is summed up by this step, the last one that was launched. The host does not wait."""
         assert self.totals_2T is not None
         on_cuda = self.totals_2T.is_cuda
         on_host_2T = torch.empty(self.totals_2T.shape, dtype=torch.float64, pin_memory=on_cuda)
         on_host_2T.copy_(self.totals_2T, non_blocking=True)
         copied = torch.cuda.current_stream(self.totals_2T.device).record_event() if on_cuda else None
-        return Record(self.names, self.losses, step, self.count, on_host_2T, copied)
+        return Sums(self.names, self.losses, step, self.count, on_host_2T, copied)
 
-    def take(self, step: int) -> Record:
+    def take(self, step: int) -> Sums:
         """Return what is summed up by this step, and empty the window. The host does not wait."""
-        record = self.so_far(step)
+        sums = self.so_far(step)
         assert self.totals_2T is not None
         self.totals_2T.zero_()
         self.count = 0
-        return record
+        return sums
 
     def state(self) -> dict[str, Any]:
         """The part of a checkpoint that keeps the window. The terms of the loss are finite then."""

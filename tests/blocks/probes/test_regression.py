@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +125,35 @@ def test_captured_steps_are_the_eager_ones_bit_for_bit(rows: int, monkeypatch: p
     assert_trained_as_by_hand(rows)
     full = 3 * (rows // 4 - (rows % 4 == 1))
     assert graphs.replays == max(0, full - 2)
+
+
+def assert_lets_go(device: str = "cpu", loss_waits: bool = False) -> None:
+    """Network and features are freed with the last epoch, and not when garbage is collected."""
+    x, network = draw(12, 2).to(device), normed_network().to(device)
+    held = [weakref.ref(x), weakref.ref(network), weakref.ref(next(network.parameters()))]
+
+    def loss(predicted: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+        return predicted.square().mean() * (len(index_B.cpu()) if loss_waits else 1)
+
+    generator = torch.Generator(device).manual_seed(0)
+    gc.collect()
+    gc.disable()
+    try:
+        list(train_epochs(network, x, loss, epochs=3, batch=4, lr=0.01, generator=generator))
+        del network, x
+        assert [ref() is None for ref in held] == [True, True, True]
+    finally:
+        gc.enable()
+
+
+def test_what_was_trained_is_held_by_nothing() -> None:
+    assert_lets_go()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("loss_waits", [False, True], ids=["captured", "not captured"])
+def test_on_cuda_what_was_trained_is_held_by_nothing(loss_waits: bool) -> None:
+    assert_lets_go("cuda", loss_waits)
 
 
 @pytest.mark.cuda

@@ -153,7 +153,7 @@ def test_a_run_alone_that_cannot_begin_says_so(simssl: Command, small: Write) ->
 
 def test_a_signal_stops_a_run(simssl: Command, small: Write) -> None:
     Path("ender.py").write_text(PLUGIN)
-    file = small(trackers=[{"name": "ender", "at": 1}], **QUICK)  # the record of step 1 is told at step 2
+    file = small(trackers=[{"name": "ender", "at": 2}], **QUICK)
     assert simssl("run", file, "--plugin", "ender.py").exit_code == 143
     run = one(simssl, file)
     assert (run["state"], run["step"], run["steps"]) == ("stopped", 2, 3)

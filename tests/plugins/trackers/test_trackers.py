@@ -113,7 +113,7 @@ def test_console_prints_plain_lines_where_there_is_no_terminal(
     simssl: Callable[..., Result], small: Callable[..., Path]
 ) -> None:
     result = simssl("run", small(trackers=BOTH))
-    assert "step 10/30 33%  loss " in result.stderr
+    assert "step 5/30 17%  loss " in result.stderr
     assert "views/s" in result.stderr
     assert "0:00:00 left" in result.stderr
     assert "knn: class/accuracy 0." in result.stderr
