@@ -8,7 +8,6 @@ it. Run it with: python benchmarks/operations.py
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections import Counter
 from collections.abc import Sequence
@@ -19,10 +18,10 @@ import click
 import machine
 import torch
 from random_images import run_of, trainer_of
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from simssl.api import Data, Modality, Split
 from simssl.plugin.registry import Registry
+from simssl.testing.operations import Operations
 from simssl.training.build import BuiltRun
 
 FILES = {
@@ -48,20 +47,16 @@ PARTS = ("views", "forward", "backward", "optimiser", "after", "records", "other
 """`after` is what the objective does after a step: its teacher, its queue."""
 
 
-class Counted(TorchDispatchMode):
-    """Counts the operations that are dispatched within it, by part and name."""
+class Counted(Operations):
+    """Counts the operations within it by part and name."""
 
     def __init__(self) -> None:
         super().__init__()
         self.part = "other"
-        self.operations: Counter[tuple[str, str]] = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if writes(func):
-            self.operations[self.part, str(func)] += 1
-        return func(*args, **(kwargs or {}))
+    def note(self, name: str) -> None:
+        self.counts[self.part, name] += 1
 
     def within(self, part: str, owner: Any, method: str) -> None:
         """Count what this method of the owner does as this part."""
@@ -78,23 +73,9 @@ class Counted(TorchDispatchMode):
 
     def by_part(self) -> dict[str, int]:
         totals = dict.fromkeys(PARTS, 0)
-        for (part, _), count in self.operations.items():
+        for (part, _), count in self.counts.items():
             totals[part] += count
         return totals
-
-
-SILENT = ("aten.empty", "aten.new_empty", "aten.detach", "aten._unsafe_view", "aten._local_scalar_dense", "profiler")
-"""Operations that write no tensor's numbers, though what they return is no view."""
-
-
-@functools.cache
-def writes(func: Any) -> bool:
-    """Return whether the operation writes memory: not if all that it returns are views of what it was given."""
-    if str(func).startswith(SILENT):
-        return False
-    returns = func._schema.returns
-    are_views = [value.alias_info is not None and not value.alias_info.is_write for value in returns]
-    return not (are_views and all(are_views))
 
 
 def count(data: str, objective: str, precision: str, settings: Sequence[str] = ()) -> Counted:
@@ -162,7 +143,7 @@ def main(
         numbers = "".join(f"{number:11}" for number in totals.values())
         print(f"{', '.join(row):42}{sum(totals.values()):7}{numbers}", flush=True)
         if names:
-            for (part, name), number in sorted(counted.operations.items()):
+            for (part, name), number in sorted(counted.counts.items()):
                 print(f"    {part:10} {number:5} {name}")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from operations import Operations
 from torch import Tensor, nn
 
 from simssl.api import Shape
@@ -15,6 +14,7 @@ from simssl.blocks.networks import SplitBatchNorm
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.testing.fixtures import StubRegistry, TinyBackbone, tiny_data, tiny_experiment
+from simssl.testing.operations import Operations
 from simssl.training.batch_counts import BatchCounts
 from simssl.training.build import build_run
 from simssl.training.trainer import Trainer

@@ -7,11 +7,11 @@ import math
 
 import pytest
 import torch
-from operations import Operations
 from torch import Tensor, nn
 
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 from simssl.testing.host_sync import refuse_host_synchronisation
+from simssl.testing.operations import Operations
 
 
 def student() -> nn.Sequential:

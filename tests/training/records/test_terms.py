@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from simssl.api import Terms
 from simssl.errors import RunError
+from simssl.testing.operations import Operations
 from simssl.training.records.terms import TermWindow
 
 NAN, INF = math.nan, math.inf
@@ -31,19 +31,6 @@ def window_of(terms: Sequence[Terms]) -> TermWindow:
         window.add(of_step)
         window.count += 1
     return window
-
-
-class Operations(TorchDispatchMode):
-    """Notes the operations that write numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not func._schema.name.endswith(("unbind", "detach", "select")):
-            self.names.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 def test_a_step_is_added_in_five_operations() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from simssl.api import Shape
 from simssl.experiment.settings import Blur, Crop, Finish, Jitter, ViewSettings
+from simssl.testing.operations import Operations
 from simssl.training.views import Views
 from simssl.training.views.blur import Blur as BlurOperation
 from tests.support.slow_views import slow_draws, slow_style, slow_views
@@ -112,23 +111,6 @@ def test_a_crop_starts_within_the_image_whatever_is_drawn() -> None:
     assert torch.equal((places_N * torch.tensor(largest)).floor(), places_N - 1)
 
 
-SILENT = ("aten.empty", "aten.new_empty", "aten._unsafe_view")
-
-
-class Counted(TorchDispatchMode):
-    """Counts the operations that write memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        returned = func._schema.returns
-        are_views = all(value.alias_info is not None and not value.alias_info.is_write for value in returned)
-        self.count += not are_views and not str(func).startswith(SILENT)
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize(
     ("settings", "source", "most"),
     [
@@ -142,6 +124,6 @@ def test_views_are_made_by_few_operations(settings: ViewSettings, source: int, m
     """A small step is bound by their number. So a change that needs more of them is a choice, and no accident."""
     shape = (3, source, source)
     views, x_MCHW, generator = Views(settings, shape), images(shape), torch.Generator()
-    with Counted() as counted:
+    with Operations() as operations:
         views.random_views(x_MCHW, 1, generator)
-    assert counted.count <= most
+    assert len(operations.names) <= most
