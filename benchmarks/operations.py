@@ -17,10 +17,9 @@ from unittest.mock import patch
 import click
 import machine
 import torch
-from random_images import run_of, trainer_of
+from random_images import run_of, trained, trainer_of
 
 from simssl.api import Data, Modality, Split
-from simssl.plugin.registry import Registry
 from simssl.testing.operations import Operations
 from simssl.training.build import BuiltRun
 
@@ -114,13 +113,6 @@ def _run(data: str, objective: str, precision: str, settings: Sequence[str]) -> 
         changes.append("modalities={caption: {backbone: {name: text_transformer}}}")
     images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8)
     return run_of(file, Data.of(Split(images, modalities=modalities)), changes, torch.device("cpu"))
-
-
-def trained() -> list[str]:
-    """The objectives that are trained."""
-    registry = Registry(builtins_only=True)
-    names = [plugin.name for plugin in registry.plugins("objective")]
-    return sorted(name for name in names if registry.load("objective", name).trained)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: an experiment's single run on random images, and its steps."""
+"""What the benchmarks of training share: an experiment's single run on random images, its steps, the objectives."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ from simssl.training.trainer import Trainer
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 ALONE = ("grid={}", "training.log_every=1000000", "evaluators=[]", "trackers=[]")
 """Of a run that is timed: nothing but its steps."""
+
+
+def trained() -> list[str]:
+    """The objectives that are trained."""
+    registry = Registry(builtins_only=True)
+    names = [plugin.name for plugin in registry.plugins("objective")]
+    return sorted(name for name in names if registry.load("objective", name).trained)
 
 
 def run_of(file: str, images: Data | Sequence[int], settings: Sequence[str], device: torch.device) -> BuiltRun:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from random_images import steps_by
+from random_images import steps_by, trained
 from rows import Settings, begin, guarded, row, seconds_a_step
 from runs import CIFAR10, MNIST, NETWORKS, build, captured, eager, gibibytes, is_captured, told
-
-from simssl.plugin.registry import Registry
 
 LEAST = 6.0
 """Seconds that a row of a ResNet takes at most, about: with less left, none is begun."""
@@ -57,13 +55,6 @@ def tiny_cases() -> Iterator[Case]:
     for objective in ("byol", "deep_cluster"):  # with a teacher, and with captures in every epoch
         assert objective in trained()
         yield Case(MNIST, objective, 40)
-
-
-def trained() -> list[str]:
-    """The objectives that are trained."""
-    registry = Registry(builtins_only=True)
-    names = [plugin.name for plugin in registry.plugins("objective")]
-    return sorted(name for name in names if registry.load("objective", name).trained)
 
 
 def main() -> None:

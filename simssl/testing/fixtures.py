@@ -17,6 +17,7 @@ from simssl.api import (
     Data,
     Dataset,
     EncoderObjective,
+    Likelihood,
     ModalityContext,
     Objective,
     Posterior,
@@ -90,7 +91,7 @@ class TinyObjective(Objective):
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Gaussian = Gaussian(0.1)
+        self.likelihood: Likelihood = Gaussian(0.1)
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:

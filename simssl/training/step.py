@@ -82,9 +82,9 @@ class Step:
         """False if the objective does nothing after a step, so that nobody asks for the progress."""
 
     def _offsets(self, images_shown: int) -> Tensor:
-        """The place in a batch of the image that each view of a step is of (M,): view after view, image after image."""
-        place_BX = torch.arange(images_shown, device=self.device).view(-1, self.images_each)
-        return place_BX.expand(-1, len(self.objective.views)).flatten()
+        """The number in a batch of the image that each view is of (M,): view after view, image after image."""
+        number_BK = torch.arange(images_shown, device=self.device).view(-1, self.images_each)
+        return number_BK.expand(-1, len(self.objective.views)).flatten()
 
     def set_counters(self, taken: int, position: int) -> None:
         """Let the next step be the one after `taken` steps, with the images from this position in the order on."""

@@ -9,6 +9,8 @@ M counts new keys, Q those of the queue. P is the width of the projection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -68,7 +70,7 @@ class MoCo(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         k_BJP = self._keys(x_BJCHW, generator)
-        q_BJP = self._encoded(torch.nn.Sequential(self.encoder, self.head), x_BJCHW)
+        q_BJP = self._encoded(self._projected, x_BJCHW)
         other_k_BJP = k_BJP.flip(1)
         loss = contrast_with_negatives(
             q_BJP.flatten(0, 1), other_k_BJP.flatten(0, 1), self.queue, self.params.temperature
@@ -87,7 +89,11 @@ class MoCo(EncoderObjective):
         permuted_BJP = self._encoded(self.teacher, permuted_BJCHW)
         return own_rows(_taken(gather(permuted_BJP), order_BJ.argsort(0)))
 
-    def _encoded(self, network: torch.nn.Module, x_BJCHW: Tensor) -> Tensor:
+    def _projected(self, x_BCHW: Tensor) -> Tensor:
+        projection_BP: Tensor = self.head(self.encoder(x_BCHW))
+        return projection_BP
+
+    def _encoded(self, network: Callable[[Tensor], Tensor], x_BJCHW: Tensor) -> Tensor:
         """The projections of the views (B, J, P), of length 1, in one pass.
 
         In the batch the views of an image follow one another. So each of the 2 `splits` parts of a batch norm, which
@@ -110,7 +116,7 @@ class MoCo(EncoderObjective):
         self.position.add_(M).remainder_(Q)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
+        return {"projection": at_least_float32(self._projected(x_BCHW))}
 
 
 def _taken(x_BJ: Tensor, rows_BJ: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class _SharedMeanNll(torch.autograd.Function):
         ctx.save_for_backward(z_BJD)
         ctx.share = share
         ctx.scale = 1 / (B * sigma2)
-        return square * (0.5 / (B * sigma2)) + 0.5 * _log_determinant(z_BJD.shape, sigma2, gamma2)
+        return square * (0.5 * ctx.scale) + 0.5 * _log_determinant(z_BJD.shape, sigma2, gamma2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

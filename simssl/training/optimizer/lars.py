@@ -45,10 +45,14 @@ class LARS(torch.optim.Optimizer):
         return None
 
     def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        velocities = [self._velocity(weight) for weight in weights]
+        adapted = [weight for weight in weights if weight.ndim > 1]
+        others = [weight for weight in weights if weight.ndim <= 1]
+        moved = [*adapted, *others]
+        updates = [*_adapted_updates(adapted, group), *_gradients(others)]
+        velocities = [self._velocity(weight) for weight in moved]
         torch._foreach_mul_(velocities, group["momentum"])
-        torch._foreach_add_(velocities, _updates(weights, group))
-        torch._foreach_sub_(weights, torch._foreach_mul(velocities, group["lr"]))
+        torch._foreach_add_(velocities, updates)
+        torch._foreach_sub_(moved, torch._foreach_mul(velocities, group["lr"]))
 
     def _velocity(self, weight: Tensor) -> Tensor:
         state = self.state[weight]
@@ -58,23 +62,18 @@ class LARS(torch.optim.Optimizer):
         return velocity
 
 
-def _updates(weights: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
-    """The update u of each tensor of weights. All have their gradient."""
-    updates = [weight.grad for weight in weights if weight.grad is not None]
-    places = [place for place, weight in enumerate(weights) if weight.ndim > 1]
-    if places:
-        adapted = _adapted([weights[n] for n in places], [updates[n] for n in places], group)
-        for place, update in zip(places, adapted, strict=True):
-            updates[place] = update
-    return updates
+def _gradients(weights: list[Tensor]) -> list[Tensor]:
+    return [weight.grad for weight in weights if weight.grad is not None]
 
 
-def _adapted(weights: list[Tensor], gradients: list[Tensor], group: dict[str, Any]) -> Sequence[Tensor]:
-    """The updates of tensors of weights that are decayed and adapted. L counts them.
+def _adapted_updates(weights: list[Tensor], group: dict[str, Any]) -> Sequence[Tensor]:
+    """The updates u of tensors of weights that are decayed and adapted. L counts them.
 
     Each has a factor of its own. CUDA multiplies by them in one launch a tensor, and does the rest in few for all.
     """
-    updates = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+    if not weights:
+        return []
+    updates = torch._foreach_add(_gradients(weights), weights, alpha=group["weight_decay"])
     weight_norm_L = torch.stack(torch._foreach_norm(weights))
     update_norm_L = torch.stack(torch._foreach_norm(updates))
     ratio_L = group["trust_coefficient"] * weight_norm_L / update_norm_L

@@ -10,18 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simssl.experiment import settings
-from simssl.training.views.operation import Constant, Draws, happens, uniform
+from simssl.training.views.operation import Constant, Draws, Ranges, happens
 
 
 class Blur:
     """Draws blur_sigma, the standard deviation in pixels of the view (0: not blurred)."""
 
     def __init__(self, blur: settings.Blur, kernel: int) -> None:
-        self.sigma = blur.sigma
+        self.range = Ranges([blur.sigma], (1,))
         self.probability = blur.probability
         self.kernel = kernel
         self.offset_K = Constant(torch.arange(kernel) - float(kernel // 2))
-        """The places of the kernel's pixels, from the middle one."""
+        """How far the kernel's pixels are from the middle one."""
         if blur.probability == 1:
             low, high = blur.sigma
             self.random = low < high
@@ -30,7 +30,8 @@ class Blur:
 
     def draw(self, count: int, generator: torch.Generator) -> Draws:
         applied_M = happens(self.probability, count, generator)
-        sigma_M = uniform(self.sigma, count, generator)
+        u_M = torch.rand(count, generator=generator, device=generator.device)
+        sigma_M = self.range.between(u_M)
         return {"blur_sigma": sigma_M.mul_(applied_M)}
 
     def prepare(self, draws: Draws) -> Draws:

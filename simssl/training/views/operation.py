@@ -60,13 +60,6 @@ class Ranges:
         return drawn.add_(self._low.beside(u))
 
 
-def uniform(limits: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """(count,) draws, uniform between the limits, on the generator's device."""
-    u = torch.rand(count, generator=generator, device=generator.device)
-    low, high = limits
-    return low + (high - low) * u
-
-
 def happens(probability: float, count: int, generator: torch.Generator) -> Tensor:
     """(count,) booleans that are true with a probability."""
     u = torch.rand(count, generator=generator, device=generator.device)
