@@ -12,8 +12,9 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from simssl import api, blocks, scaffold
@@ -96,9 +97,9 @@ def keys() -> str:
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]
-    parts += _section("positives", str(_reference(fields["positives"])), models)
-    parts += _section("views", fields["views"]["$ref"], models)
-    parts += _section("training", fields["training"]["$ref"], models)
+    told: dict[str, str] = {}
+    for section in ("positives", "views", "training"):
+        parts += _section(section, str(_reference(fields[section])), models, told)
     return "\n".join(parts)
 
 
@@ -113,22 +114,26 @@ def _plugin_keys() -> Json:
     return fields
 
 
-def _section(path: str, reference: str, models: Json) -> Iterator[str]:
-    """Yield a heading and a table for the mapping at `path`, then for those within it."""
+def _section(path: str, reference: str, models: Json, told: dict[str, str]) -> Iterator[str]:
+    """Yield a heading and a table for the mapping at `path`, then for those within it.
+
+    `told` has the path at which each kind of mapping is told. Where another is of the same kind, its key links there.
+    """
+    told[_name(reference)] = path
     model = models[_name(reference)]
     fields = {}
     for name, field in model["properties"].items():
         fields[name] = _with_description(field, models)
     yield f"### `{path}`\n"
     yield f"{_flat(model['description'])}\n"
-    yield _table(fields, path)
+    yield _table(fields, path, told)
     for name, field in fields.items():
         below = f"{path}.{name}"
         reference_within = _reference(field)
         if "oneOf" in field:
             yield from _alternatives(below, field, models)
-        elif reference_within:
-            yield from _section(below, reference_within, models)
+        elif reference_within and _name(reference_within) not in told:
+            yield from _section(below, reference_within, models, told)
 
 
 def _alternatives(path: str, field: Json, models: Json) -> Iterator[str]:
@@ -164,16 +169,17 @@ def _name(reference: str) -> str:
     return reference.split("/")[-1]
 
 
-def _table(fields: Json, path: str | None) -> str:
+def _table(fields: Json, path: str | None, told: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return a table of the fields of the mapping at `path`. Those that are mappings link to their own table.
 
-    Without a path they have none, and what is said of the field says what is in it.
+    Without a path they have none, and what is said of the field says what is in it. `told` as in `_section`.
     """
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in fields.items():
         key = f"`{name}`"
         if path is not None and ("oneOf" in field or _reference(field)):
-            anchor = f"{path}{name}".replace(".", "")
+            table = told.get(_name(_reference(field) or ""), f"{path}{name}")
+            anchor = table.replace(".", "")
             key = f"[{key}](#{anchor})"
             kind = "mapping"
             default = "its own" if field.get("default") else default_of(field)

@@ -360,9 +360,10 @@ class Objective(nn.Module, _Plugin, ABC):
     """True for a method whose `forward` takes the keyword `group_B`, int64 (B,), None by default: images of one number
     are positives of one another. These are the groups of `positives.share`; without that section each image is one."""
     views: tuple[str, ...] = ()
-    """The views of each image that a step needs: "random" (augmented) or "plain". Their number is J.
+    """The views of each image that a step needs: "random" (augmented) or "plain", and after them "small".
 
-    A method whose views depend on its parameters overrides `views_for` instead.
+    Their number is J. Small views are random views of the size in `views.small`. A method whose views depend on its
+    parameters overrides `views_for` instead.
     """
     modalities: tuple[str, ...] = ()
     """The modalities that it learns from beside the images, by name.
@@ -398,11 +399,10 @@ class Objective(nn.Module, _Plugin, ABC):
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """Return the posterior of images in [0, 1]. Its mean is their representation."""
 
-    def forward(
-        self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator, *args: Any, **declared: Any
-    ) -> Terms:
+    def forward(self, x_BJCHW: Any, index_B: Tensor, generator: torch.Generator, *args: Any, **declared: Any) -> Terms:
         """Return the terms of the loss for J views of B images. `index_B` are the images' indices in `train`.
 
+        The views are one tensor (B, J, C, H, W). A method with small views is given a tuple, small ones last.
         With `positives` the views of an image come from J images of its group, and `index_B` is the first one's. A
         method has the keywords of `modalities` and `uses_groups`, where it declares them, and no others.
         """
@@ -491,6 +491,12 @@ class EncoderObjective(Objective):
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """Return the encoder's output, without a variance."""
         return Posterior(at_least_float32(self.encoder(x_BCHW)))
+
+    def encode_views(self, views: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Return the encoder's outputs (B, J, D) of all views that `forward` is given, small ones last."""
+        sizes = (views,) if isinstance(views, Tensor) else views
+        outputs = [self.encoder(x_BJCHW.flatten(0, 1)).unflatten(0, x_BJCHW.shape[:2]) for x_BJCHW in sizes]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
 class AutoencoderObjective(Objective):
@@ -781,9 +787,14 @@ def views_of(objective: type[Objective], params: Any) -> tuple[str, ...]:
     name = f"{objective.__name__}.views"
     if isinstance(views, property):
         raise ContractError(f"{name} is a property; define the class method views_for(params) in its place")
-    are_views = isinstance(views, tuple | list) and {"random", "plain"}.issuperset(views)
+    are_views = isinstance(views, tuple | list) and {"random", "plain", "small"}.issuperset(views)
     if not are_views or (objective.trained and not views):
-        raise ContractError(f"{name} must be a tuple of 'random' and 'plain', not {views}")
+        raise ContractError(f"{name} must be a tuple of 'random', 'plain' and 'small', not {views}")
+    large = views[: len(views) - views.count("small")]
+    if "small" in large or (objective.trained and not large):
+        raise ContractError(
+            f"{name} must begin with views that are not small, and the small ones must be last: {views}"
+        )
     return tuple(views)
 
 

@@ -125,7 +125,7 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
             plugins[key] = sections.many(document, key, problems)
     written = written_in(document, core.seed)
     experiment = Experiment(**dict(core), **plugins, written=written)
-    same_batch = ("batch", id(experiment.objective), id(experiment.training))
+    same_batch = ("batch", id(experiment.objective), id(experiment.training), id(experiment.views))
     sections.once(same_batch, lambda: _check_batch(experiment, document, sections.registry), problems)
     same_modalities = (MODALITIES, id(experiment.objective), tuple(experiment.modalities))
     sections.once(same_modalities, lambda: _check_modalities(experiment, document, sections.registry), problems)
@@ -142,7 +142,7 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     chosen = experiment.objective
     objective = registry.load("objective", chosen.name)
     try:
-        J = len(views_of(objective, chosen.params))
+        kinds = views_of(objective, chosen.params)
     except ContractError as error:
         raise wrong(f"{error}{line_of(objective)}", "objective", "name") from error
     except STOPS:
@@ -153,6 +153,8 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
         raise wrong(message, "objective", "name") from error
     if not objective.trained:
         return
+    _check_views(experiment, document, kinds)
+    J = len(kinds)
     batch_views = experiment.training.batch_views
     if batch_views < J:
         message = f"'batch_views' is {batch_views}, less than the {J} views of one image"
@@ -162,6 +164,26 @@ def _check_batch(experiment: Experiment, document: Document, registry: Registry)
     if views is not None and views < step:
         message = f"'views' is {views}, less than the {step} views of one step"
         raise wrong(message, "training", "views")
+
+
+def _check_views(experiment: Experiment, document: Document, kinds: Sequence[str]) -> None:
+    """ExperimentError if the section `views` does not have the views that the objective takes, or has others."""
+
+    def wrong(message: str, *keys: str) -> ExperimentError:
+        return ExperimentError([document.problem(("views", *keys), message)])
+
+    name = experiment.objective.name
+    views = experiment.views
+    random = kinds.count("random")
+    if views.each is not None and len(views.each) != random:
+        wanted = f"an entry for each of the {random} random views of '{name}'"
+        raise wrong(f"'each' must have {wanted}, not {len(views.each)}", "each")
+    small = kinds.count("small")
+    if small and views.small is None:
+        message = f"'{name}' takes {small} small views; write small: {{size: ..., crop: {{scale: [0.05, 0.25]}}}}"
+        raise wrong(message)
+    if views.small is not None and not small:
+        raise wrong(f"'{name}' takes no small views; leave 'small' out, or ask the method for some", "small")
 
 
 def _check_modalities(experiment: Experiment, document: Document, registry: Registry) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from simssl.experiment.numbers import Count, Positive
 from simssl.experiment.optimizers import LARS, SGD, Adam, AdamW, Optimizer
-from simssl.experiment.views import Blur, Crop, Finish, Jitter, ViewSettings
+from simssl.experiment.views import Blur, Crop, Finish, Jitter, Operations, SmallViews, Solarize, ViewSettings
 from simssl.params import Params
 
 __all__ = [
@@ -20,9 +20,12 @@ __all__ = [
     "Crop",
     "Finish",
     "Jitter",
+    "Operations",
     "Optimizer",
     "Positives",
     "Schedule",
+    "SmallViews",
+    "Solarize",
     "Training",
     "ViewSettings",
 ]

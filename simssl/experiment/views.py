@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, model_validator
 
 from simssl.experiment.numbers import Fraction, NotNegative, Positive, Probability
-from simssl.params import Params
+from simssl.params import Params, added
+
+Steps = TypeVar("Steps", bound="Operations")
 
 
 def _check_order(params: Params, *names: str) -> None:
@@ -81,15 +83,21 @@ class Finish(Params):
     "Pixels above it become 1, the others 0. Source: 0.5 for MNIST in the paper's release."
 
 
-class ViewSettings(Params):
-    """The steps that draw a view from an image: crop, flips, jitter, grey, blur, finish, in this order.
+class Solarize(Params):
+    """Inverts the bright pixels, as torchvision's RandomSolarize. Source: BYOL (Grill et al. 2020, appendix B)."""
+
+    threshold: Fraction = 0.5
+    "Values of a pixel from here on are inverted, where 0 is black and 1 is white. Source: BYOL, 128 of 256."
+    probability: Probability = 0.2
+    "Probability that a view is solarised. Source: BYOL's second view."
+
+
+class Operations(Params):
+    """The steps that draw a view from an image: crop, flips, jitter, grey, blur, solarize, in this order.
 
     Each view of each image has draws of its own.
     """
 
-    size: int | None = Field(None, ge=1)
-    """Side of the square views, in pixels, and of every image that is encoded, reconstructed or measured; as the
-    images are if empty. What is larger is shrunk with antialias."""
     crop: Crop | None = None
     "Random resized crop; none if empty."
     horizontal_flip: Probability = 0.0
@@ -102,5 +110,54 @@ class ViewSettings(Params):
     "Probability of losing the colours. Source: 0.2 in SimCLR; the paper's release has none."
     blur: Blur | None = None
     "Gaussian blur; none if empty, as in the paper's release."
+    solarize: Solarize | None = None
+    "Inversion of bright pixels; none if empty."
+
+
+class SmallViews(Operations):
+    """Small views, beside the others, of methods that ask for some: multi-crop (Caron et al. 2020).
+
+    A step that is left out here is that of the section `views`.
+    """
+
+    size: int = Field(ge=1, examples=[16])
+    "Side of the small views, in pixels. It is less than that of the others."
+
+
+class ViewSettings(Operations):
+    """The steps that draw a view from an image: crop, flips, jitter, grey, blur, solarize, finish, in this order.
+
+    Each view of each image has draws of its own.
+    """
+
+    solarize: Solarize | None = added(None)
+    "Inversion of bright pixels; none if empty."
+    size: int | None = Field(None, ge=1)
+    """Side of the square views, in pixels, and of every image that is encoded, reconstructed or measured; as the
+    images are if empty. What is larger is shrunk with antialias."""
     finish: Finish = Finish()
     "Applied to every view, and to every image that is encoded, reconstructed or measured."
+    each: tuple[Operations, ...] | None = added(None, min_length=1)
+    """What differs between the views of a method: one mapping for each of its random views, in their order. A step that
+    is left out there is that of the section. All views are alike if empty. Evaluators draw views by the section."""
+    small: SmallViews | None = added(None)
+    "Small views, for methods that ask for some; none if empty."
+
+    @model_validator(mode="after")
+    def _filled(self) -> ViewSettings:
+        """The settings, with the section's steps where `each` and `small` leave them out."""
+        filled: dict[str, Any] = {}
+        if self.each is not None:
+            filled["each"] = tuple(map(self._with_own_steps, self.each))
+        if self.small is not None:
+            filled["small"] = self._with_own_steps(self.small)
+        vars(self).update(filled)  # frozen from here on
+        return self
+
+    def of(self, operations: Operations) -> ViewSettings:
+        """The settings of views that are all drawn by these steps: those of `small`, or an entry of `each`."""
+        return self.model_copy(update={**dict(operations), "each": None, "small": None})
+
+    def _with_own_steps(self, operations: Steps) -> Steps:
+        missing = Operations.model_fields.keys() - operations.model_fields_set
+        return operations.model_copy(update={name: getattr(self, name) for name in missing})

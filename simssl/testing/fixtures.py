@@ -33,11 +33,12 @@ from simssl.blocks.losses import Gaussian
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.errors import UserError
 from simssl.experiment.model import Choice, Experiment
-from simssl.experiment.settings import Crop, Finish, Positives, Training, ViewSettings
+from simssl.experiment.settings import Crop, Finish, Positives, SmallViews, Training, ViewSettings
 from simssl.params import Params
 from simssl.testing.modalities import CORNERS, TINY_BACKBONES, TINY_MODALITIES, tiny_modalities
 from simssl.training.build import BuiltRun, build_run
 from simssl.training.networks import Form
+from simssl.training.views import BySize
 
 SHAPE: Shape = (1, 8, 8)
 LATENT_DIM = 4
@@ -65,11 +66,11 @@ class TinyDataset(Dataset):
 
 
 class TinyBackbone(Backbone):
-    """One hidden layer of 16 units each way."""
+    """One hidden layer of 16 units each way. The encoder takes images of any size."""
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
         return nn.Sequential(
-            nn.Flatten(),
+            nn.Sequential(nn.AdaptiveAvgPool2d(shape[1:]), nn.Flatten()),
             nn.Linear(math.prod(shape), 16),
             nn.ReLU(),
             nn.Linear(16, outputs),
@@ -197,8 +198,10 @@ def tiny_experiment(
     """An experiment on small data whose images are 0 and 1 alone; a step takes six images."""
     params = default_params(objective)
     epochs = math.ceil(steps * images / 96)
-    J = len(views_of(objective, params))
-    batch_views = images * max(1, J)
+    kinds = views_of(objective, params)
+    if "small" in kinds:
+        views = ViewSettings(**dict(views) | {"small": SmallViews(size=SHAPE[-1] // 2)})
+    batch_views = images * max(1, len(kinds))
     training = Training(epochs=epochs, batch_views=batch_views, log_every=5)
     return Experiment(
         name="tiny",
@@ -232,8 +235,8 @@ def tiny_run(
     return build_run(experiment, registry, data, torch.device(device))  # type: ignore[arg-type]
 
 
-def batches(built: BuiltRun, images: int = 6) -> Iterator[tuple[Tensor, Tensor]]:
-    """Views (B, J, C, H, W) and indices (B,) of training batches, without end."""
+def batches(built: BuiltRun, images: int = 6) -> Iterator[tuple[Tensor | BySize, Tensor]]:
+    """Views (B, J, C, H, W), of each size, and indices (B,) of training batches, without end."""
     images_NCHW = built.data.train.images
     N = len(images_NCHW)
     while True:

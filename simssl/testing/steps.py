@@ -16,6 +16,7 @@ from simssl.training.capture.launcher import Graphs
 from simssl.training.records.trackers import Trackers
 from simssl.training.told import Keywords, Told
 from simssl.training.trainer import Trainer
+from simssl.training.views import BySize
 
 
 class _Log(Trackers):
@@ -57,7 +58,7 @@ def train_steps(
     return log.records
 
 
-def keywords(built: BuiltRun, x_BJCHW: Tensor, index_B: Tensor) -> Keywords:
+def keywords(built: BuiltRun, x_BJCHW: Tensor | BySize, index_B: Tensor) -> Keywords:
     """The keywords that `forward` is given for these images beside the views, their index and the generator."""
     return Told(built).of(x_BJCHW, index_B)
 

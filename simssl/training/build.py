@@ -34,6 +34,7 @@ from simssl.training.contract import check_data, check_posterior, frozen
 from simssl.training.machine.precision import prepare_numerics, require_repeatable
 from simssl.training.networks import Form, backbone_of, building, modality_contexts, networks_of, require_named
 from simssl.training.one_image import require_values_to_normalise
+from simssl.training.small_views import require_small
 from simssl.training.views import Views
 from simssl.training.views.positives import Groups, groups_of, with_roles
 
@@ -167,8 +168,9 @@ def build_model(
             with frozen(objective):
                 posterior = objective.posterior(torch.zeros(2, *shape))
                 check_posterior(objective, posterior, 2)
+                require_small(objective, views, experiment.backbone.name)
             if images_per_step == 1:
-                require_values_to_normalise(objective)
+                require_values_to_normalise(objective, views)
             if world_size() > 1:
                 synchronise_batch_norm(objective)
         objective = objective.to(device)

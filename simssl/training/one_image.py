@@ -8,9 +8,10 @@ import torch
 
 from simssl.api import Objective
 from simssl.blocks.networks import has_batch_norm
+from simssl.training.views import Views
 
 
-def require_values_to_normalise(objective: Objective) -> None:
+def require_values_to_normalise(objective: Objective, views: Views) -> None:
     """Raise ValueError if batch norm would have a single value of a channel in a step of one image.
 
     A copy of the objective takes such a step. What else is wrong with it is said in training.
@@ -18,11 +19,12 @@ def require_values_to_normalise(objective: Objective) -> None:
     if not has_batch_norm(objective):
         return
     trial = copy.deepcopy(objective).train()
-    x_1JCHW = torch.zeros(1, len(objective.views), *objective.context.image_shape)
+    generator = torch.Generator().manual_seed(0)
+    x_1JCHW = views.batch(torch.zeros(1, *views.source, dtype=torch.uint8), objective.views, generator)
     index_1 = torch.zeros(1, dtype=torch.long)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            trial(x_1JCHW, index_1, torch.Generator().manual_seed(0))
+            trial(x_1JCHW, index_1, generator)
     except Exception as error:
         if "more than 1 value per channel" not in str(error):
             return

@@ -20,6 +20,7 @@ from simssl.training.optimizer.optimize import LearningRates, build_optimizer, c
 from simssl.training.own_draws import refuse_own_draws
 from simssl.training.records.terms import TermWindow
 from simssl.training.told import Told
+from simssl.training.views import BySize
 
 
 def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
@@ -111,8 +112,11 @@ class Step:
             self.objective.after_step(self.taken / self._steps)
         self.window.add(terms)
 
-    def _next_views(self) -> tuple[Tensor, Tensor]:
-        """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W)."""
+    def _next_views(self) -> tuple[Tensor, Tensor | BySize]:
+        """Return the index in the training split (B,) of the next images, and their views (B, J, C, H, W).
+
+        With small views there are two tensors of views, one for each size.
+        """
         index_M = self.order_X.index_select(0, self.position_M)
         images_MCHW = self.pool.take(index_M, self.position_M)
         kinds = self.objective.views
@@ -121,7 +125,7 @@ class Step:
         index_BJ = index_M.view(-1, J)
         return index_BJ[:, 0], self.views.of_images(images_BJCHW, kinds, self.generator)
 
-    def _forward_and_backward(self, x_BJCHW: Tensor, index_B: Tensor) -> Terms:
+    def _forward_and_backward(self, x_BJCHW: Tensor | BySize, index_B: Tensor) -> Terms:
         """Return the terms of the loss. Every parameter has the gradient of their sum then."""
         told = self.told.of(x_BJCHW, index_B)
         with step_in(self.precision):

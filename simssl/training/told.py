@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from simssl.training.build import BuiltRun
+from simssl.training.views import BySize
 
 Keywords = dict[str, Any]
 """The keywords that `Objective.forward` is given beside the views, their index and the generator."""
@@ -21,21 +23,22 @@ class Told:
         self._groups = built.groups
         self._uses_groups = built.objective.uses_groups
 
-    def of(self, x_BJCHW: Tensor, index_B: Tensor) -> Keywords:
+    def of(self, x_BJCHW: Tensor | BySize, index_B: Tensor) -> Keywords:
         """Return the keywords of these images. There is none for an objective that asks for nothing."""
         told: Keywords = {}
         if self._values_N:
-            told["modalities_B"] = self._rows(x_BJCHW, index_B)
+            largest = x_BJCHW if isinstance(x_BJCHW, Tensor) else x_BJCHW[0]
+            told["modalities_B"] = self._rows(index_B, largest.dtype)
         if self._uses_groups:
             told["group_B"] = self._group(index_B)
         return told
 
-    def _rows(self, x_BJCHW: Tensor, index_B: Tensor) -> dict[str, Tensor]:
-        """The rows of each modality. Vectors have the precision of the views."""
+    def _rows(self, index_B: Tensor, precision: torch.dtype) -> dict[str, Tensor]:
+        """The rows of each modality. Vectors have this precision, which is that of the views."""
         rows = {}
         for name, values_N in self._values_N.items():
             values_B = values_N.index_select(0, index_B)
-            rows[name] = values_B.to(x_BJCHW.dtype) if values_B.is_floating_point() else values_B
+            rows[name] = values_B.to(precision) if values_B.is_floating_point() else values_B
         return rows
 
     def _group(self, index_B: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""DINO (Caron et al. 2021, algorithm 1), two views and no multi-crop: agree with a teacher on soft classes.
+"""DINO (Caron et al. 2021, algorithm 1), two views, and small ones if asked for: agree with a teacher on soft classes.
 
     L = -sum_k softmax((t - c) / T_t)_k log softmax(s / T_s)_k,
 
-s the student's K logits of one view, t the teacher's of the other, c the centre; the mean over both directions.
-M counts views: B images, J views each. P is the width of the head.
+s the student's K logits of one view, t the teacher's of another, c the centre; the mean over all such pairs. The
+teacher sees the two large views alone.
+
+M counts views: B images, J views each, V of them with the small ones, S of which are small. P is the width of the head.
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ class Dino(EncoderObjective):
         "Momentum of the teacher's average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
         centre_momentum: float = Field(0.9, ge=0, le=1)
         "Momentum of the centre's moving average. Source: Caron et al. 2021, appendix D."
+        small_views: int = simssl.added(0, ge=0)
+        "Small views of each image, drawn as `views.small` says. Ours; Caron et al. 2021 have 8 on ImageNet."
 
-    views = ("random", "random")
     permutation_invariant = True
     centre: Tensor
     batch_centre: Tensor
@@ -57,17 +60,33 @@ class Dino(EncoderObjective):
         self.register_buffer("centre", torch.zeros(params.K))
         self.register_buffer("batch_centre", torch.zeros(params.K), persistent=False)
 
-    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
+    @classmethod
+    def views_for(cls, params: Params) -> tuple[str, ...]:
+        return ("random", "random", *["small"] * params.small_views)
+
+    def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
+        x_BJCHW = views if isinstance(views, Tensor) else views[0]
         B, J = x_BJCHW.shape[:2]
-        x_MCHW = x_BJCHW.flatten(0, 1)
-        s_MK = self.prototypes(self.head(self.encoder(x_MCHW)))
-        s_BJK = s_MK.unflatten(0, (B, J))
-        t_MK = self.teacher(x_MCHW)
+        z_BVD = self.encode_views(views)
+        s_MK = self.prototypes(self.head(z_BVD.flatten(0, 1)))
+        s_BVK = s_MK.unflatten(0, (B, -1))
+        t_MK = self.teacher(x_BJCHW.flatten(0, 1))
         self.batch_centre = gather(t_MK.mean(0, keepdim=True)).mean(0)
         p_MK = ((t_MK - self.centre) / self.params.teacher_temperature).softmax(1)
         p_BJK = p_MK.unflatten(0, (B, J))
-        agreement = cross_entropy(p_BJK.flip(1), s_BJK / self.params.temperature)
+        agreement = self._agreement(p_BJK, s_BVK / self.params.temperature)
         return Terms(loss={"cross_entropy": agreement}, monitor={"teacher_entropy": entropy(p_BJK)})
+
+    def _agreement(self, p_BJK: Tensor, logits_BVK: Tensor) -> Tensor:
+        """The mean over all pairs of a large view, which the teacher sees, and another view, which the student sees."""
+        S = self.params.small_views
+        large_BJK = logits_BVK[:, :2]
+        of_large = cross_entropy(p_BJK.flip(1), large_BJK)
+        if not S:
+            return of_large
+        both_B1K = p_BJK.mean(1, keepdim=True)
+        of_small = cross_entropy(both_B1K, logits_BVK[:, 2:])
+        return (of_large + S * of_small) / (1 + S)
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from operator import itemgetter
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
+from torch.utils._pytree import tree_leaves, tree_map
 
 from simssl.api import Objective
 from simssl.testing.fixtures import LATENT_DIM, SHAPE, batches, tiny_run
@@ -17,6 +19,7 @@ from simssl.testing.randomness import leaves_global_randomness
 from simssl.testing.steps import encode, keywords, require_training, total, train_steps, untouched
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
+from simssl.training.views import BySize
 
 ROUNDING = 1e-4
 """Most relative change of a gradient in float32 when sums are added up in another order."""
@@ -111,7 +114,8 @@ def permuting_the_images_changes_only_rounding(objective: type[Objective], folde
     length = 1e-12 + gradient.norm()
     largest_changes = {}
     for layout in LAYOUTS:
-        after, other = _terms_and_gradient(built, x_BJCHW[order_B], index_B[order_B], (order_B, layout))
+        permuted = tree_map(itemgetter(order_B), x_BJCHW)
+        after, other = _terms_and_gradient(built, permuted, index_B[order_B], (order_B, layout))
         changes = {}
         for name, value in before.items():
             change = abs(after[name] - value)
@@ -127,7 +131,7 @@ def permuting_the_images_changes_only_rounding(objective: type[Objective], folde
 
 def _terms_and_gradient(
     built: BuiltRun,
-    x_BJCHW: Tensor,
+    x_BJCHW: Tensor | BySize,
     index_B: Tensor,
     along: tuple[Tensor, Layout] | None = None,
 ) -> tuple[dict[str, float], Tensor]:
@@ -139,8 +143,7 @@ def _terms_and_gradient(
         terms = instance(x_BJCHW, index_B, generator, **given)
     else:
         order_B, layout = along
-        J = x_BJCHW.shape[1]
-        with PermutedDraws(order_B, J, layout):
+        with PermutedDraws(order_B, len(instance.views), layout):
             terms = instance(x_BJCHW, index_B, generator, **given)
     gradient = torch.autograd.grad(
         total(terms), _trained_parameters(instance), allow_unused=True, materialize_grads=True
@@ -180,7 +183,7 @@ def _some_work(built: BuiltRun, instance: Objective, generator: torch.Generator)
     terms = instance.train()(x_BJCHW, index_B, generator, **keywords(built, x_BJCHW, index_B))
     instance.after_step(torch.tensor(0.5))
     loss = total(terms).detach()
-    results = [x_BJCHW.flatten(), loss[None]]
+    results = [*(of_one_size.flatten() for of_one_size in tree_leaves(x_BJCHW)), loss[None]]
     if weights_N is not None:
         results.append(weights_N.flatten())
     for value in instance.state_dict().values():

@@ -22,7 +22,7 @@ from simssl.testing.outcomes import Check
 from simssl.testing.steps import keywords, require_training
 from simssl.training.build import BuiltRun
 from simssl.training.trainer import Trainer
-from simssl.training.views import Views
+from simssl.training.views import BySize, Views
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Most difference, beside the largest number of a tensor or 1, by the precision of the loss."""
@@ -135,8 +135,11 @@ class ViewsInFloat64(Views):
     def plain(self, images_MCHW: Tensor) -> Tensor:
         return super().plain(images_MCHW).double()
 
-    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
-        return super().of_images(images_BJCHW, kinds, generator).double()
+    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor | BySize:
+        x_BJCHW = super().of_images(images_BJCHW, kinds, generator)
+        if isinstance(x_BJCHW, Tensor):
+            return x_BJCHW.double()
+        return tuple(of_one_size.double() for of_one_size in x_BJCHW)
 
 
 def side_by_side(runs: list[BuiltRun], folder: Path) -> list[Steps]:

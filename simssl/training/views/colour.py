@@ -1,4 +1,4 @@
-"""Colour jitter and loss of colour, distributed as torchvision's ColorJitter and RandomGrayscale.
+"""Colour jitter, loss of colour and solarisation, as torchvision's ColorJitter, RandomGrayscale and RandomSolarize.
 
 M counts views: B images, J views each. R counts the parameters that are drawn from a range.
 """
@@ -146,6 +146,28 @@ class Grey:
 
     def style(self, draws: Draws) -> Draws:
         return {"grey": draws["grey"].float()}
+
+
+class Solarize:
+    """Draws solarize (bool): bright pixels are inverted."""
+
+    def __init__(self, solarize: settings.Solarize) -> None:
+        self.threshold = solarize.threshold
+        self.probability = solarize.probability
+        self.random = 0 < solarize.probability < 1
+
+    def draw(self, count: int, generator: torch.Generator) -> Draws:
+        return {"solarize": happens(self.probability, count, generator)}
+
+    def prepare(self, draws: Draws) -> Draws:
+        return {"solarize": draws["solarize"][:, None, None, None]}
+
+    def apply(self, x_MCHW: Tensor, prepared: Draws) -> Tensor:
+        inverted_MCHW = (x_MCHW >= self.threshold) & prepared["solarize"]
+        return torch.where(inverted_MCHW, 1 - x_MCHW, x_MCHW)
+
+    def style(self, draws: Draws) -> Draws:
+        return {"solarize": draws["solarize"].float()}
 
 
 def _columns(values: Tensor) -> tuple[Tensor, ...]:

@@ -14,13 +14,13 @@ from torch import Tensor
 from simssl.api import Shape
 from simssl.blocks.distributed import own_rows, world_size
 from simssl.errors import UserError
-from simssl.experiment import settings
 from simssl.experiment.settings import ViewSettings
-from simssl.training.views.blur import Blur
-from simssl.training.views.colour import Grey, Jitter
-from simssl.training.views.geometry import Geometry
-from simssl.training.views.operation import Draws, Operation
+from simssl.training.views.operation import Draws
+from simssl.training.views.operations import check_channels, operations_of
 from simssl.training.views.resample import resize
+
+BySize = tuple[Tensor, ...]
+"""Views of several sizes, (B, J, C, H, W) each, largest first."""
 
 CACHE = 400_000
 """Numbers that a CPU works on at once. Ours: the few intermediate results of this size stay in its cache, and the
@@ -30,15 +30,26 @@ overhead of each operation is little beside them."""
 class Views:
     """The views of an experiment, for images of one shape; UserError if the settings do not fit it."""
 
-    def __init__(self, settings: ViewSettings, image_shape: Shape) -> None:
+    def __init__(self, settings: ViewSettings, image_shape: Shape, section: str = "views") -> None:
         channels, height, width = image_shape
         if settings.size:
             height = width = settings.size
         self.threshold = settings.finish.threshold
+        self.source = image_shape
+        """The shape of the images."""
         self.shape: Shape = (channels, height, width)
         """The shape of every view, and of every image that is encoded, reconstructed or measured."""
-        _check_channels(settings, channels)
-        self.operations = _operations(settings, image_shape, self.shape)
+        check_channels(settings, channels, section)
+        self.operations = operations_of(settings, image_shape, self.shape, section)
+        self.each: list[Views] = []
+        """The views of a method, one by one, where they differ."""
+        for number, operations in enumerate(settings.each or ()):
+            self.each.append(Views(settings.of(operations), image_shape, f"views.each[{number}]"))
+        self.small: Views | None = None
+        """The small views beside the others."""
+        if settings.small is not None:
+            self.small = Views(settings.of(settings.small), image_shape, "views.small")
+            _require_smaller(self.small.shape, self.shape)
 
     @property
     def random(self) -> bool:
@@ -85,26 +96,47 @@ class Views:
         """Un-augmented images in [0, 1], finished, on the device, in batches as equal as can be of at most `size`."""
         return (self.plain(images_BCHW.to(device)) for images_BCHW in equal_batches(images_NCHW, size))
 
-    def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
-        """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random" or "plain"."""
+    def batch(self, images_BCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor | BySize:
+        """The views (B, J, *shape) of uint8 images; `kinds` says which of the J are "random", "plain" or "small"."""
         images_BJCHW = images_BCHW[:, None].expand(-1, len(kinds), -1, -1, -1)
         return self.of_images(images_BJCHW, kinds, generator)
 
-    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
-        """The views (B, J, *shape) of J uint8 images each, view j of image j; `kinds` as in `batch`."""
+    def of_images(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor | BySize:
+        """The views (B, J, *shape) of J uint8 images each, view j of image j; `kinds` as in `batch`.
+
+        Small views are the last of them. They come beside the others, in a tensor of their own.
+        """
+        small = sum(kind == "small" for kind in kinds)
+        if not small:
+            return self._of_one_size(images_BJCHW, kinds, generator)
+        assert self.small is not None, "small views have no settings"
+        x_BJCHW = self._of_one_size(images_BJCHW[:, :-small], kinds[:-small], generator)
+        small_BKCHW = self.small._of_one_size(images_BJCHW[:, -small:], ["random"] * small, generator)
+        return x_BJCHW, small_BKCHW
+
+    def _of_one_size(self, images_BJCHW: Tensor, kinds: Sequence[str], generator: torch.Generator) -> Tensor:
+        """The views (B, J, *shape), "random" or "plain"."""
         B = len(images_BJCHW)
-        if "plain" not in kinds:
+        if "plain" not in kinds and not self.each:
             x_MCHW, _ = self._drawn(images_BJCHW.flatten(0, 1), generator)
             return x_MCHW.unflatten(0, (B, -1))
         by_kind: dict[str, list[Tensor]] = {"random": [], "plain": []}
         for images_BCHW, kind in zip(images_BJCHW.unbind(1), kinds, strict=True):
             by_kind[kind].append(images_BCHW)
-        random: tuple[Tensor, ...] = ()
-        if by_kind["random"]:
-            images_MCHW = torch.stack(by_kind["random"], dim=1).flatten(0, 1)
-            x_MCHW, _ = self._drawn(images_MCHW, generator)
-            random = x_MCHW.unflatten(0, (B, -1)).unbind(1)
+        random = self._random(by_kind["random"], generator)
         return _in_order(kinds, random, map(self.plain, by_kind["plain"]))
+
+    def _random(self, images_J: Sequence[Tensor], generator: torch.Generator) -> Sequence[Tensor]:
+        """A random view (B, *shape) of each of J times B images."""
+        if not images_J:
+            return ()
+        if self.each:
+            return [
+                views._drawn(images_BCHW, generator)[0] for views, images_BCHW in zip(self.each, images_J, strict=True)
+            ]
+        images_MCHW = torch.stack(list(images_J), dim=1).flatten(0, 1)
+        x_MCHW, _ = self._drawn(images_MCHW, generator)
+        return x_MCHW.unflatten(0, (-1, len(images_J))).unbind(1)
 
     def random_views(self, images_BCHW: Tensor, J: int, generator: torch.Generator) -> tuple[Tensor, Draws]:
         """J random views (B, J, *shape) of each uint8 image, and their parameters, each (B * J, ...)."""
@@ -164,45 +196,9 @@ def _parts(images_MCHW: Tensor) -> list[slice]:
     return slices
 
 
-def _operations(views: ViewSettings, source: Shape, target: Shape) -> list[Operation]:
-    """The operations that the settings ask for, in the order in which they are done."""
-    operations: list[Operation] = []
-    if views.crop or views.horizontal_flip or views.vertical_flip or source != target:
-        geometry = Geometry(views, source[1:], target[1:])
-        operations.append(geometry)
-    if views.jitter:
-        operations.append(Jitter(views.jitter))
-    if views.grey:
-        operations.append(Grey(views.grey))
-    if views.blur:
-        kernel = _kernel(views.blur, *target[1:])
-        operations.append(Blur(views.blur, kernel))
-    return operations
-
-
-def _check_channels(views: ViewSettings, channels: int) -> None:
-    """UserError if an operation on colours meets images that have none."""
-    jitter = views.jitter
-    of_colour = []
-    if jitter and jitter.saturation:
-        of_colour.append("views.jitter.saturation")
-    if jitter and jitter.hue:
-        of_colour.append("views.jitter.hue")
-    if views.grey:
-        of_colour.append("views.grey")
-    if of_colour and channels != 3:
-        first = of_colour[0]
-        raise UserError(f"{first} is for images of 3 colours, and these have {channels} channel(s); leave it out")
-    if jitter and channels not in (1, 3):
-        raise UserError(f"views.jitter is for images of 1 or 3 channels, and these have {channels}; leave it out")
-
-
-def _kernel(blur: settings.Blur, height: int, width: int) -> int:
-    """The side of the blur's kernel, from the settings; without one, SimCLR's tenth of the height, made odd."""
-    tenth = height // 10
-    kernel = blur.kernel or 2 * (tenth // 2) + 1
-    if kernel == 1:
-        raise UserError(f"views.blur.kernel is missing: a tenth of views of {height} pixels is too small for one")
-    if kernel // 2 >= min(height, width):
-        raise UserError(f"views.blur.kernel is {kernel}, too large for views of {height} x {width} pixels")
-    return kernel
+def _require_smaller(small: Shape, shape: Shape) -> None:
+    """UserError if the small views are not the smaller ones."""
+    _, height, width = shape
+    size = small[1]
+    if size >= min(height, width):
+        raise UserError(f"views.small.size is {size}, and the other views are {height} x {width}; make it smaller")

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import ColorJitter, GaussianBlur
 
 from simssl.errors import UserError
-from simssl.experiment.settings import Blur, Crop, Jitter, ViewSettings
+from simssl.experiment.settings import Blur, Crop, Jitter, Solarize, ViewSettings
 from simssl.testing.host_sync import refuse_host_synchronisation
 from simssl.training.views import Draws, Views
 from simssl.training.views.colour import BLENDS, blend, luma, rotate_hue
@@ -288,3 +288,16 @@ def test_cuda_draws_nothing_else_from_the_same_parameters(size: int | None) -> N
     draws = views.draw(50, generator())
     on_cuda = views.apply(x.cuda(), {name: values.cuda() for name, values in draws.items()})
     torch.testing.assert_close(on_cuda.cpu(), views.apply(x, draws), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 1.0])
+def test_solarize_equals_torchvisions(threshold: float) -> None:
+    x = images(20)
+    views = Views(ViewSettings(solarize=Solarize(threshold=threshold, probability=0.6)), (3, 16, 12))
+    draws = views.draw(20, generator())
+    result = views.apply(x, draws)
+    assert draws["solarize"].unique().tolist() == [False, True]
+    for image, is_solarized, view in zip(x.float() / 255, draws["solarize"].tolist(), result, strict=True):
+        expected = TF.solarize(image, threshold) if is_solarized else image
+        torch.testing.assert_close(view, expected, atol=1e-6, rtol=0)
+    assert views.style(draws)["solarize"].tolist() == draws["solarize"].float().tolist()
