@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from simssl.experiment.numbers import Decay, NotNegative, Positive
-from simssl.params import Params
+from simssl.params import Params, added
 
 
 class Adam(Params):
@@ -74,6 +74,9 @@ class LARS(Params):
     "L2 penalty, added to the gradient before it is adapted. SimCLR has 1e-6, BYOL 1.5e-6."
     trust_coefficient: Positive = 1e-3
     "Length of a layer's step, as a fraction of its weights' length, at learning rate 1. Source: SimCLR, BYOL."
+    clipped: bool = added(False)
+    """A layer's own rate is its trust coefficient times |weights| / |gradient|, but at most the learning rate; without
+    this it is the product of both. Source: LARC (NVIDIA's apex); solo-learn has it, with a coefficient of 0.02."""
 
 
 def _name(value: Any) -> str | None:

@@ -89,6 +89,8 @@ def beside(rows: Sequence[Row], against: str | None) -> list[str]:
             if not published:
                 continue
             any_published = True
+            if published.protocol:
+                sentences.add(f"{published.source} measured by: {published.protocol}")
             on = published.selected_on
             if on and on != column.protocol.get("selected_on"):
                 sentences.add(f"{published.source} was selected on {on}: compare it with the columns that were, too")

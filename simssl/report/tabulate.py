@@ -13,7 +13,7 @@ from simssl.report import notes
 from simssl.report.best import mark_best
 from simssl.report.columns import Column, column_of, columns_of, is_undertrained
 from simssl.report.labels import Label, labels_of
-from simssl.report.published import PublishedTable, read_published
+from simssl.report.published import PublishedTable, read_published, value_beside
 from simssl.report.relative import take_differences
 from simssl.report.runs import Run, merge_copies
 from simssl.report.table import Absent, Measured, Row, Table
@@ -98,14 +98,10 @@ def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], publishe
                 if is_undertrained(entry):
                     undertrained.add(column)
 
-    settings = group[0].settings
-    dataset = settings["dataset"]["name"]
-    objective = settings["objective"]["name"]
     measured = {}
     absent = {}
     for column in columns:
-        subject = (dataset, objective, column.published_key)
-        beside = published.get(subject)
+        beside = value_beside(column, group[0], published)
         if column in values:
             by_seed = values[column]
             measured[column] = Measured(by_seed, beside, undertrained=column in undertrained)

@@ -9,7 +9,7 @@ from fake_runs import metric
 from reports import KNN, Command, Write, table_of
 
 from simssl.report import formats, numbers
-from simssl.report.published import Published
+from simssl.report.published import Published, read_published
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -83,3 +83,32 @@ def test_two_published_values_of_one_thing_are_an_error(run: Write, simssl: Comm
     result = simssl("report", "runs", "--against", "own.csv")
     assert result.exit_code == 2
     assert f"own.csv:3: there is a value of mnist, simvae, {KNN} above already" in result.stderr
+
+
+def test_a_value_of_a_setting_stands_beside_that_setting_alone(run: Write, tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    head = "dataset,objective,key,value,stderr,source,protocol,training.epochs,evaluator.k"
+    file.write_text(f"{head}\nmnist,simvae,{KNN},0.5,,Own,by hand,3,200\nmnist,simvae,{KNN},0.7,,Own,by hand,9,200\n")
+    beside = {}
+    for epochs, k in [(3, 200), (9, 200), (4, 200), (3, 5)]:
+        entry = metric(0.98, evaluator={"name": "knn", "k": k})
+        path = run(f"{epochs}-{k}", {KNN: entry}, training={"epochs": epochs, "batch_views": 60})
+        (measured,) = table_of(path, against=str(file)).rows[0].measured.values()
+        beside[epochs, k] = measured.published and measured.published.value
+    assert beside == {(3, 200): 0.5, (9, 200): 0.7, (4, 200): None, (3, 5): None}
+    assert "Own measured by: by hand" in table_of(path.parent / "3-200", against=str(file)).notes
+
+
+def test_the_tables_of_lightly_and_solo_learn_are_installed() -> None:
+    """Each value with its protocol. lightly's are of three budgets."""
+    lightly = read_published("lightly")["cifar10", "simclr", KNN]
+    assert [(value.where["training.epochs"], value.value) for value in lightly] == [
+        ("200", 0.847),
+        ("200", 0.848),
+        ("800", 0.879),
+    ]
+    (solo,) = read_published("solo")["cifar10", "barlow_twins", "linear_probe/class/accuracy"]
+    assert (solo.value, solo.where["training.epochs"], solo.selected_on) == (0.921, "1000", "test")
+    for name in ("lightly", "solo"):
+        for values in read_published(name).values():
+            assert all(value.protocol and value.selected_on == "test" for value in values)

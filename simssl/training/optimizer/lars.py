@@ -15,7 +15,8 @@ class LARS(torch.optim.Optimizer):
         u = g + d w,   u = c |w| / |u| u (as it is if either norm is 0),   v = momentum v + u,   w = w - lr v
 
     Here d is the weight decay and c the trust coefficient. Tensors of one dimension (biases, weights of norms) are
-    neither decayed nor adapted: u = g. The host never waits for the device.
+    neither decayed nor adapted: u = g. With `clipped` the factor is min(c |w| / |u| / lr, 1), so that a tensor's own
+    rate is at most lr (LARC, in NVIDIA's apex). The host never waits for the device.
     """
 
     def __init__(
@@ -25,14 +26,22 @@ class LARS(torch.optim.Optimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
+        clipped: bool = False,
     ) -> None:
         settings = {
             "lr": lr,
             "momentum": momentum,
             "weight_decay": weight_decay,
             "trust_coefficient": trust_coefficient,
+            "clipped": clipped,
         }
         super().__init__(params, settings)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up a state, which may be older than `clipped`."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("clipped", False)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -77,6 +86,8 @@ def _adapted_updates(weights: list[Tensor], group: dict[str, Any]) -> Sequence[T
     weight_norm_L = torch.stack(torch._foreach_norm(weights))
     update_norm_L = torch.stack(torch._foreach_norm(updates))
     ratio_L = group["trust_coefficient"] * weight_norm_L / update_norm_L
+    if group["clipped"]:
+        ratio_L = (ratio_L / group["lr"]).clamp(max=1)
     adapts_L = (weight_norm_L > 0) & (update_norm_L > 0)
     factor_L = torch.where(adapts_L, ratio_L, 1.0)
     torch._foreach_mul_(updates, factor_L.unbind())

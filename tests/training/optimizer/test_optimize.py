@@ -37,10 +37,16 @@ Matrix = list[list[float]]
 
 
 def scalar_lars(
-    weights: list[Matrix], gradients: list[list[Matrix]], adapted: list[bool], lrs: list[float], m: float, d: float
+    weights: list[Matrix],
+    gradients: list[list[Matrix]],
+    adapted: list[bool],
+    lrs: list[float],
+    m: float,
+    d: float,
+    clip: bool,
+    trust: float,
 ) -> list[Matrix]:
     """The weights after one step for each of the learning rates, number by number, after You et al., section 4."""
-    trust = 1e-3
     velocity = [[[0.0 for _ in row] for row in w] for w in weights]
     for lr, step in zip(lrs, gradients, strict=True):
         for w, g, v, is_adapted in zip(weights, step, velocity, adapted, strict=True):
@@ -50,6 +56,7 @@ def scalar_lars(
             local = 1.0
             if is_adapted and squares_w > 0 and squares_u > 0:
                 local = trust * math.sqrt(squares_w) / math.sqrt(squares_u)
+                local = min(local / lr, 1) if clip else local
             for i, row in enumerate(w):
                 for j in range(len(row)):
                     v[i][j] = m * v[i][j] + local * (g[i][j] + decay * row[j])
@@ -57,8 +64,12 @@ def scalar_lars(
     return weights
 
 
-def test_lars_equals_the_scalar_reference() -> None:
-    """A matrix, a bias, a matrix of zeros, one without a gradient; the learning rate changes between steps."""
+@pytest.mark.parametrize(("clip", "trust"), [(False, 1e-3), (True, 1e-3), (True, 0.4), (True, 10.0)])
+def test_lars_equals_the_scalar_reference(clip: bool, trust: float) -> None:
+    """A matrix, a bias, a matrix of zeros, one without a gradient; the learning rate changes between steps.
+
+    With a large coefficient all are clipped, with a middle one some.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -68,11 +79,18 @@ def test_lars_equals_the_scalar_reference() -> None:
     gradients = [[draw(3, 4), draw(1, 4), draw(2, 3), torch.zeros(2, 2, dtype=torch.float64)] for _ in range(4)]
     lrs, adapted = [0.5, 2.0, 1.0, 0.1], [True, False, True, True]
     expected = scalar_lars(
-        [w.tolist() for w in start], [[g.tolist() for g in step] for step in gradients], adapted, lrs, 0.9, 0.05
+        [w.tolist() for w in start],
+        [[g.tolist() for g in step] for step in gradients],
+        adapted,
+        lrs,
+        0.9,
+        0.05,
+        clip,
+        trust,
     )
     weights = [nn.Parameter(w.clone().flatten() if not a else w.clone()) for w, a in zip(start, adapted, strict=True)]
     alone = nn.Parameter(torch.ones(2, 2))
-    settings = LARS(name="lars", lr=1.0, momentum=0.9, weight_decay=0.05)
+    settings = LARS(name="lars", lr=1.0, momentum=0.9, weight_decay=0.05, trust_coefficient=trust, clipped=clip)
     optimizer = build_optimizer(settings, [{"params": [*weights, alone]}])
     for lr, step in zip(lrs, gradients, strict=True):
         for weight, gradient in zip(weights, step, strict=True):
@@ -223,3 +241,16 @@ def test_the_clip_reaches_every_step(tmp_path: Path) -> None:
     trainer.train_step()
     moved = nn.utils.parameters_to_vector(trainer.objective.parameters()).detach() - before
     assert moved.norm().item() == pytest.approx(0.125, rel=1e-3)
+
+
+def test_lars_goes_on_from_a_state_that_is_older_than_clipped() -> None:
+    settings = LARS(name="lars", lr=0.5)
+    assert "clipped" not in settings.model_dump()
+    weight = nn.Parameter(torch.ones(2, 2))
+    optimizer = build_optimizer(settings, [{"params": [weight]}])
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["clipped"]
+    optimizer.load_state_dict(state)
+    weight.grad = torch.ones(2, 2)
+    optimizer.step()
+    assert not torch.equal(weight.detach(), torch.ones(2, 2))
