@@ -57,7 +57,7 @@ class LeJepa(EncoderObjective):
         lambda_ = self.params.lambda_
         return Terms(
             loss={
-                "invariance": (1 - lambda_) * distance_from_mean(z_JBP),
+                "invariance": (1 - lambda_) * distance_from_mean(z_JBP, len(z_JBP)),
                 "sigreg": lambda_ * torch.stack(distances_J).mean(),
             }
         )
@@ -69,11 +69,11 @@ class LeJepa(EncoderObjective):
         return {"projection": self._project(x_BCHW)}
 
 
-def distance_from_mean(z_JBP: list[Tensor]) -> Tensor:
-    """The mean square of the views' deviations from their image's mean, over views, images and dimensions: 0-d."""
-    stacked_JBP = torch.stack(z_JBP)
-    mean_BP = stacked_JBP.mean(0)
-    return (stacked_JBP - mean_BP).square().mean()
+def distance_from_mean(z_VBP: list[Tensor], J: int) -> Tensor:
+    """The mean square of the views' deviations from the mean of the first J, over views, images and dimensions: 0-d."""
+    stacked_VBP = torch.stack(z_VBP)
+    mean_BP = stacked_VBP[:J].mean(0)
+    return (stacked_VBP - mean_BP).square().mean()
 
 
 @simssl.hookimpl
