@@ -64,7 +64,7 @@ OWN = {
     "backbone": ("linear", example("backbone")),
     "evaluator": ("effective_rank", example("evaluator")),
     "tracker": ("json_lines", example("tracker")),
-    "objective": ("simsiam", grown(STEPS)),
+    "objective": ("my_simsiam", grown(STEPS)),
     "data with groups": ("clocks", CLOCKS),
     "objective of captions": ("described", DESCRIBED),
 }
@@ -103,7 +103,7 @@ def passes(kind: str, name: str, small: Callable[..., Path], simssl: Callable[..
 def forget_simsiam() -> Iterator[None]:
     """The module of one step is not that of the next."""
     yield
-    sys.modules.pop("simssl_simsiam", None)
+    sys.modules.pop("simssl_my_simsiam", None)
 
 
 @pytest.mark.usefixtures("forget_simsiam")
@@ -111,13 +111,13 @@ def forget_simsiam() -> Iterator[None]:
 def test_each_step_of_the_objective_is_an_objective(
     step: int, package: Callable[..., Path], small: Callable[..., Path], simssl: Callable[..., Result]
 ) -> None:
-    package("simssl-simsiam", "simssl_simsiam", grown(STEPS[:step]), objective="simsiam")
-    passes("objective", "simsiam", small, simssl)
+    package("simssl-my-simsiam", "simssl_my_simsiam", grown(STEPS[:step]), objective="my_simsiam")
+    passes("objective", "my_simsiam", small, simssl)
     if step == len(STEPS):
-        shown = simssl("show", "objective", "simsiam").stdout
+        shown = simssl("show", "objective", "my_simsiam").stdout
         assert "predictor: integer ≥ 1, default 64" in shown
         given, tests = (code for code in SIMSIAM if "class SimSiam" not in code and code != DESCRIBED)
-        is_of("simssl-simsiam", given)
+        is_of("simssl-my-simsiam", given)
         space: dict[str, Callable[[], None]] = {}
         exec(tests, space)
         written = [test for name, test in space.items() if name.startswith("test_")]
@@ -323,9 +323,9 @@ def test_the_steps_of_the_objective_run_in_order(tmp_path: Path, monkeypatch: py
     lines = [line for block in blocks(page, "sh") for line in block.code.splitlines()]
     first, again = [shlex.split(line)[1:] for line in lines if re.match("simssl run .*experiment.yaml", line)]
     short = ["-s", f"training.views={FEW}"]
-    Path("simsiam.py").write_text(grown(STEPS[:1]))
+    Path("my_simsiam.py").write_text(grown(STEPS[:1]))
     assert simssl(*first, *short).exit_code == 0
-    Path("simsiam.py").write_text(grown(STEPS[:2]))
+    Path("my_simsiam.py").write_text(grown(STEPS[:2]))
     assert "is done already" in simssl(*first, *short).stderr
     result = simssl(*again, *short)
     assert result.exit_code == 0, result.stderr

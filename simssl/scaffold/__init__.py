@@ -100,7 +100,7 @@ def _check_form(name: str) -> None:
     words = re.findall("[a-z0-9]+", separated)
     guess = "_".join(words).lstrip("0123456789_")
     if guess in ("", name):
-        guess = "barlow_twins"
+        guess = "my_plugin"
     raise UserError(
         f"'{name}' cannot be a plugin's name: that is lower-case letters, digits and single '_' between them, begins "
         f"with a letter and is a word in YAML, such as '{guess}'"

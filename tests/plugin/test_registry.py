@@ -162,7 +162,7 @@ def test_a_name_provided_twice_is_a_conflict_when_used(
 
 def test_an_unknown_name_is_suggested_or_explained(simssl: Command, small: Callable[..., Path]) -> None:
     assert "did you mean 'simclr'?" in simssl("check", small(objective={"name": "simclear"})).stderr
-    far = simssl("check", small(objective={"name": "barlow_twins"})).stderr
+    far = simssl("check", small(objective={"name": "slow_features"})).stderr
     installed = sorted(Registry().names("objective"))
     assert f"installed are {', '.join(installed)}" in far
     assert "pip install -e ." in far

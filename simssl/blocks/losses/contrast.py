@@ -77,6 +77,21 @@ def contrast_with_negatives(
     return F.cross_entropy(logits_BN, first_B)
 
 
+def spectral_contrast(za_BD: Tensor, zb_BD: Tensor) -> tuple[Tensor, Tensor]:
+    """The two terms of the spectral contrastive loss (HaoChen et al. 2021, eq. 6), 0-d tensors.
+
+    -2/B sum_i za_i.zb_i, and 1/(B (B - 1)) sum_{i != k} (za_i.zb_k)^2. In the precision of the rows, under autocast
+    too.
+    """
+    B = len(za_BD)
+    product_BB = similarities(za_BD, zb_BD, "dot")
+    same_BB = torch.eye(B, dtype=torch.bool, device=za_BD.device)
+    others_BB = product_BB.masked_fill(same_BB, 0)
+    attraction = -2 * product_BB.diagonal().mean()
+    repulsion = others_BB.square().sum() / (B * (B - 1))
+    return attraction, repulsion
+
+
 def similarities(za_ND: Tensor, zb_MD: Tensor, similarity: Similarity) -> Tensor:
     """Dot products or cosines (N, M) of every row with every row, in the precision of the rows, under autocast too."""
     with torch.autocast(za_ND.device.type, enabled=False):

@@ -16,10 +16,11 @@ Widths = tuple[Annotated[int, Field(ge=1)], ...]
 """The widths of an MLP's layers, each at least 1: the type of a field of `Params`."""
 
 
-def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
+def mlp(widths: Sequence[int], batch_norm: bool = False, output_norm: bool = False) -> nn.Sequential:
     """Linear layers of these widths with ReLU between them, initialised after He et al. 2015.
 
-    With `batch_norm`, every layer but the last is normalised before its ReLU, and has no bias of its own.
+    With `batch_norm`, every layer but the last is normalised before its ReLU, and has no bias of its own. With
+    `output_norm` the last one is normalised, too, without a scale and a shift (Chen & He 2021).
 
     Weights are N(0, 2 / inputs), N(0, 1 / inputs) in the last layer, and biases 0: activations keep their
     scale from layer to layer, which PyTorch's default (a sixth of that variance) does not give.
@@ -37,6 +38,10 @@ def mlp(widths: Sequence[int], batch_norm: bool = False) -> nn.Sequential:
             layer.register_parameter("bias", None)
             modules.append(nn.BatchNorm1d(layer.out_features))
         modules.append(nn.ReLU())
+    if output_norm:
+        last = linear[-1]
+        last.register_parameter("bias", None)
+        modules.append(nn.BatchNorm1d(last.out_features, affine=False))
     return nn.Sequential(*modules)
 
 

@@ -26,6 +26,9 @@ from simssl.training.views import BySize, Views
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Most difference, beside the largest number of a tensor or 1, by the precision of the loss."""
+EPSILON = 1e-3
+"""Adam's epsilon in the check. A gradient that is 0 but for rounding, such as that of a bias before batch norm, is
+divided by this, and not by its own size, which would be a step in a direction that rounding chooses."""
 ADVICE = (
     "the loss is the average of what the processes return, each for its part of the batch: what compares images with "
     "each other, or remembers them, takes their rows from `gather`, and noise for rows comes from `draw_rows` (both of "
@@ -69,6 +72,8 @@ def two_processes_train_as_one(objective: type[Objective], folder: Path) -> None
 def take_steps(built: BuiltRun, folder: Path, count: int = 3) -> Steps:
     """Train so many steps, from the beginning."""
     trainer = Trainer(built, RunFolder(folder))
+    for group in trainer.optimizer.param_groups:
+        group["eps"] = EPSILON
     terms: dict[str, Tensor] = {}
     gradient: dict[str, Tensor] = {}
     for step in range(count):

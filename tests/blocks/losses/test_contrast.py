@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simssl.blocks.losses.contrast import nt_xent
+from simssl.blocks.losses.contrast import nt_xent, spectral_contrast
 
 
 def slow_nt_xent(za_BD: Tensor, zb_BD: Tensor, temperature: float) -> Tensor:
@@ -45,3 +45,38 @@ def test_autocast_does_not_round_the_similarities() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = nt_xent(za, zb, 0.1)
     assert torch.equal(under_autocast, nt_xent(za, zb, 0.1))
+
+
+def test_spectral_contrast_against_loops_with_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    za, zb = (torch.randn(5, 3, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(2))
+    attraction = repulsion = torch.zeros((), dtype=torch.float64)
+    for i in range(5):
+        attraction = attraction - 2 * (za[i] * zb[i]).sum() / 5
+        for k in range(5):
+            if k != i:
+                repulsion = repulsion + (za[i] * zb[k]).sum() ** 2 / 20
+    ours = spectral_contrast(za, zb)
+    torch.testing.assert_close(ours, (attraction, repulsion))
+    gradients = torch.autograd.grad(sum(ours), (za, zb))
+    torch.testing.assert_close(gradients, torch.autograd.grad(attraction + repulsion, (za, zb)))
+
+
+def test_spectral_contrast_is_a_factorisation() -> None:
+    """Two equal views: B attraction + B (B - 1) repulsion is |I - Z Z^T|^2 but for the diagonal's 1 and fourth powers.
+
+    On the diagonal (1 - |z_i|^2)^2 = 1 - 2 |z_i|^2 + |z_i|^4; beside it the squares are those of Z Z^T.
+    """
+    B = 6
+    z = torch.randn(B, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    attraction, repulsion = spectral_contrast(z, z)
+    residual = (torch.eye(B, dtype=torch.float64) - z @ z.T).square().sum()
+    fourth_powers = z.square().sum(1).square().sum()
+    torch.testing.assert_close(B * attraction + B * (B - 1) * repulsion, residual - B - fourth_powers)
+
+
+def test_spectral_contrast_of_orthonormal_images_is_least() -> None:
+    """Each image has a direction of its own: attraction -2, and nothing to repel."""
+    attraction, repulsion = spectral_contrast(torch.eye(4), torch.eye(4))
+    assert attraction.item() == -2
+    assert repulsion.item() == 0

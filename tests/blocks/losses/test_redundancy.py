@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simssl.blocks.losses.redundancy import covariance_penalty, variance_hinge
+from simssl.blocks.losses.redundancy import covariance_penalty, cross_correlation, variance_hinge
 
 
 def slow_hinge(z_BD: Tensor) -> Tensor:
@@ -60,3 +60,29 @@ def test_autocast_does_not_round_the_covariances() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = covariance_penalty(z)
     assert torch.equal(under_autocast, covariance_penalty(z))
+
+
+def test_correlations_of_two_views_against_loops() -> None:
+    generator = torch.Generator().manual_seed(0)
+    za, zb = torch.randn(2, 6, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    reference = []
+    for p in range(3):
+        for q in range(3):
+            a = za[:, p] - sum(za[:, p]) / 6
+            b = zb[:, q] - sum(zb[:, q]) / 6
+            product = sum(x * y for x, y in zip(a, b, strict=True)) / 6
+            deviations = ((sum(a**2) / 6 + 1e-5) * (sum(b**2) / 6 + 1e-5)) ** 0.5
+            reference.append(product / deviations)
+    torch.testing.assert_close(cross_correlation(za, zb).flatten(), torch.stack(reference))
+
+
+def test_correlations_of_a_view_with_itself_scaled_shifted_and_negated() -> None:
+    z = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).double()
+    identity = torch.eye(2, dtype=torch.float64)
+    torch.testing.assert_close(cross_correlation(z, 3 * z + 5), identity, atol=1e-5, rtol=0)
+    torch.testing.assert_close(cross_correlation(z, -z), -identity, atol=1e-5, rtol=0)
+
+
+def test_a_column_without_variance_is_correlated_with_nothing() -> None:
+    z = torch.ones(4, 2, dtype=torch.float64)
+    assert cross_correlation(z, z).abs().max() == 0

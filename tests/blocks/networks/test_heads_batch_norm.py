@@ -28,3 +28,13 @@ def test_weights_of_a_seed_do_not_depend_on_batch_norm() -> None:
         return [m.weight for m in mlp((3, 4, 2), batch_norm) if isinstance(m, nn.Linear)]
 
     assert all(torch.equal(a, b) for a, b in zip(weights(True), weights(False), strict=True))
+
+
+def test_the_output_can_be_normalised_too() -> None:
+    head = mlp((3, 4, 2), batch_norm=True, output_norm=True)
+    assert [type(module) for module in head] == [nn.Linear, nn.BatchNorm1d, nn.ReLU, nn.Linear, nn.BatchNorm1d]
+    z = head(torch.randn(64, 3))
+    torch.testing.assert_close(z.mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(z.var(0, correction=0), torch.ones(2), atol=1e-2, rtol=0)
+    assert [module.bias is None for module in head if isinstance(module, nn.Linear)] == [True, True]
+    assert [module.affine for module in head if isinstance(module, nn.BatchNorm1d)] == [True, False]
