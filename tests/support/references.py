@@ -37,9 +37,10 @@ def views(B: int, J: int) -> Tensor:
     return torch.rand(B, J, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).round()
 
 
-def loss(objective: Objective, x_BJCHW: Tensor, seed: int = 7) -> Terms:
-    index_B = torch.arange(len(x_BJCHW))
-    told = {"modalities_B": captions(len(x_BJCHW))} if objective.modalities else {}
+def loss(objective: Objective, x_BJCHW: Tensor | tuple[Tensor, ...], seed: int = 7) -> Terms:
+    B = len(x_BJCHW if isinstance(x_BJCHW, Tensor) else x_BJCHW[0])
+    index_B = torch.arange(B)
+    told = {"modalities_B": captions(B)} if objective.modalities else {}
     terms: Terms = objective(x_BJCHW, index_B, torch.Generator().manual_seed(seed), **told)
     return terms
 
@@ -51,7 +52,7 @@ def captions(B: int) -> dict[str, Tensor]:
 
 
 def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) -> None:
-    parameters = list(objective.parameters())
+    parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     for gradient, expected in zip(
         torch.autograd.grad(ours, parameters, retain_graph=True),
         torch.autograd.grad(reference, parameters),

@@ -3,7 +3,9 @@
     L = (1 - lambda) mean_j |p_j - mean_j p|^2 / P + lambda mean_j SIGReg(p_j),
 
 SIGReg the distance of the batch from N(0, I), along directions drawn anew in each step (`simssl.blocks.losses.sigreg`).
-M counts views: B images, J views each. P is the width of the projection.
+The mean in the first term is that of the large views; all views, small ones too, are drawn to it.
+
+M counts views: B images, J views each, V of them with the small ones. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ class LeJepa(EncoderObjective):
     """LeJEPA: the views of an image meet, and the batch is kept Gaussian; no teacher, no stopped gradient.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
-    it as layer `projection`. All views pass the networks as one batch.
+    it as layer `projection`. Views of one size pass the encoder as one batch.
     """
 
     class Params(simssl.Params):
         J: int = Field(2, ge=1)
-        "Views of each image. Ours; Balestriero & LeCun 2025 have 8, six of them small crops."
+        "Large views of each image. Source: Balestriero & LeCun 2025, beside six small ones."
+        small_views: int = Field(0, ge=0)
+        "Small views of each image, drawn as `views.small` says. Ours; Balestriero & LeCun 2025 have 6."
         lambda_: float = Field(0.05, ge=0, le=1)
         "Weight of SIGReg; the distance between the views has 1 - lambda_. Source: Balestriero & LeCun 2025, section 5."
         directions: int = Field(1024, ge=1)
@@ -42,31 +46,29 @@ class LeJepa(EncoderObjective):
 
     @classmethod
     def views_for(cls, params: Params) -> tuple[str, ...]:
-        return ("random",) * params.J
+        return (*["random"] * params.J, *["small"] * params.small_views)
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
         self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
 
-    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = self._project(x_BJCHW.flatten(0, 1))
-        z_JBP = [gather(z_BP) for z_BP in z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)]
+    def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
+        z_BVD = self.encode_views(views)
+        z_MP = at_least_float32(self.head(z_BVD.flatten(0, 1)))
+        z_VBP = [gather(z_BP) for z_BP in z_MP.unflatten(0, z_BVD.shape[:2]).unbind(1)]
         directions_PM = random_directions(z_MP, self.params.directions, generator)
-        distances_J = [sigreg(z_BP, directions_PM) for z_BP in z_JBP]
+        distances_V = [sigreg(z_BP, directions_PM) for z_BP in z_VBP]
         lambda_ = self.params.lambda_
         return Terms(
             loss={
-                "invariance": (1 - lambda_) * distance_from_mean(z_JBP, len(z_JBP)),
-                "sigreg": lambda_ * torch.stack(distances_J).mean(),
+                "invariance": (1 - lambda_) * distance_from_mean(z_VBP, self.params.J),
+                "sigreg": lambda_ * torch.stack(distances_V).mean(),
             }
         )
 
-    def _project(self, x_MCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_MCHW)))
-
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def distance_from_mean(z_VBP: list[Tensor], J: int) -> Tensor:

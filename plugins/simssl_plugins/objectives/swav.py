@@ -3,8 +3,10 @@
     L = -sum_k q_k log softmax(s / T)_k,
 
 s the cosines of one view's projection with K prototypes, q the code of the other view: its share of each prototype,
-such that the batch uses all of them equally (`simssl.blocks.losses.sinkhorn`); the mean over both directions.
-M counts views: B images, J views each. P is the width of the projection.
+such that the batch uses all of them equally (`simssl.blocks.losses.sinkhorn`); the mean over both directions. Small
+views have no codes, and predict those of both large ones.
+
+M counts views: B images, J views each, V of them with the small ones. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ from simssl.blocks.precision import at_least_float32
 class SwAV(EncoderObjective):
     """SwAV: the views of an image are of the same clusters, and the clusters are of equal size in each batch.
 
-    Codes are those of the batch; theirs for small batches remember earlier ones, too. Both views pass the networks as
-    one batch. The representation is the encoder's output; the projection serves the loss alone, and evaluators can
-    ask for it as layer `projection`.
+    Codes are those of the batch; theirs for small batches remember earlier ones, too. Views of one size pass the
+    encoder as one batch. The representation is the encoder's output; the projection serves the loss alone, and
+    evaluators can ask for it as layer `projection`.
     """
 
     class Params(simssl.Params):
@@ -45,8 +47,9 @@ class SwAV(EncoderObjective):
         frozen_epochs: int = Field(1, ge=0)
         """Passes over the images before the prototypes learn; a run that is no longer has none of them. Source: Caron
         et al. 2020, appendix A."""
+        small_views: int = Field(0, ge=0)
+        "Small views of each image, drawn as `views.small` says. Ours; Caron et al. 2020 have 6 on ImageNet."
 
-    views = ("random", "random")
     permutation_invariant = True
     is_frozen: Tensor
 
@@ -59,22 +62,23 @@ class SwAV(EncoderObjective):
         self.frozen_share = _frozen_share(params.frozen_epochs, context)
         self.register_buffer("is_frozen", torch.tensor(self.frozen_share > 0))
 
-    def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = self._project(x_BJCHW.flatten(0, 1))
-        z_BJP = z_MP.unflatten(0, x_BJCHW.shape[:2])
-        scores_J = self._scores(z_BJP)
-        codes_J = [self._codes(scores_BK) for scores_BK in scores_J]
-        logits_J = [scores_BK / self.params.temperature for scores_BK in scores_J]
-        return Terms(loss={"cross_entropy": swapped_cross_entropy(codes_J, logits_J)})
+    @classmethod
+    def views_for(cls, params: Params) -> tuple[str, ...]:
+        return ("random", "random", *["small"] * params.small_views)
 
-    def _project(self, x_MCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_MCHW)))
+    def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
+        z_BVD = self.encode_views(views)
+        z_MP = at_least_float32(self.head(z_BVD.flatten(0, 1)))
+        scores_V = self._scores(z_MP.unflatten(0, z_BVD.shape[:2]))
+        codes_J = [self._codes(scores_BK) for scores_BK in scores_V[:2]]
+        logits_V = [scores_BK / self.params.temperature for scores_BK in scores_V]
+        return Terms(loss={"cross_entropy": swapped_cross_entropy(codes_J, logits_V)})
 
-    def _scores(self, z_BJP: Tensor) -> list[Tensor]:
+    def _scores(self, z_BVP: Tensor) -> list[Tensor]:
         """The cosines (B, K) of each view with the prototypes, which have no gradient while they are frozen."""
         prototypes_KP = torch.where(self.is_frozen, self.prototypes.detach(), self.prototypes)
-        unit_BJP = F.normalize(z_BJP, dim=-1)
-        return [similarities(z_BP, prototypes_KP, "dot") for z_BP in unit_BJP.unbind(1)]
+        unit_BVP = F.normalize(z_BVP, dim=-1)
+        return [similarities(z_BP, prototypes_KP, "dot") for z_BP in unit_BVP.unbind(1)]
 
     def _codes(self, scores_BK: Tensor) -> Tensor:
         """The codes (B, K) of a view, found in the batch of all processes."""
@@ -87,7 +91,7 @@ class SwAV(EncoderObjective):
         self.is_frozen.copy_(progress < self.frozen_share)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
+        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def _frozen_share(epochs: int, context: Context) -> float:

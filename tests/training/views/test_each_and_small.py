@@ -13,6 +13,8 @@ import torch
 from click.testing import Result
 from pydantic import Field
 from simssl_plugins.objectives.dino import Dino
+from simssl_plugins.objectives.lejepa import LeJepa
+from simssl_plugins.objectives.swav import SwAV
 from torch import Tensor
 
 from simssl.api import Objective, views_of
@@ -139,18 +141,21 @@ def test_small_views_are_the_last(kinds: tuple[str, ...]) -> None:
         views_of(Method, None)
 
 
-class DinoOfSmallViews(Dino):
-    """DINO with three small views."""
+def with_small_views(method: type[Any]) -> type[Objective]:
+    """The method, with three small views where nothing is set."""
 
-    class Params(Dino.Params):
+    class Params(method.Params):  # type: ignore[misc, name-defined]
         small_views: int = Field(3, ge=0)
         "Small views of each image."
 
+    return type(f"{method.__name__}OfSmallViews", (method,), {"Params": Params, "__doc__": method.__doc__})
 
+
+@pytest.mark.parametrize("method", [Dino, SwAV, LeJepa])
 @pytest.mark.parametrize("check", CHECKS["objective"])
-def test_conformance_with_small_views(check: str, tmp_path: Path) -> None:
+def test_conformance_with_small_views(check: str, method: type[Any], tmp_path: Path) -> None:
     with suppress(DoesNotApply):
-        run_check("objective", check, DinoOfSmallViews, tmp_path)
+        run_check("objective", check, with_small_views(method), tmp_path)
 
 
 SMALL_VIEWS: dict[str, Any] = {
