@@ -28,9 +28,9 @@ class SimSiam(EncoderObjective):
     """
 
     class Params(simssl.Params):
-        head: Widths = Field((512, 512), min_length=1)
+        head: Widths = Field((512, 512, 512), min_length=1)
         """Widths of the projector behind the representation, batch norm behind each. Ours, for small ones; theirs is
-        2048 three times, and twice for CIFAR-10."""
+        2048 three times."""
         predictor: Widths = (128,)
         """Widths of the predictor's hidden layers, with batch norm. Source: a quarter of the projector's, as theirs
         (512 of 2048)."""

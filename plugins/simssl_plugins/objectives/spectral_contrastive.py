@@ -30,7 +30,8 @@ class SpectralContrastive(EncoderObjective):
 
     class Params(simssl.Params):
         mu: float = Field(1.0, gt=0)
-        "The largest square of a projection's length; it divides the loss, too. Source: the authors' code for CIFAR-10."
+        """The largest square of a projection's length; it divides the loss, too. Source: the authors' code for CIFAR-10
+        (10 for ImageNet)."""
         head: Widths = (256, 256)
         """Widths of the projection head behind the representation. Ours, for small ones; theirs is (2048, 1000) for
         CIFAR-10."""
