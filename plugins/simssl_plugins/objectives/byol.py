@@ -32,7 +32,9 @@ class Byol(EncoderObjective):
         predictor: Widths = (4096,)
         "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Momentum of the teacher's moving average at first; it rises to 1 by a cosine. Source: Grill et al. 2020."
+        "Momentum of the teacher's moving average at first; it rises to the last by a cosine. Source: Grill et al. 2020."
+        final_momentum: float = simssl.added(1.0, ge=0, le=1)
+        "Momentum of that average at the end. Source: Grill et al. 2020; lightly's recipes stay at 0.99."
 
     views = ("random", "random")
     permutation_invariant = True
@@ -58,7 +60,7 @@ class Byol(EncoderObjective):
         return prediction_error(prediction_BP, target_BP)
 
     def after_step(self, progress: Tensor) -> None:
-        self.teacher.update(cosine_momentum(self.params.momentum, progress))
+        self.teacher.update(cosine_momentum(self.params.momentum, progress, self.params.final_momentum))
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}

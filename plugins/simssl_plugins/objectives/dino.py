@@ -41,7 +41,9 @@ class Dino(EncoderObjective):
         teacher_temperature: float = Field(0.04, gt=0)
         "Divides the teacher's logits. Source: Caron et al. 2021, where its warm-up starts."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Momentum of the teacher's average at first; it rises to 1 by a cosine. Source: Caron et al. 2021, section 3.1."
+        "Momentum of the teacher's average at first; it rises to the last by a cosine. Source: Caron et al. 2021, 3.1."
+        final_momentum: float = simssl.added(1.0, ge=0, le=1)
+        "Momentum of that average at the end. Source: Caron et al. 2021; lightly's recipes stay at 0.99."
         centre_momentum: float = Field(0.9, ge=0, le=1)
         "Momentum of the centre's moving average. Source: Caron et al. 2021, appendix D."
         small_views: int = simssl.added(0, ge=0)
@@ -89,7 +91,7 @@ class Dino(EncoderObjective):
         return (of_large + S * of_small) / (1 + S)
 
     def after_step(self, progress: Tensor) -> None:
-        self.teacher.update(cosine_momentum(self.params.momentum, progress))
+        self.teacher.update(cosine_momentum(self.params.momentum, progress, self.params.final_momentum))
         self.centre.lerp_(self.batch_centre, 1 - self.params.centre_momentum)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:

@@ -32,6 +32,8 @@ class SimClr(EncoderObjective):
         "Divides the cosine similarities. Source: Chen et al. 2020, appendix B.9, for CIFAR-10."
         head: Widths = (128, 64)
         "Widths of the projection head. Ours: one hidden layer, as theirs, for representations of 10 to 64 dimensions."
+        batch_norm: bool = simssl.added(False)
+        "Batch norm behind each layer of the head, behind the last without scale and shift. Source: the authors' code."
 
     views = ("random", "random")
     permutation_invariant = True
@@ -39,7 +41,7 @@ class SimClr(EncoderObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head))
+        self.head = mlp((context.latent_dim, *params.head), params.batch_norm, output_norm=params.batch_norm)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))

@@ -25,8 +25,7 @@ class VicReg(EncoderObjective):
     """VICReg: two views of an image meet, and the batch is kept from collapsing by its variances and covariances.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
-    it as layer `projection`. Both views pass the networks as one batch, and the head has no batch norm (theirs pass
-    one by one, and it has).
+    it as layer `projection`. Both views pass the networks as one batch (theirs pass one by one).
     """
 
     class Params(simssl.Params):
@@ -38,6 +37,8 @@ class VicReg(EncoderObjective):
         "Weight of the squared covariances, the sum of the two views'. Source: Bardes et al. 2022, section 4.2."
         head: Widths = (256, 256)
         "Widths of the projection head behind the representation. Ours, for small ones; theirs is 8192 three times."
+        batch_norm: bool = simssl.added(False)
+        "Batch norm between the layers of the head. Source: the authors' code, which has it."
 
     views = ("random", "random")
     permutation_invariant = True
@@ -45,7 +46,7 @@ class VicReg(EncoderObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head))
+        self.head = mlp((context.latent_dim, *params.head), params.batch_norm)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))

@@ -57,10 +57,10 @@ def _state(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 
 
-def cosine_momentum(base: float, progress: Tensor) -> Tensor:
-    """A momentum that rises from `base` to 1 along a half cosine (Grill et al. 2020), a 0-d tensor.
+def cosine_momentum(base: float, progress: Tensor, final: float = 1.0) -> Tensor:
+    """A momentum that goes from `base` to `final` along a half cosine (Grill et al. 2020, to 1), a 0-d tensor.
 
-    1 - (1 - base) (cos(pi progress) + 1) / 2, with `progress` a 0-d tensor in [0, 1].
+    final - (final - base) (cos(pi progress) + 1) / 2, with `progress` a 0-d tensor in [0, 1].
     """
     cosine = (math.pi * progress).cos()
-    return 1 - (1 - base) * (cosine + 1) / 2
+    return final - (final - base) * (cosine + 1) / 2
