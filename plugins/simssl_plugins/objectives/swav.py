@@ -43,8 +43,8 @@ class SwAV(EncoderObjective):
         iterations: int = Field(3, ge=1)
         "Iterations of Sinkhorn-Knopp for the codes. Source: Caron et al. 2020, section 3.1."
         frozen_epochs: int = Field(1, ge=0)
-        """Passes over the images before the prototypes learn; a run that is no longer has none of them. Source: Caron
-        et al. 2020, appendix A."""
+        """Passes over the images in which the prototypes do not learn yet. In a run of no more passes than that they
+        learn from the first step. Source: Caron et al. 2020, appendix A."""
 
     views = ("random", "random")
     permutation_invariant = True
