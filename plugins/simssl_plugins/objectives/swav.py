@@ -39,7 +39,7 @@ class SwAV(EncoderObjective):
         temperature: float = Field(0.1, gt=0)
         "Divides the cosines of the predictions. Source: Caron et al. 2020, appendix A."
         epsilon: float = Field(0.05, gt=0)
-        "Divides the cosines of the codes: the smaller, the harder they are. Source: Caron et al. 2020, section 3.1."
+        "Divides the cosines of the codes: the smaller, the harder they are. Source: the authors' code."
         iterations: int = Field(3, ge=1)
         "Iterations of Sinkhorn-Knopp for the codes. Source: Caron et al. 2020, section 3.1."
         frozen_epochs: int = Field(1, ge=0)
