@@ -31,13 +31,13 @@ class LeJepa(EncoderObjective):
 
     class Params(simssl.Params):
         J: int = Field(2, ge=1)
-        "Large views of each image. Source: Balestriero & LeCun 2025, beside six small ones."
+        "Large views of each image. Ours; Balestriero & LeCun 2025 have small crops beside large ones."
         small_views: int = Field(0, ge=0)
-        "Small views of each image, drawn as `views.small` says. Ours; Balestriero & LeCun 2025 have 6."
+        "Small views of each image, drawn as `views.small` says."
         lambda_: float = Field(0.05, ge=0, le=1)
-        "Weight of SIGReg; the distance between the views has 1 - lambda_. Source: Balestriero & LeCun 2025, section 5."
+        "Weight of SIGReg; the distance between the views has 1 - lambda_. Source: Balestriero & LeCun 2025."
         directions: int = Field(1024, ge=1)
-        "Directions that are drawn in each step. Source: Balestriero & LeCun 2025, section 4."
+        "Directions that are drawn in each step. Source: Balestriero & LeCun 2025."
         head: Widths = Field((256, 64), min_length=1)
         """Widths of the projection head behind the representation, batch norm between them. Ours, for small ones; the
         authors' minimal example has (2048, 2048, 16)."""

@@ -1,4 +1,4 @@
-"""Spectral contrastive learning (HaoChen et al. 2021, eq. 6): factorise the graph of which views may be of one image.
+"""Spectral contrastive learning (HaoChen et al. 2021): factorise the graph of which views may be of one image.
 
     L = 1/mu { -2 E[z.z'] + E[(z.z~)^2] },
 

@@ -41,12 +41,12 @@ class SwAV(EncoderObjective):
         temperature: float = Field(0.1, gt=0)
         "Divides the cosines of the predictions. Source: Caron et al. 2020, appendix A."
         epsilon: float = Field(0.05, gt=0)
-        "Divides the cosines of the codes: the smaller, the harder they are. Source: Caron et al. 2020, section 3.1."
+        "Divides the cosines of the codes: the smaller, the harder they are. Source: the authors' code."
         iterations: int = Field(3, ge=1)
         "Iterations of Sinkhorn-Knopp for the codes. Source: Caron et al. 2020, section 3.1."
         frozen_epochs: int = Field(1, ge=0)
-        """Passes over the images before the prototypes learn; a run that is no longer has none of them. Source: Caron
-        et al. 2020, appendix A."""
+        """Passes over the images in which the prototypes do not learn yet. In a run of no more passes than that they
+        learn from the first step. Source: Caron et al. 2020, appendix A."""
         small_views: int = Field(0, ge=0)
         "Small views of each image, drawn as `views.small` says. Ours; Caron et al. 2020 have 6 on ImageNet."
 

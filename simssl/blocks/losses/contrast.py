@@ -78,7 +78,7 @@ def contrast_with_negatives(
 
 
 def spectral_contrast(za_BD: Tensor, zb_BD: Tensor) -> tuple[Tensor, Tensor]:
-    """The two terms of the spectral contrastive loss (HaoChen et al. 2021, eq. 6), 0-d tensors.
+    """The two terms of the spectral contrastive loss (HaoChen et al. 2021, lemma 3.2), 0-d tensors.
 
     -2/B sum_i za_i.zb_i, and 1/(B (B - 1)) sum_{i != k} (za_i.zb_k)^2. In the precision of the rows, under autocast
     too.

@@ -22,7 +22,7 @@ def sigreg(z_BD: Tensor, directions_DM: Tensor) -> Tensor:
     """The mean of `epps_pulley` over the batch's projections on the directions, a 0-d tensor.
 
     Sketched isotropic Gaussian regularisation: 0 only for a batch that is N(0, 1) along each of them. Source:
-    Balestriero & LeCun 2025, section 4, and their code. In the precision of the batch, under autocast too.
+    Balestriero & LeCun 2025, and their code. In the precision of the batch, under autocast too.
     """
     with torch.autocast(z_BD.device.type, enabled=False):
         return epps_pulley(z_BD @ directions_DM).mean()
