@@ -41,7 +41,7 @@ class Timm(Backbone):
     """
 
     class Params(simssl.Params):
-        model: str = Field(examples=["resnet18"])
+        model: str = Field(examples=["vit_tiny_patch16_224"])
         """A name of timm.list_models(), such as vit_tiny_patch16_224; or of timm.list_pretrained(), such as
         vit_small_patch16_224.dino, where the weights have a name, too."""
         patch: int | None = Field(None, ge=1)
@@ -87,7 +87,7 @@ class Timm(Backbone):
         try:
             features = _features(embedding, shape)
         except Exception as error:  # whatever the model raises
-            change = "set 'stem: imagenet'" if has_new_stem else ""
+            change = "try 'stem: imagenet'" if has_new_stem else ""
             raise self._unfit(facts, shape, error, change or _other(patch)) from error
         return nn.Sequential(*embedding, nn.Linear(features, outputs))
 
@@ -136,7 +136,7 @@ class Timm(Backbone):
 
         options = self._options(facts, shape, patch) | self._weights(facts)
         try:
-            return timm.create_model(self.params.model, num_classes=0, in_chans=shape[0], **options)
+            network = timm.create_model(self.params.model, num_classes=0, in_chans=shape[0], **options)
         except Exception as error:  # whatever the model or the hub raises
             if isinstance(error, TypeError) and "patch_size" in str(error):  # timm sets it already
                 raise self._unfit(facts, shape, error, f"set 'patch: {facts.patch}', its only one") from error
@@ -146,6 +146,8 @@ class Timm(Backbone):
                 f"{self.params.model} cannot be had with these pretrained weights ({_short(error)}); connect to the "
                 "network once, name a file that fits, or leave out 'pretrained'"
             ) from error
+        network.pretrained_cfg.pop("state_dict", None)  # the weights of a file, once more
+        return network
 
     def _options(self, facts: ModelFacts, shape: Shape, patch: int | None) -> dict[str, Any]:
         """What timm's model is told beside its name.
@@ -183,7 +185,7 @@ class Timm(Backbone):
 
 
 def _other(patch: int | None) -> str:
-    return f"set another 'patch' than {patch}" if patch else ""
+    return f"try another 'patch' than {patch}" if patch else ""
 
 
 def _say(what: str, shape: Shape, parameter: str) -> None:

@@ -125,5 +125,7 @@ def weights_in_file(path: str, classifiers: Sequence[str]) -> dict[str, Tensor]:
         weights = load_state_dict(str(file), weights_only=True)
     except Exception as error:
         raise ValueError(f"'{path}' holds no weights that can be read safely ({reason(error)})") from error
+    if not isinstance(weights, Mapping) or not weights:
+        raise ValueError(f"'{path}' holds no weights")
     beginnings = tuple(f"{name}." for name in classifiers)
     return {name: value for name, value in weights.items() if not name.startswith(beginnings)}
