@@ -136,7 +136,7 @@ class Timm(Backbone):
 
         options = self._options(facts, shape, patch) | self._weights(facts)
         try:
-            network = timm.create_model(self.params.model, num_classes=0, in_chans=shape[0], **options)
+            network: Any = timm.create_model(self.params.model, num_classes=0, in_chans=shape[0], **options)
         except Exception as error:  # whatever the model or the hub raises
             if isinstance(error, TypeError) and "patch_size" in str(error):  # timm sets it already
                 raise self._unfit(facts, shape, error, f"set 'patch: {facts.patch}', its only one") from error
@@ -158,11 +158,16 @@ class Timm(Backbone):
         multiple = patch or 1
         size = (math.ceil(height / multiple) * multiple, math.ceil(width / multiple) * multiple)
         other_patch = None if patch == facts.patch else patch
-        options = {"img_size": size, "patch_size": other_patch, "dynamic_img_size": True, "zero_init_last": False}
-        options |= {"drop_rate": self.params.dropout, "drop_path_rate": self.params.drop_path}
-        for name in ("drop_rate", "drop_path_rate"):
-            if options[name] and name not in facts.parameters:
-                raise ValueError(f"{self.params.model} has no '{name}'; leave out this rate")
+        options: dict[str, Any] = {
+            "img_size": size,
+            "patch_size": other_patch,
+            "dynamic_img_size": True,
+            "zero_init_last": False,
+        }
+        for told, parameter in (("drop_rate", "dropout"), ("drop_path_rate", "drop_path")):
+            options[told] = getattr(self.params, parameter)
+            if options[told] and told not in facts.parameters:
+                raise ValueError(f"{self.params.model} has no '{told}' to set; leave out '{parameter}'")
         return {name: value for name, value in options.items() if name in facts.parameters}
 
     def _weights(self, facts: ModelFacts) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import nn
 
 from simssl.api import Backbone
 from simssl.plugin.registry import Registry
+from simssl.testing.host_sync import refuse_host_synchronisation
 
 REGISTRY = Registry(builtins_only=True)
 Command = Callable[..., Result]
@@ -137,7 +138,7 @@ def test_a_resnet_takes_the_stem_that_resnet18_takes(size: int, stem: str, caplo
         ("hgnetv2_b0", {}, r"\); try 'stem: imagenet', or give it images of 224 x 224"),
         ("mixer_s32_224", {}, r"\); set 'patch: 32', its only one, or give it images of 224 x 224"),
         ("xcit_nano_12_p8_224", {}, "; try another 'patch' than 4, or give it images of 224 x 224"),
-        ("ghostnet_050", {"drop_path": 0.1}, "ghostnet_050 has no 'drop_path_rate'; leave out this rate"),
+        ("ghostnet_050", {"drop_path": 0.1}, "ghostnet_050 has no 'drop_path_rate' to set; leave out 'drop_path'"),
         ("test_resnet", {"pretrained": True, "stem": "small"}, "have the stem that timm's model has; leave out 'stem'"),
     ],
 )
@@ -181,6 +182,15 @@ def test_building_a_model_draws_for_its_own_weights_alone() -> None:
         encoder("test_nfnet")
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_resnet", "test_convnext", "test_efficientnet"])
+def test_no_host_waits_in_a_step(model: str) -> None:
+    """So that its steps can be captured on CUDA."""
+    network = encoder(model)
+    x = torch.rand(4, 3, 32, 32)
+    with refuse_host_synchronisation():
+        network(x).square().sum().backward()
 
 
 # --- weights -----------------------------------------------------------------------------------------------
