@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -220,6 +220,14 @@ class _Plugin:
 
     def __init__(self, params: Any) -> None:
         self.params = params
+
+    @classmethod
+    def choices(cls, pattern: str) -> Sequence[str]:
+        """Return the names that fit a pattern such as "vit_tiny*", of those that a parameter with very many may have.
+
+        `simssl show KIND NAME PATTERN` lists them. A plugin without such a parameter leaves this out.
+        """
+        return ()
 
 
 class Dataset(_Plugin, ABC):

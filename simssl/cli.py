@@ -540,19 +540,22 @@ def _conformance(kind: str, plugin: type[Any]) -> list[Any]:
 @cli.command()
 @_kind
 @click.argument("name")
+@click.argument("pattern", required=False)
 @_files
 @click.pass_context
-def show(ctx: click.Context, kind: str, name: str) -> None:
+def show(ctx: click.Context, kind: str, name: str, pattern: str | None) -> None:
     """Show a plugin's parameters.
 
-    Type, range, default, meaning and source of each.
+    Type, range, default, meaning and source of each. With a PATTERN, such as 'vit_tiny*', list the names that fit it,
+    of a plugin that has many to choose from.
     """
-    from simssl.experiment.describe import describe
+    from simssl.experiment.describe import choices, describe
 
     registry = ctx.obj
     plugin = registry.find(kind, name)
     loaded = registry.load(kind, name)
-    click.echo(describe(plugin, loaded))
+    text = describe(plugin, loaded) if pattern is None else choices(plugin, loaded, pattern)
+    click.echo(text)
 
 
 @cli.command()

@@ -7,8 +7,11 @@ import json
 import textwrap
 from typing import Any
 
+from simssl.errors import UserError
 from simssl.plugin.registry import Plugin
 
+ALL = "*"
+"""The pattern that every name fits."""
 _LIMITS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -28,7 +31,23 @@ def describe(plugin: Plugin, loaded: type[Any]) -> str:
         lines += _wrapped(schema.get("description", ""), "      ")
     if not properties:
         lines.append("  It has no parameters.")
+    names = len(loaded.choices(ALL))
+    if names:
+        command = f"simssl show {plugin.kind} {plugin.name} PATTERN"
+        lines += ["", f"  {names:,} names can be chosen; `{command}` lists those that fit a pattern such as 'a*'."]
     return "\n".join(lines)
+
+
+def choices(plugin: Plugin, loaded: type[Any], pattern: str) -> str:
+    """Return what `simssl show` prints of a pattern: the names that fit it, a line each. UserError if none does."""
+    names = loaded.choices(pattern)
+    if names:
+        return "\n".join(names)
+    command = f"simssl show {plugin.kind} {plugin.name}"
+    known = len(loaded.choices(ALL))
+    if not known:
+        raise UserError(f"{plugin.kind} '{plugin.name}' has no names to choose from; `{command}` shows its parameters")
+    raise UserError(f"none of the {known:,} names of {plugin.kind} '{plugin.name}' fits '{pattern}'; try '*{pattern}*'")
 
 
 def _wrapped(text: str, first_indent: str) -> list[str]:

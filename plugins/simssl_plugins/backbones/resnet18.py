@@ -7,12 +7,12 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import timm
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import simssl
 from simssl.api import Backbone, Shape
+from simssl.blocks.networks import Standardize, stem_of_size
 
 Size = tuple[int, int]
 
@@ -42,8 +42,6 @@ STEMS = {
     "medium": Stem(kernel=3, stride=1, pool=True),
     "imagenet": Stem(kernel=7, stride=2, pool=True),
 }
-LARGEST = {"small": 48, "medium": 96}
-"""The shorter side of an image up to which `auto` takes the stem."""
 
 
 class Resnet18(Backbone):
@@ -68,7 +66,7 @@ class Resnet18(Backbone):
         if not stem.pool:
             network.maxpool = nn.Identity()
         cfg = network.pretrained_cfg
-        return nn.Sequential(_Standardize(channels, cfg["mean"], cfg["std"]), network)
+        return nn.Sequential(Standardize(channels, cfg["mean"], cfg["std"]), network)
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
         return _Decoder(self._stem(shape), shape, inputs)
@@ -77,8 +75,7 @@ class Resnet18(Backbone):
         if self.params.stem != "auto":
             return STEMS[self.params.stem]
         _, height, width = shape
-        fitting = [name for name, largest in LARGEST.items() if min(height, width) <= largest]
-        name = fitting[0] if fitting else "imagenet"
+        name = stem_of_size(height, width)
         logging.getLogger("simssl").info(
             f"resnet18 takes the {name} stem ({STEMS[name]}) for images of {height} x {width}; 'stem' chooses another"
         )
@@ -109,28 +106,6 @@ def _create(channels: int, outputs: int, pretrained: bool = False) -> Any:
     return timm.create_model(
         "resnet18", pretrained=pretrained, num_classes=outputs, in_chans=channels, zero_init_last=False
     )
-
-
-class _Standardize(nn.Module):
-    """(x - mean) / deviation, channel by channel."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", self._each_channel(channels, mean))
-        self.register_buffer("std", self._each_channel(channels, std))
-
-    @staticmethod
-    def _each_channel(channels: int, values: tuple[float, ...]) -> Tensor:
-        """The values (C, 1, 1), or their average where the images have other channels."""
-        if channels != len(values):
-            values = (sum(values) / len(values),) * channels
-        return torch.tensor(values)[:, None, None]
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return (x_BCHW - self.mean) / self.std
 
 
 class _Decoder(nn.Module):
