@@ -10,6 +10,8 @@ from simssl.experiment.config import load_experiments
 from simssl.experiment.schema import MODELINE
 from simssl.plugin.registry import Registry
 
+RECIPES = ("cifar10_lightly", "cifar10_solo")
+"""Of others, who give each method views of its own."""
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 
 
@@ -28,7 +30,9 @@ def test_methods_of_an_experiment_are_compared_at_equal_work(file: Path) -> None
     experiments = load_experiments(file, Registry(builtins_only=True))
     trainings = [experiment.training for experiment in experiments]
     assert len({(training.views, training.epochs, training.batch_views) for training in trainings}) == 1
-    assert len({(str(e.backbone.resolved), e.latent_dim, str(e.views)) for e in experiments}) == 1
+    assert len({(str(e.backbone.resolved), e.latent_dim) for e in experiments}) == 1
+    if file.stem not in RECIPES:
+        assert len({str(e.views) for e in experiments}) == 1
 
 
 def test_what_is_compared_with_published_numbers_is_probed_as_the_paper_does() -> None:

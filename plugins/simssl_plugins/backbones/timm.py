@@ -33,7 +33,7 @@ MOST_PATCHES = 12
 
 
 class Timm(Backbone):
-    """A model of timm's without its classifier, and a linear layer to as many outputs as are asked for.
+    """A model of timm's without its classifier, and a linear layer to as many outputs as are asked for, if wanted.
 
     `simssl show backbone timm 'vit_tiny*'` lists the models. Images are standardised with the model's own mean and
     deviation. A model that is built for one size is built for the images'. The decoder is no mirror: upsampling
@@ -60,6 +60,9 @@ class Timm(Backbone):
         "The model's rate of dropout. Above 0 it draws numbers of its own, and cannot be trained on several processes."
         drop_path: float = Field(0, ge=0, lt=1)
         "The model's rate of stochastic depth (Huang et al. 2016), with draws of its own, too."
+        linear: bool = True
+        """Whether a linear layer follows the model's features. Without it they are the representation, and latent_dim
+        has to be their number. Source: none has one in lightly's and solo-learn's benchmarks."""
 
         @field_validator("model")
         @classmethod
@@ -89,7 +92,14 @@ class Timm(Backbone):
         except Exception as error:  # whatever the model raises
             change = "try 'stem: imagenet'" if has_new_stem else ""
             raise self._unfit(facts, shape, error, change or _other(patch)) from error
-        return nn.Sequential(*embedding, nn.Linear(features, outputs))
+        if self.params.linear:
+            return nn.Sequential(*embedding, nn.Linear(features, outputs))
+        if features != outputs:
+            raise ValueError(
+                f"{self.params.model} has {features} features, and {outputs} outputs are asked for; set latent_dim to "
+                f"{features}, or leave out 'linear: false'"
+            )
+        return embedding
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
         return upsampling_decoder(shape, inputs)

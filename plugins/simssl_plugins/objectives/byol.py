@@ -32,7 +32,7 @@ class Byol(EncoderObjective):
         predictor: Widths = (4096,)
         "Widths of the predictor's hidden layers, with batch norm. Source: Grill et al. 2020."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Momentum of the teacher's moving average at first; it rises to the last by a cosine. Source: Grill et al. 2020."
+        "Momentum of the teacher's moving average at first; from there it rises by a cosine. Source: Grill et al. 2020."
         final_momentum: float = simssl.added(1.0, ge=0, le=1)
         "Momentum of that average at the end. Source: Grill et al. 2020; lightly's recipes stay at 0.99."
 

@@ -41,7 +41,7 @@ class Dino(EncoderObjective):
         teacher_temperature: float = Field(0.04, gt=0)
         "Divides the teacher's logits. Source: Caron et al. 2021, where its warm-up starts."
         momentum: float = Field(0.996, ge=0, le=1)
-        "Momentum of the teacher's average at first; it rises to the last by a cosine. Source: Caron et al. 2021, 3.1."
+        "Momentum of the teacher's average at first; from there it rises by a cosine. Source: Caron et al. 2021, 3.1."
         final_momentum: float = simssl.added(1.0, ge=0, le=1)
         "Momentum of that average at the end. Source: Caron et al. 2021; lightly's recipes stay at 0.99."
         centre_momentum: float = Field(0.9, ge=0, le=1)

@@ -378,3 +378,14 @@ def test_models_that_people_use_are_run_resumed_and_encode(
         evaluators=FEW,
     )
     require_resumed_and_encoded(file, simssl, power_cut, json.dumps(data))
+
+
+def test_the_features_themselves_are_the_output_if_that_is_asked_for() -> None:
+    with_linear = encoder("test_resnet").eval()
+    features = with_linear[-1].in_features
+    alone = backbone("test_resnet", linear=False).encoder((3, 32, 32), features).eval()
+    alone.load_state_dict({name: values for name, values in with_linear.state_dict().items() if name[0] != "3"})
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(with_linear(x), with_linear[-1](alone(x)))
+    with pytest.raises(ValueError, match=f"has {features} features, and 6 outputs are asked for; set latent_dim to"):
+        encoder("test_resnet", linear=False)
