@@ -20,7 +20,7 @@ SOURCED = {
     "byol": {"head": (4096, 256), "predictor": (4096,), "momentum": 0.996},
     "barlow_twins": {"lambda_": 0.0051, "scale": 1},
     "swav": {"temperature": 0.1, "epsilon": 0.05, "iterations": 3, "frozen_epochs": 1},
-    "spectral_contrastive": {"mu": 1},
+    "spectral_contrastive": {"mu": 10},
     "lejepa": {"lambda_": 0.05, "directions": 1024},
     "dino": {"temperature": 0.1, "teacher_temperature": 0.04, "momentum": 0.996, "centre_momentum": 0.9},
 }

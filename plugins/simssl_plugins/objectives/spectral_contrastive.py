@@ -29,9 +29,9 @@ class SpectralContrastive(EncoderObjective):
     """
 
     class Params(simssl.Params):
-        mu: float = Field(1.0, gt=0)
-        """The largest square of a projection's length; it divides the loss, too. Source: the authors' code for CIFAR-10
-        (10 for ImageNet)."""
+        mu: float = Field(10.0, gt=0)
+        """The largest square of a projection's length; it divides the loss, too. Source: the authors' code for ImageNet
+        (1 for CIFAR-10, with a head that ends in batch norm)."""
         head: Widths = (256, 256)
         """Widths of the projection head behind the representation. Ours, for small ones; theirs is (2048, 1000) for
         CIFAR-10."""
