@@ -167,11 +167,10 @@ class Timm(Backbone):
         _, height, width = shape
         multiple = patch or 1
         size = (math.ceil(height / multiple) * multiple, math.ceil(width / multiple) * multiple)
-        other_patch = None if patch == facts.patch else patch
         options: dict[str, Any] = {
             "img_size": size,
-            "patch_size": other_patch,
-            "dynamic_img_size": True,
+            "patch_size": None if patch == facts.patch else patch,
+            "dynamic_img_size": height == width,  # older versions take all positions for a square's
             "zero_init_last": False,
         }
         for told, parameter in (("drop_rate", "dropout"), ("drop_path_rate", "drop_path")):

@@ -238,19 +238,30 @@ def test_a_file_that_is_of_another_model_is_refused(weights: Callable[..., tuple
     file, _ = weights("test_resnet", "w.safetensors")
     with pytest.raises(ValueError, match=r"resnet18 cannot be had with these pretrained weights \(.*name a file that"):
         encoder("resnet18", pretrained=str(file))
+    part = timm.create_model("test_resnet").layer1.state_dict(prefix="layer1.")
+    torch.save(part, file.with_suffix(".pth"))
+    with pytest.raises(ValueError, match=r"test_resnet cannot be had with these pretrained weights \(.*Missing key"):
+        encoder("test_resnet", pretrained=str(file.with_suffix(".pth")))
     torch.save({}, file.with_suffix(".pth"))
     with pytest.raises(ValueError, match="holds no weights"):
         encoder("test_resnet", pretrained=str(file.with_suffix(".pth")))
 
 
 class Unsafe:
-    """What unpickling would have to run code for."""
+    """Unpickling it would write a file."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.trace), "w")
 
 
 def test_a_file_that_would_run_code_or_is_not_there_is_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": Unsafe()}, tmp_path / "unsafe.pth")
+    torch.save({"state_dict": {"w": Unsafe(tmp_path / "trace")}}, tmp_path / "unsafe.pth")
     with pytest.raises(ValueError, match="holds no weights that can be read safely"):
         encoder("test_resnet", pretrained=str(tmp_path / "unsafe.pth"))
+    assert not (tmp_path / "trace").exists()
     with pytest.raises(ValueError, match=r"'pretrained' names 'nowhere\.pth', and there is no such file"):
         encoder("test_resnet", pretrained="nowhere.pth")
 
