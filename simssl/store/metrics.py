@@ -100,11 +100,15 @@ def _is_entry(key: str, entry: Any) -> bool:
 
 
 def measured_on(folder: RunFolder) -> set[str]:
-    """The fingerprints of the data that the numbers in metrics.json are of. RunError if it is damaged."""
+    """The fingerprints of the run's data that the numbers in metrics.json are of. RunError if it is damaged.
+
+    Numbers of another data set, which their evaluator names, are left out.
+    """
     fingerprints = set()
     for entry in (read_metrics(folder) or {}).values():
-        fingerprint = entry.get("protocol", {}).get("data")
-        if fingerprint:
+        protocol = entry.get("protocol", {})
+        fingerprint = protocol.get("data")
+        if fingerprint and not protocol.get("dataset"):
             fingerprints.add(str(fingerprint))
     return fingerprints
 
@@ -114,7 +118,8 @@ def _fits(protocol: Mapping[str, Any]) -> bool:
     evaluator = protocol.get("evaluator", {})
     if not isinstance(evaluator, dict):
         return False
-    texts = [evaluator.get("name"), protocol.get("selected_on"), protocol.get("layer"), protocol.get("data")]
+    texts = [evaluator.get("name")]
+    texts += [protocol.get(key) for key in ("selected_on", "layer", "data", "dataset")]
     return all(text is None or isinstance(text, str) for text in texts)
 
 
