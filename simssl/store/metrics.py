@@ -23,7 +23,8 @@ LARGEST = 1e300
 Entry = Mapping[str, Any]
 """One entry of metrics.json.
 
-A metric has `value`, `unit`, `better` and `protocol`. What was skipped has `skipped`, the reason, and `evaluator`.
+A metric has `value`, `unit`, `better` and `protocol`, and `held_out` where the same was measured on images held out of
+train. What was skipped has `skipped`, the reason, and `evaluator`.
 """
 
 FAMILIES = ("untrained", "discriminative", "generative")
@@ -86,17 +87,20 @@ def _is_entry(key: str, entry: Any) -> bool:
         return False
     if "skipped" in entry:
         return isinstance(entry["skipped"], str) and "evaluator" in entry
-    value = entry.get("value")
     protocol = entry.get("protocol")
     return (
-        isinstance(value, (int, float))
-        and abs(value) <= LARGEST
+        _is_number(entry.get("value"))
+        and _is_number(entry.get("held_out", 0.0))
         and isinstance(entry.get("unit"), str)
         and entry.get("better", "") in ("higher", "lower", None)
         and isinstance(protocol, dict)
         and _fits(protocol)
         and "/" in key
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= LARGEST
 
 
 def measured_on(folder: RunFolder) -> set[str]:
