@@ -63,7 +63,7 @@ def _of_other(metric: str, other: Other | None) -> dict[str, Any]:
 
 def _of_elsewhere(dataset: Choice, metric: str, run: BuiltRun, built: BuiltRun) -> dict[str, Any]:
     """What a protocol says of the data set in place of the run's own, and the role that its target has there."""
-    told: dict[str, Any] = {"dataset": dataset.name}
+    told: dict[str, Any] = {"measured_on": dataset.name}
     images = brought_over(shape_of(run.data), shape_of(built.data))
     if images:
         told["images brought over"] = images

@@ -60,7 +60,7 @@ class Column:
     @property
     def dataset(self) -> str:
         """The data set that is measured in place of the run's own; empty if it is that."""
-        return str(self.protocol.get("dataset", ""))
+        return str(self.protocol.get("measured_on", ""))
 
     @property
     def remark(self) -> str:

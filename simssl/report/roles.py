@@ -18,7 +18,7 @@ def role_of(key: str, run: Run) -> str | None:
     role = protocol.get("role")
     if role in ROLES:
         return str(role)
-    if "role" in protocol and protocol.get("dataset"):
+    if "role" in protocol and protocol.get("measured_on"):
         return None
     label, *targets, _ = key.split("/")
     if targets:

@@ -112,7 +112,7 @@ def measured_on(folder: RunFolder) -> set[str]:
     for entry in (read_metrics(folder) or {}).values():
         protocol = entry.get("protocol", {})
         fingerprint = protocol.get("data")
-        if fingerprint and not protocol.get("dataset"):
+        if fingerprint and not protocol.get("measured_on"):
             fingerprints.add(str(fingerprint))
     return fingerprints
 
@@ -123,7 +123,7 @@ def _fits(protocol: Mapping[str, Any]) -> bool:
     if not isinstance(evaluator, dict):
         return False
     texts = [evaluator.get("name")]
-    texts += [protocol.get(key) for key in ("selected_on", "layer", "data", "dataset")]
+    texts += [protocol.get(key) for key in ("selected_on", "layer", "data", "measured_on")]
     return all(text is None or isinstance(text, str) for text in texts)
 
 
