@@ -12,8 +12,12 @@ import pytest
 import yaml
 from click.testing import Result
 
+from simssl.evaluation.features import features_wanted
+from simssl.experiment.sections import choice
+from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import measured_on
+from simssl.testing.fixtures import tiny_run
 
 Command = Callable[..., Result]
 Write = Callable[..., Path]
@@ -145,6 +149,15 @@ def test_a_trained_run_is_measured_on_another_data_set(simssl: Command, small: W
     assert metrics() == added
     written = yaml.safe_load((the_run() / "experiment.yaml").read_text())
     assert [evaluator.get("as") for evaluator in written["evaluators"]] == [None, "knn:coloured"]
+
+
+def test_several_processes_encode_the_runs_own_images_alone(tmp_path: Path) -> None:
+    """Those of another data set are encoded by the process that measures."""
+    registry = Registry(builtins_only=True)
+    own, elsewhere = (choice(text, "evaluator", registry) for text in ("knn", "{name: knn, dataset: {name: digits}}"))
+    run = tiny_run()
+    assert features_wanted(run, RunFolder(tmp_path), [elsewhere]) == []
+    assert features_wanted(run, RunFolder(tmp_path), [elsewhere, own]) == ["train", "test"]
 
 
 @pytest.mark.usefixtures("coloured")
