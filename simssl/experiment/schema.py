@@ -94,8 +94,8 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
         another = "Another name for its metrics."
         own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
         if takes_dataset(kind, plugin):
-            place = "beside" if plugin.takes_other_data else "in place of"
-            about_data = f"Another data set, whose images are measured {place} those of the run's."
+            where = "beside" if plugin.takes_other_data else "in place of"
+            about_data = f"Another data set, whose images are measured {where} those of the run's."
             own["dataset"] = {"description": about_data, "$ref": "#/$defs/dataset"}
     return {
         "type": "object",
