@@ -543,6 +543,9 @@ class Metric:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """The details of how this number was made, beyond the protocol of the whole result. What differs from run to run
     stands under "selected", if it was chosen on the way, or "found", if it came out on the way."""
+    held_out: float | None = None
+    """The same number on the images held out of train, by which settings may be chosen; None if it was not measured
+    there."""
 
 
 @dataclass(frozen=True)
@@ -570,6 +573,7 @@ class Subject(Protocol):
     """A frozen model and the data, as evaluators see them. Splits: "train", "test", and "other" if one is named."""
 
     data: Data
+    """The run's data; or those that the evaluator names by `dataset:`, brought to the shape of the run's images."""
     device: torch.device
     generator: torch.Generator
     """A generator on the device, seeded from the run's seed and the evaluator's name."""
@@ -580,8 +584,8 @@ class Subject(Protocol):
     shared: tuple[str, ...]
     """The targets that the views of an image share (`positives.share`), or "group"; () if they are of one image."""
     other: Split | None
-    """The other data set that the evaluator names by `dataset:`, in the shape of the run's images: its test split, or
-    train if it has no other. None if it names none."""
+    """The other data set that an evaluator with `takes_other_data` names by `dataset:`, in the shape of the run's
+    images: its test split, or train if it has no other. None if it names none."""
     other_name: str
     """The name of that data set; empty if there is none. Metrics of its images are "<name>/<metric>"."""
     modalities: tuple[str, ...]
@@ -700,8 +704,9 @@ class Evaluator(_Plugin, ABC):
     needs: frozenset[str] = frozenset()
     """What it cannot do without, of `NEEDS`. One that needs less with some parameters says so in `__init__`."""
     takes_other_data: ClassVar[bool] = False
-    """True if it can be given a second data set, by `dataset: {name: ...}` beside its parameters. The core loads it
-    before anything is trained, and gives it as `Subject.other`."""
+    """True if the data set that `dataset: {name: ...}` names, beside its parameters, is a second one to it. The core
+    loads it before anything is trained, and gives it as `Subject.other`. Any other evaluator measures that data set in
+    place of the run's own: it is `Subject.data` then."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Result:

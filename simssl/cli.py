@@ -323,13 +323,14 @@ def _print_table(
     against: str | None = None,
     relative_to: str | None = None,
     html: Path | None = None,
+    chosen_by: str | None = None,
 ) -> None:
     """Print the runs' table, and write their page if one is asked for; then say what could not be read."""
     from simssl.report import formats
     from simssl.report.tabulate import tabulate
 
     if runs:
-        table = tabulate(runs, against, relative_to, unreadable)
+        table = tabulate(runs, against, relative_to, unreadable, chosen_by)
         if html:
             from simssl.report.page import write_page
 
@@ -448,6 +449,13 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
     "of a row of the table.",
 )
 @click.option(
+    "--choose",
+    "chosen_by",
+    metavar="METRIC",
+    help="Of several settings of a method show the one that is best by this metric on held-out images, such as "
+    "knn/class/accuracy.",
+)
+@click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "md", "csv", "json", "latex"]),
@@ -470,6 +478,7 @@ def report_(
     paths: tuple[Path, ...],
     against: str | None,
     relative_to: str | None,
+    chosen_by: str | None,
     format_: str,
     evaluators: tuple[str, ...],
     html: Path | None,
@@ -491,7 +500,7 @@ def report_(
     gathered, unreadable = gather(paths, runs, ctx.obj, settings)
     if evaluators:
         gathered = only(gathered, evaluators)
-    _print_table(gathered, unreadable, format_, against, relative_to, html)
+    _print_table(gathered, unreadable, format_, against, relative_to, html, chosen_by)
     if html and gathered:
         _echo(f"the page is {html}")
     if unreadable:

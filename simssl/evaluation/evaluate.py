@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import inspect
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -18,12 +15,13 @@ from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.blocks.files import remove_folder
 from simssl.blocks.probes import has_classes
 from simssl.errors import STOPS, RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
-from simssl.evaluation.other_data import LoadData, Other, other_data
+from simssl.evaluation.entries import entries_of
+from simssl.evaluation.other_data import Fitted, LoadData, other_data, run_on, shared_in
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
 from simssl.store.folder import RunFolder
-from simssl.store.metrics import Entry, Facts, read_facts, record
+from simssl.store.metrics import Facts, read_facts, record
 from simssl.training.build import BuiltRun, derive_seed, seed_everything
 from simssl.training.contract import check_result
 from simssl.training.networks import building
@@ -63,17 +61,14 @@ def evaluate(
     facts = dict(facts_of(built))
     facts["about"] = dict(sorted(about.items()))
     record(built.experiment, folder, facts, {})
+    measuring = _Measuring(built, folder, facts, trackers, load, Fitted(built))
     for choice in choices:
-        evaluator = build(choice, registry, built.data)
+        run = run_on(choice, built, load)
+        evaluator = build(choice, registry, run.data)
         try:
-            _measure(choice, evaluator, built, folder, facts, trackers, load)
+            measuring.measure(choice, evaluator, run)
         except Skip as skip:
-            entry = {
-                "skipped": str(skip),
-                "evaluator": choice.resolved,
-            }
-            _save_pictures(folder, choice.label, {})
-            record(built.experiment, folder, facts, {choice.label: entry}, choice.label)
+            measuring.skipped(choice, str(skip))
 
 
 def facts_of(built: BuiltRun) -> Facts:
@@ -101,28 +96,47 @@ def _doc(choice: Choice, registry: Registry) -> str:
     return inspect.cleandoc(plugin.__doc__ or "")
 
 
-def _measure(
-    choice: Choice,
-    evaluator: Evaluator,
-    built: BuiltRun,
-    folder: RunFolder,
-    facts: Facts,
-    trackers: Trackers,
-    load: LoadData | None,
-) -> None:
-    reason = why_skipped(evaluator, built)
-    if reason is not None:
-        raise Skip(reason)
-    other = other_data(choice, built, load) if load else None
-    subject = FrozenSubject(built, folder, choice.name, other)
-    try:
-        result = _run(choice, evaluator, subject, built)
-        entries = _entries(choice, result, built.data, other)
-        _save_pictures(folder, choice.label, result.images)
-        record(built.experiment, folder, facts, entries, choice.label)
-        trackers.evaluated(result, subject)
-    finally:
-        subject.release()
+@dataclass(frozen=True)
+class _Measuring:
+    """What the evaluators of a run have in common."""
+
+    built: BuiltRun
+    folder: RunFolder
+    facts: Facts
+    trackers: Trackers
+    load: LoadData | None
+    fitted: Fitted
+
+    def measure(self, choice: Choice, evaluator: Evaluator, run: BuiltRun) -> None:
+        """Measure the data of `run`, which is the run itself, or the run on another data set.
+
+        Skip if the evaluator does not apply to it.
+        """
+        built, folder = self.built, self.folder
+        reason = why_skipped(evaluator, run)
+        if reason is not None:
+            raise Skip(reason)
+        other = other_data(choice, built, self.load) if self.load else None
+        fitted = self.fitted.run(choice, run)
+        subject = FrozenSubject(fitted, folder, choice.name, other, elsewhere=run is not built)
+        try:
+            result = _run(choice, evaluator, subject, built)
+            entries = entries_of(choice, result, run, built, other)
+            _save_pictures(folder, choice.label, result.images)
+            record(built.experiment, folder, self.facts, entries, choice.label)
+            of_own_data = subject if run is built else FrozenSubject(built, folder, choice.name)
+            self.trackers.evaluated(result, of_own_data)
+        finally:
+            subject.release()
+
+    def skipped(self, choice: Choice, reason: str) -> None:
+        """Record that an evaluator does not apply."""
+        entry = {
+            "skipped": reason,
+            "evaluator": choice.resolved,
+        }
+        _save_pictures(self.folder, choice.label, {})
+        record(self.built.experiment, self.folder, self.facts, {choice.label: entry}, choice.label)
 
 
 def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
@@ -151,7 +165,7 @@ def _without_memory(error: BaseException, built: BuiltRun) -> str | None:
 
 
 def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
-    """The reason why the evaluator does not apply to the run, or None. It is known before training."""
+    """The reason why the evaluator does not apply to the run and its data, or None. It is known before training."""
     name = built.experiment.objective.name
     lacks: dict[str, str | None] = dict.fromkeys(NEEDS)
     if built.data.test is None:
@@ -161,7 +175,7 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         lacks["labels"] = "the data set has no labels"
     if not built.views.random:
         lacks["views"] = "the views do not vary"
-        if built.experiment.positives is None:
+        if not shared_in(built):
             lacks["views_or_groups"] = lacks["views"]
     if not built.has_new_decoder:
         lacks["new_decoder"] = f"the backbone '{built.experiment.backbone.name}' has no decoder"
@@ -171,6 +185,9 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         lacks["decoder"] = f"{name} has no decoder"
     if not built.objective.encodes_modalities:
         lacks["modality"] = f"{name} learns from no modality"
+    elif not set(built.objective.modalities) & set(built.data.train.modalities):
+        unknown = f"the data set has none of the modalities that {name} learned from"
+        lacks["modality"] = lacks["modality_posterior"] = unknown
     if not built.objective.infers_modalities:
         lacks["modality_posterior"] = f"{name} has no posterior of a modality"
     if "variance" in evaluator.needs and not _has_variance(built):
@@ -191,55 +208,9 @@ def _has_variance(built: BuiltRun) -> bool:
     return posterior.variance is not None
 
 
-def _entries(choice: Choice, result: Result, data: Data, other: Other | None) -> dict[str, Entry]:
-    """The entries of a result, skipped metrics among them.
-
-    RunError if a value is no finite number, or a protocol no JSON.
-    """
-    common = {
-        "evaluator": choice.resolved,
-        "data": data.fingerprint,
-        **result.protocol,
-    }
-    entries: dict[str, Entry] = {}
-    for name, metric in result.metrics.items():
-        entries[f"{choice.label}/{name}"] = {
-            "value": float(metric.value),
-            "unit": metric.unit,
-            "better": metric.better,
-            "protocol": common | _of_other(name, other) | dict(metric.protocol),
-        }
-    for key, entry in entries.items():
-        _check_entry(choice, key, entry)
-    for name, reason in result.skipped.items():
-        entries[f"{choice.label}/{name}"] = {
-            "skipped": reason,
-            "evaluator": choice.resolved,
-        }
-    return entries
-
-
-def _of_other(metric: str, other: Other | None) -> dict[str, Any]:
-    """What a protocol says of the other data set, if the metric is one of its images."""
-    if other is None or not metric.startswith(f"{other.name}/"):
-        return {}
-    return {"other data": other.fingerprint}
-
-
-def _check_entry(choice: Choice, key: str, entry: Entry) -> None:
-    """Raise RunError if the value is no finite number, or the entry no JSON."""
-    value = entry["value"]
-    if not math.isfinite(value):
-        raise RunError(f"evaluator '{choice.label}' found {value} for {key}, which is no number to keep")
-    try:
-        json.dumps(entry, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise RunError(f"evaluator '{choice.label}': the protocol of {key} is not JSON ({error})") from error
-
-
 def _save_pictures(folder: RunFolder, label: str, pictures: Mapping[str, Tensor]) -> None:
     """Write the evaluator's pictures; those that it drew before are deleted."""
-    of_evaluator = folder.images / label
+    of_evaluator = folder.pictures(label)
     remove_folder(of_evaluator, folder.path)
     for name, picture_CHW in pictures.items():
         pixels_CHW = picture_CHW.cpu().numpy()

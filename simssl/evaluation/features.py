@@ -18,8 +18,8 @@ LAYER = "representation"
 
 
 def features_wanted(built: BuiltRun, folder: RunFolder, choices: Sequence[Choice]) -> list[str]:
-    """The splits whose representations these evaluators may want, and which are not kept yet."""
-    if not choices:
+    """The splits of the run's data whose representations these evaluators may want, and which are not kept yet."""
+    if all(choice.elsewhere for choice in choices):
         return []
     splits = ["train"] if built.data.test is None else ["train", "test"]
     return [split for split in splits if load_features(*_file(built, folder, split)) is None]
@@ -40,11 +40,14 @@ def keep_features(built: BuiltRun, folder: RunFolder, split: str, z_ND: Tensor) 
     save_features(folder, file, features_ND, made_of)
 
 
-def place_of(built: BuiltRun, folder: RunFolder, layer: str, split: str, weights: str) -> tuple[Path, str]:
-    """The file of a split's features, and what they depend on, as text. `weights` is the digest of the weights."""
-    file = folder.features / f"{layer}-{split}.npy"
+def place_of(built: BuiltRun, within: Path, layer: str, split: str, weights: str) -> tuple[Path, str]:
+    """The file of a split's features, in the folder `within`, and what they depend on, as text.
+
+    `weights` is the digest of the weights.
+    """
+    file = within / f"{layer}-{split}.npy"
     return file, f"{layer} of {split} of {built.data.fingerprint} by {weights}"
 
 
 def _file(built: BuiltRun, folder: RunFolder, split: str) -> tuple[Path, str]:
-    return place_of(built, folder, LAYER, split, weights_digest(built.objective))
+    return place_of(built, folder.features, LAYER, split, weights_digest(built.objective))

@@ -15,7 +15,7 @@ from simssl.api import Likelihood, Posterior, Skip, Split
 from simssl.blocks.probes import selection_split
 from simssl.evaluation.feature_cache import load_features, save_features, weights_digest
 from simssl.evaluation.features import place_of, split_of
-from simssl.evaluation.other_data import Other
+from simssl.evaluation.other_data import Other, shared_in
 from simssl.evaluation.posteriors import require_finite
 from simssl.store.folder import RunFolder
 from simssl.training.build import BuiltRun, derive_seed
@@ -26,11 +26,22 @@ logger = logging.getLogger("simssl")
 
 
 class FrozenSubject:
-    """The `Subject` of an evaluator (see `simssl.api`). Its generator is its own, the rest is the run's."""
+    """The `Subject` of an evaluator (see `simssl.api`). Its generator is its own, the rest is the run's.
 
-    def __init__(self, built: BuiltRun, folder: RunFolder, evaluator: str, other: Other | None = None) -> None:
+    The data are those of `built`. With `elsewhere` they are another set than the run's, and their features lie apart.
+    """
+
+    def __init__(
+        self,
+        built: BuiltRun,
+        folder: RunFolder,
+        evaluator: str,
+        other: Other | None = None,
+        elsewhere: bool = False,
+    ) -> None:
         self._built = built
         self._folder = folder
+        self._features = folder.features / built.data.fingerprint if elsewhere else folder.features
         self._objective = built.objective.eval()
         self.data = built.data
         self.other = other.split if other else None
@@ -40,8 +51,7 @@ class FrozenSubject:
         self.sigma2 = built.objective.sigma2
         self.modalities = tuple(built.objective.modalities)
         self.joint_layer = built.objective.joint_layer
-        positives = built.experiment.positives
-        self.shared = positives.share if positives else ()
+        self.shared = shared_in(built)
         seed = derive_seed(built.experiment.seed, "evaluator", evaluator)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self._nearest: dict[str, Tensor] = {}
@@ -49,7 +59,7 @@ class FrozenSubject:
     def features(self, split: str, layer: str = "representation") -> Tensor:
         if split == "other":
             return self._encode(split, layer).to(self.device)
-        file, made_of = place_of(self._built, self._folder, layer, split, self._weights)
+        file, made_of = place_of(self._built, self._features, layer, split, self._weights)
         features_ND = load_features(file, made_of)
         if features_ND is None:
             if file.exists():

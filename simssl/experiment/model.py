@@ -54,19 +54,28 @@ class Choice:
     params: Params
     alias: str | None = None
     dataset: Choice | None = None
-    """The other data set that an evaluator is given."""
+    """The data set that an evaluator names."""
+    beside: bool = False
+    """True if the evaluator is given that data set beside the run's own, False if in its place."""
+
+    @property
+    def elsewhere(self) -> Choice | None:
+        """The data set that an evaluator measures in place of the run's own; None if it measures that."""
+        return None if self.beside else self.dataset
 
     @property
     def label(self) -> str:
-        """Its name, or the other name that `as` gives it."""
-        return self.alias or self.name
+        """The other name that `as` gives it; or its name, such as knn, or knn:mnist where it measures another set."""
+        if self.alias:
+            return self.alias
+        return f"{self.name}:{self.elsewhere.name}" if self.elsewhere else self.name
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
         """The mapping that could stand in the file, with every default filled in."""
         mapping: dict[str, Any] = {"name": self.name}
-        if self.alias:
-            mapping["as"] = self.alias
+        if self.alias or self.elsewhere:
+            mapping["as"] = self.label
         if self.dataset:
             mapping["dataset"] = self.dataset.resolved
         return mapping | self.params.model_dump(mode="json")

@@ -17,7 +17,7 @@ from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
 from simssl.experiment.model import LONGEST, NAME, Core
-from simssl.experiment.sections import MANY, MODALITIES, ONE
+from simssl.experiment.sections import MANY, MODALITIES, ONE, takes_dataset
 from simssl.experiment.yaml12 import DIGITS, NUMBER
 from simssl.plugin.registry import Registry
 
@@ -93,8 +93,10 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
     if kind == "evaluator":
         another = "Another name for its metrics."
         own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
-        if plugin.takes_other_data:
-            own["dataset"] = {"description": "Another data set, to measure its images, too.", "$ref": "#/$defs/dataset"}
+        if takes_dataset(kind, plugin):
+            where = "beside" if plugin.takes_other_data else "in place of"
+            about_data = f"Another data set, whose images are measured {where} those of the run's."
+            own["dataset"] = {"description": about_data, "$ref": "#/$defs/dataset"}
     return {
         "type": "object",
         "title": name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from simssl.errors import UserError
@@ -195,9 +196,6 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     if not isinstance(name, str):
         names = ", ".join(registry.names(kind))
         raise wrong(f"the {kind} needs a 'name': {names}", "name")
-    alias = node.get("as")
-    if "as" in node and not (kind == "evaluator" and _is_name(alias)):
-        raise wrong(f"'as' gives an evaluator another name: at most {LONGEST} letters, digits, '_', '.' and '-'", "as")
     try:
         plugin = registry.load(kind, name)
     except UserError as error:
@@ -205,10 +203,21 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
         raise wrong(f"{error}{way_out}", "name") from error
     given = {key: node[key] for key in node if key not in ("name", "as")}
     other = None
-    if kind == "evaluator" and plugin.takes_other_data and given.pop("dataset", None) is not None:
+    if takes_dataset(kind, plugin) and given.pop("dataset", None) is not None:
         other = _choice(document, (*path, "dataset"), "dataset", registry)
     params = validate(plugin.Params, given, document, path)
-    return Choice(kind, name, params, alias, other)
+    chosen = Choice(kind, name, params, dataset=other, beside=bool(other and plugin.takes_other_data))
+    alias = node.get("as")
+    if "as" not in node or (chosen.elsewhere and alias == chosen.label):
+        return chosen
+    if not (kind == "evaluator" and _is_name(alias)):
+        raise wrong(f"'as' gives an evaluator another name: at most {LONGEST} letters, digits, '_', '.' and '-'", "as")
+    return replace(chosen, alias=alias)
+
+
+def takes_dataset(kind: str, plugin: type[Any]) -> bool:
+    """True for an evaluator, whose `dataset` names another data set unless that is a parameter of its own."""
+    return kind == "evaluator" and "dataset" not in plugin.Params.model_fields
 
 
 def _is_name(alias: Any) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from simssl.errors import RunError, UserError, one_line
 from simssl.evaluation.evaluate import build, why_skipped
-from simssl.evaluation.other_data import check_other
+from simssl.evaluation.other_data import check_other, run_on
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
 from simssl.experiment.yaml12 import dump, read
@@ -42,10 +42,11 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     device = choose_device(workspace.device)
     with Stop(), _plugins_errors_named(), folder.locked(), computing_on(device), considerate_threads(device):
         data = workspace.load_data(experiment.dataset)
-        evaluators = [build(choice, workspace.registry, data) for choice in choices]
         built = build_run(experiment, workspace.registry, data, device)
-        for choice, evaluator in zip(choices, evaluators, strict=True):
-            if why_skipped(evaluator, built) is None:
+        for choice in choices:
+            measured = run_on(choice, built, workspace.load_data)
+            evaluator = build(choice, workspace.registry, measured.data)
+            if why_skipped(evaluator, measured) is None:
                 check_other(choice, built, workspace.load_data)
         _say_what_is_replaced(choices, folder, workspace)
         restore_trained(built, folder)

@@ -10,7 +10,7 @@ import torch
 from simssl.blocks.distributed import rank
 from simssl.errors import SimsslError, UserError, free_memory
 from simssl.evaluation.evaluate import build, why_skipped
-from simssl.evaluation.other_data import check_other
+from simssl.evaluation.other_data import check_other, run_on
 from simssl.experiment.model import Experiment
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
@@ -144,8 +144,9 @@ def _check(
     data = workspace.load_data(experiment.dataset)
     built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
     for choice in experiment.evaluators:
-        evaluator = build(choice, workspace.registry, data)
-        reason = why_skipped(evaluator, built)
+        measured = run_on(choice, built, workspace.load_data)
+        evaluator = build(choice, workspace.registry, measured.data)
+        reason = why_skipped(evaluator, measured)
         if reason:
             skipped[f"{choice.label} will be skipped: {reason}"] = None
         else:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simssl.report import words
+from simssl.report.roles import role_of
 from simssl.report.runs import Run, flatten
-from simssl.store.metrics import ROLES, label_of
+from simssl.store.metrics import label_of
 
 CAME_OUT = ("selected", "found")
 """The keys of a protocol whose values differ from run to run: hyperparameters selected, quantities estimated."""
@@ -57,20 +58,31 @@ class Column:
         return str(self.protocol.get("layer", "representation"))
 
     @property
+    def dataset(self) -> str:
+        """The data set that is measured in place of the run's own; empty if it is that."""
+        return str(self.protocol.get("measured_on", ""))
+
+    @property
     def remark(self) -> str:
         """The words that a reader needs beside the key."""
+        remark = ""
+        if self.dataset and not self.label.endswith(f":{self.dataset}"):
+            remark += f" (on {self.dataset})"
         if self.protocol.get("selected_on") == "test":
-            return f" (selected on test){self.note}"
-        return self.note
+            remark += " (selected on test)"
+        return remark + self.note
 
     @property
     def published_key(self) -> str:
         """The key by the evaluator's own name, whatever it is called here.
 
-        It is `knn@projection/...` if another layer than the representation is measured.
+        It is `knn@projection/...` if another layer than the representation is measured, and `knn:mnist/...` if another
+        data set is.
         """
         evaluator = self.protocol.get("evaluator", {})
         name = evaluator.get("name", self.label)
+        if self.dataset:
+            name += f":{self.dataset}"
         if self.layer != "representation":
             name += f"@{self.layer}"
         _, *rest = self.key.split("/")
@@ -223,36 +235,3 @@ def _settings(column: Column) -> dict[str, Any]:
         **column.protocol,
     }
     return flatten(settings)
-
-
-def role_of(key: str, run: Run) -> str | None:
-    """Return whether a metric measures content or style, or None if that is not known.
-
-    Its protocol says so; if not, its target does. An evaluator's summary has the role that all of its targets share.
-    """
-    protocol = run.metrics[key]["protocol"]
-    role = protocol.get("role")
-    if role in ROLES:
-        return str(role)
-    label, *targets, _ = key.split("/")
-    if targets:
-        return _role_of_target(targets, run)
-
-    roles = set()
-    for other, entry in run.metrics.items():
-        if label_of(other) != label or "value" not in entry:
-            continue
-        of_target = other.count("/") > 1
-        if of_target:
-            roles.add(role_of(other, run))
-    return roles.pop() if len(roles) == 1 else None
-
-
-def _role_of_target(parts: Sequence[str], run: Run) -> str | None:
-    """The role of the first part of a target's name that has one. A part that is called a role has it."""
-    for part in parts:
-        if part in run.roles:
-            return run.roles[part]
-        if part in ROLES:
-            return part
-    return None

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from simssl.blocks.messages import printable_line
@@ -132,12 +133,21 @@ def records(table: Table) -> list[dict[str, Any]]:
         record = _record(table, row, column, entry)
         if any_undertrained:
             record["undertrained"] = _is_undertrained(entry)
+        if table.chosen_by:
+            record["tried"] = row.tried
+            record["held_out"] = _mean_held_out(entry)
         numbers.append(record)
     return numbers
 
 
 def _is_undertrained(entry: Measured | Absent) -> bool:
     return isinstance(entry, Measured) and entry.undertrained
+
+
+def _mean_held_out(entry: Measured | Absent) -> float | None:
+    if isinstance(entry, Absent) or not entry.held_out:
+        return None
+    return fmean(entry.held_out.values())
 
 
 def _entries(table: Table) -> Iterator[tuple[Row, Column, Measured | Absent]]:

@@ -131,4 +131,7 @@ def several_settings_of_one(rows: Sequence[Row]) -> list[str]:
     if not methods:
         return []
     listed = ", ".join(methods)
-    return [f"no best is marked among several settings of one method ({listed}): it would be chosen on test"]
+    return [
+        f"no best is marked among several settings of one method ({listed}): it would be chosen on test; "
+        "--choose METRIC chooses on held-out images"
+    ]

@@ -152,6 +152,8 @@ def caption(table: Table) -> str:
         parts.append(f"{named}: what {table.against} gives, and ours minus it")
     if any_difference:
         parts.append(f"in brackets the difference from {table.relative_to}, seed by seed")
+    if table.chosen_by:
+        parts.append(f"of several settings of a method the one that is best by {table.chosen_by} on held-out images")
     if any(row.best for row in table.rows):
         alike = ""
         if len(table.alike) > len(table.parts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simssl.report import words
@@ -24,6 +24,8 @@ class Measured:
     difference: Estimate | None = None
     undertrained: bool = False
     """True if what measures a run of these, such as a probe, would do better if it were trained for longer."""
+    held_out: Mapping[int, float] = field(default_factory=dict)
+    """The same numbers on held-out images, by seed; those of runs that have none are left out."""
 
     @property
     def ours(self) -> Estimate:
@@ -53,6 +55,8 @@ class Row:
     """The columns in which no other method of its family is better by more than a standard error."""
     names_apart: Label | None = None
     """The label's other forms."""
+    tried: int = 1
+    """Settings of the method that this one was chosen from, by numbers on held-out images."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -115,6 +119,8 @@ class Table:
     """The method that differences are taken from."""
     against: str | None = None
     """The published table whose values stand beside ours."""
+    chosen_by: str | None = None
+    """The metric by whose numbers on held-out images one of several settings of a method was chosen."""
 
     @property
     def summary(self) -> list[Column]:

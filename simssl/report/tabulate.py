@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from simssl.report import notes
 from simssl.report.best import mark_best
+from simssl.report.choose import choose
 from simssl.report.columns import Column, column_of, columns_of, is_undertrained
 from simssl.report.labels import Label, labels_of
 from simssl.report.published import PublishedTable, read_published, value_beside
@@ -27,23 +28,30 @@ def tabulate(
     against: str | None = None,
     relative_to: str | None = None,
     unreadable: Sequence[str] = (),
+    chosen_by: str | None = None,
 ) -> Table:
     """One row for each setting, in the order of the runs.
 
     `against` names a published table; `relative_to` the method from which the others' differences are taken, where
-    experiment, data, views, networks and budget are the same; `unreadable` says which runs are left out. UserError if
-    there is no such table or row.
+    experiment, data, views, networks and budget are the same; `unreadable` says which runs are left out. `chosen_by`
+    is the metric by which one of several settings of a method is chosen on held-out images: the others are left out.
+    UserError if there is no such table, row or metric.
     """
     published = read_published(against) if against else {}
     runs, copies = merge_copies(runs)
     by_experiment = _columns_by_experiment(runs)
-    columns = columns_of(runs)
     rows = _rows(runs, by_experiment, published)
+    choices: list[str] = []
+    if chosen_by is not None:
+        rows, choices = choose(rows, chosen_by)
+        runs = [run for row in rows for run in row.members]
+    columns = columns_of(runs)
     rows = mark_best(rows)
     unrelated: list[str] = []
     if relative_to is not None:
         rows, unrelated = take_differences(rows, relative_to)
     sentences = [
+        *choices,
         *notes.skipped(runs),
         *notes.missing(rows),
         *copies,
@@ -59,6 +67,7 @@ def tabulate(
         notes=sentences,
         relative_to=relative_to,
         against=against,
+        chosen_by=chosen_by,
     )
 
 
@@ -87,6 +96,7 @@ def _rows(runs: Sequence[Run], columns: Mapping[str, Sequence[Column]], publishe
 
 def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], published: PublishedTable) -> Row:
     values: dict[Column, dict[int, float]] = {}
+    held_out: dict[Column, dict[int, float]] = {}
     undertrained = set()
     for run in group:
         seed = run.settings["seed"]
@@ -95,6 +105,8 @@ def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], publishe
                 column = column_of(key, entry)
                 by_seed = values.setdefault(column, {})
                 by_seed[seed] = entry["value"]
+                if "held_out" in entry:
+                    held_out.setdefault(column, {})[seed] = entry["held_out"]
                 if is_undertrained(entry):
                     undertrained.add(column)
 
@@ -104,7 +116,8 @@ def _row(group: Sequence[Run], label: Label, columns: Sequence[Column], publishe
         beside = value_beside(column, group[0], published)
         if column in values:
             by_seed = values[column]
-            measured[column] = Measured(by_seed, beside, undertrained=column in undertrained)
+            there = held_out.get(column, {})
+            measured[column] = Measured(by_seed, beside, undertrained=column in undertrained, held_out=there)
             continue
         without = _absent(group, column)
         if without:

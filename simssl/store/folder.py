@@ -56,6 +56,10 @@ class RunFolder:
     def images(self) -> Path:
         return self.path / "images"
 
+    def pictures(self, label: str) -> Path:
+        """The folder of an evaluator's pictures. A label's ":" is "+" there, since not every file system has it."""
+        return self.images / label.replace(":", "+")
+
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """Return the run's folder at this path. UserError if the folder there is not a run's."""

@@ -23,7 +23,8 @@ LARGEST = 1e300
 Entry = Mapping[str, Any]
 """One entry of metrics.json.
 
-A metric has `value`, `unit`, `better` and `protocol`. What was skipped has `skipped`, the reason, and `evaluator`.
+A metric has `value`, `unit`, `better` and `protocol`, and `held_out` where the same was measured on images held out of
+train. What was skipped has `skipped`, the reason, and `evaluator`.
 """
 
 FAMILIES = ("untrained", "discriminative", "generative")
@@ -86,11 +87,10 @@ def _is_entry(key: str, entry: Any) -> bool:
         return False
     if "skipped" in entry:
         return isinstance(entry["skipped"], str) and "evaluator" in entry
-    value = entry.get("value")
     protocol = entry.get("protocol")
     return (
-        isinstance(value, (int, float))
-        and abs(value) <= LARGEST
+        _is_number(entry.get("value"))
+        and _is_number(entry.get("held_out", 0.0))
         and isinstance(entry.get("unit"), str)
         and entry.get("better", "") in ("higher", "lower", None)
         and isinstance(protocol, dict)
@@ -99,12 +99,20 @@ def _is_entry(key: str, entry: Any) -> bool:
     )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= LARGEST
+
+
 def measured_on(folder: RunFolder) -> set[str]:
-    """The fingerprints of the data that the numbers in metrics.json are of. RunError if it is damaged."""
+    """The fingerprints of the run's data that the numbers in metrics.json are of. RunError if it is damaged.
+
+    Numbers of another data set, which their evaluator names, are left out.
+    """
     fingerprints = set()
     for entry in (read_metrics(folder) or {}).values():
-        fingerprint = entry.get("protocol", {}).get("data")
-        if fingerprint:
+        protocol = entry.get("protocol", {})
+        fingerprint = protocol.get("data")
+        if fingerprint and not protocol.get("measured_on"):
             fingerprints.add(str(fingerprint))
     return fingerprints
 
@@ -114,7 +122,8 @@ def _fits(protocol: Mapping[str, Any]) -> bool:
     evaluator = protocol.get("evaluator", {})
     if not isinstance(evaluator, dict):
         return False
-    texts = [evaluator.get("name"), protocol.get("selected_on"), protocol.get("layer"), protocol.get("data")]
+    texts = [evaluator.get("name")]
+    texts += [protocol.get(key) for key in ("selected_on", "layer", "data", "measured_on")]
     return all(text is None or isinstance(text, str) for text in texts)
 
 

@@ -32,7 +32,7 @@ def test_editors_show_what_simssl_show_prints(kind: str, name: str, simssl: Call
     document, _ = schema(Registry(builtins_only=True))
     variants = {alternative["then"]["title"]: alternative["then"] for alternative in document["$defs"][kind]["allOf"]}
     shown = " ".join(simssl("show", kind, name).stdout.split())
-    fields = {key: field for key, field in variants[name]["properties"].items() if key not in ("name", "as")}
+    fields = {key: field for key, field in variants[name]["properties"].items() if key not in ("name", "as", "dataset")}
     assert fields
     for field in fields.values():
         assert f"{field['title']} {field['description']}" in shown
@@ -71,8 +71,10 @@ def test_a_broken_plugin_is_left_out_and_named(simssl: Callable[..., Result], pa
     assert "simvae" in result.stdout
 
 
-def test_evaluators_that_take_another_data_set_offer_it() -> None:
+def test_evaluators_offer_another_data_set() -> None:
     found, _ = schema(Registry(builtins_only=True))
     evaluators = {condition["then"]["title"]: condition["then"] for condition in found["$defs"]["evaluator"]["allOf"]}
     assert evaluators["uncertainty"]["properties"]["dataset"]["$ref"] == "#/$defs/dataset"
-    assert "dataset" not in evaluators["knn"]["properties"]
+    assert "beside" in evaluators["uncertainty"]["properties"]["dataset"]["description"]
+    assert evaluators["knn"]["properties"]["dataset"]["$ref"] == "#/$defs/dataset"
+    assert "in place of" in evaluators["knn"]["properties"]["dataset"]["description"]

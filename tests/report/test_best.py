@@ -142,7 +142,8 @@ def test_the_best_of_several_settings_of_one_method_is_not_marked(run: Write) ->
     assert all(KNN not in {column.key for column in row.best} for row in table.rows if row.objective == "simclr")
     discriminative = {row.label: {column.key for column in row.best} for row in table.rows if row.objective == "vicreg"}
     assert discriminative == {"vicreg": set()}
-    assert "no best is marked among several settings of one method (simclr): it would be chosen on test" in table.notes
+    said = "no best is marked among several settings of one method (simclr): it would be chosen on test"
+    assert any(note.startswith(said) for note in table.notes)
 
 
 def test_a_method_that_is_better_than_all_settings_of_another_is_marked(run: Write) -> None:

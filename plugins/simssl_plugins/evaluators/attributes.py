@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Literal
 
@@ -57,23 +58,29 @@ class Attributes(Evaluator):
     def run(self, subject: Subject) -> Result:
         targets = subject.data.train.targets
         scores: dict[str, dict[str, float]] = {}
+        held_out: dict[str, float] = {}
         undertrained = set()
         metrics = {}
         for probed in train_probes(subject, self.params, HIDDEN[self.params.probe]):
             scores[probed.target] = _scores(probed)
             if probed.undertrained:
                 undertrained.add(probed.target)
+            if probed.held_out is not None:
+                held_out[probed.target] = probed.held_out
             target_protocol = _protocol(probed, targets[probed.target])
             for score, value in scores[probed.target].items():
-                metrics[f"{probed.target}/{score}"] = _metric(score, value, target_protocol)
+                there = probed.held_out if score == "accuracy" else None
+                metrics[f"{probed.target}/{score}"] = _metric(score, value, target_protocol, there)
         layers = "MLP D-D-C" if self.params.probe == "mlp" else "linear"
         protocol = probe_protocol(self.params, subject.data) | {"probe": layers}
         means = _means(scores, targets, undertrained)
+        for role, accuracy in _mean_held_out(held_out, targets).items():
+            means[role] = replace(means[role], held_out=accuracy)
         return Result({**means, **metrics}, protocol=protocol)
 
 
-def _metric(score: str, value: float, protocol: Mapping[str, object]) -> Metric:
-    return Metric(value, "fraction", "higher", {"score": SCORES[score], **protocol})
+def _metric(score: str, value: float, protocol: Mapping[str, object], held_out: float | None = None) -> Metric:
+    return Metric(value, "fraction", "higher", {"score": SCORES[score], **protocol}, held_out)
 
 
 def _protocol(probed: ProbedTarget, target: Target) -> dict[str, object]:
@@ -121,6 +128,17 @@ def _means(scores: Scores, targets: Mapping[str, Target], undertrained: set[str]
     means: dict[str, Metric] = {}
     for role, names in by_role(list(scores), targets).items():
         means |= _means_over(names, scores, undertrained, role)
+    return means
+
+
+def _mean_held_out(held_out: Mapping[str, float], targets: Mapping[str, Target]) -> dict[str, float]:
+    """The means of the accuracies on the held-out images, by the name of the mean; none if none was measured."""
+    if not held_out:
+        return {}
+    means = {}
+    for role, names in by_role(list(held_out), targets).items():
+        accuracies = [held_out[name] for name in names]
+        means[f"{role}_accuracy" if role else "accuracy"] = fmean(accuracies)
     return means
 
 

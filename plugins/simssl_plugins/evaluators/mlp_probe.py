@@ -33,7 +33,9 @@ class MlpProbe(Evaluator):
     def run(self, subject: Subject) -> Result:
         metrics = {}
         for probed in train_probes(subject, self.params, hidden=1):
-            metrics[f"{probed.target}/accuracy"] = Metric(probed.accuracy, "fraction", "higher", probed.protocol)
+            metrics[f"{probed.target}/accuracy"] = Metric(
+                probed.accuracy, "fraction", "higher", probed.protocol, probed.held_out
+            )
         return Result(metrics, protocol=probe_protocol(self.params, subject.data))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 import torch
@@ -100,10 +101,12 @@ class StyleProbe(Evaluator):
         if undertrained:
             listed = ", ".join(undertrained)
             logger.warning(f"the style probe of {listed} was best at its last epoch: raise the evaluator's 'epochs'")
-        metrics = {"R2": Metric(mean, "R2", "higher", {"mean over": names} | _found(undertrained))}
-        for name, value, chosen in zip(names, r2_P, selected, strict=True):
+        held_out_P = regressed.held_out
+        of_all = {"mean over": names} | _found(undertrained)
+        metrics = {"R2": Metric(mean, "R2", "higher", of_all, fmean(held_out_P))}
+        for name, value, chosen, there in zip(names, r2_P, selected, held_out_P, strict=True):
             protocol = {"selected": {self._selects: chosen}} | _found(name in undertrained)
-            metrics[f"{name}/R2"] = Metric(value, "R2", "higher", protocol)
+            metrics[f"{name}/R2"] = Metric(value, "R2", "higher", protocol, there)
         return Result(metrics, protocol=self._protocol(subject.data))
 
     @property

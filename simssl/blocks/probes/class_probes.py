@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -43,6 +43,8 @@ class _Chosen:
     logits_MNC: Tensor
     undertrained: Sequence[bool]
     rates: Sequence[float | None]
+    held_out: Sequence[float | None]
+    """Their accuracies on the held-out images, where the choice was made on these."""
 
 
 def check_probe(params: ProbeParams, data: Any) -> None:
@@ -80,6 +82,7 @@ def train_probes(subject: FrozenModel, params: ProbeParams, hidden: int) -> list
                 labels_N=labels_N[known_N],
                 lr=chosen.rates[m],
                 undertrained=chosen.undertrained[m],
+                held_out=chosen.held_out[m],
             )
         )
     _tell_of_undertrained(probed, params)
@@ -120,14 +123,19 @@ def _paper(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, test:
     epochs, lr = probes.params.epochs, probes.params.lr
     assert epochs is not None
     assert lr is not None
+    nothing = len(train.labels_MN) * [None]
+    held_out: Sequence[float | None] = nothing
     if probes.params.select == "held_out":
         fit_N, held_out_N = subject.selection()
-        epochs_M, _ = _best(probes.trained_on(train[fit_N], epochs, lr), train[held_out_N])
+        best = _best(probes.trained_on(train[fit_N], epochs, lr), train[held_out_N])
+        epochs_M = best.epochs_M
+        held_out = best.accuracy_M.tolist()
         logits_MNC = _after(epochs_M, probes.trained_on(train, int(epochs_M.max()), lr), test)
     else:
-        epochs_M, logits_MNC = _best(probes.trained_on(train, epochs, lr), test)
+        best = _best(probes.trained_on(train, epochs, lr), test)
+        epochs_M, logits_MNC = best.epochs_M, best.logits_MNC
     is_last_M = (epochs_M == epochs) & (epochs > 1)
-    return _Chosen(epochs_M.tolist(), logits_MNC, is_last_M.tolist(), len(epochs_M) * [None])
+    return _Chosen(epochs_M.tolist(), logits_MNC, is_last_M.tolist(), nothing, held_out)
 
 
 def _converged(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, test: LabelledFeatures) -> _Chosen:
@@ -135,7 +143,8 @@ def _converged(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, t
     steps = probes.params.steps
     assert steps is not None
     fit, other = train, test
-    if probes.params.select == "held_out":
+    selects = probes.params.select == "held_out"
+    if selects:
         fit_N, held_out_N = subject.selection()
         fit, other = train[fit_N], train[held_out_N]
     scale = Standardizer(fit.x_ND)
@@ -152,7 +161,9 @@ def _converged(probes: _Probes, subject: FrozenModel, train: LabelledFeatures, t
     epochs_M = torch.tensor([choice.epochs for choice in choices], device=train.x_ND.device)
     final = probes.trained_on(train.scaled(scale), int(epochs_M.max()), rates)
     logits_MNC = _after(epochs_M, final, test.scaled(scale))
-    return _Chosen(epochs_M.tolist(), logits_MNC, [not choice.converged for choice in choices], rates)
+    undertrained = [not choice.converged for choice in choices]
+    held_out = [choice.accuracy if selects else None for choice in choices]
+    return _Chosen(epochs_M.tolist(), logits_MNC, undertrained, rates, held_out)
 
 
 def _tell_of_undertrained(probed: Sequence[ProbedTarget], params: ProbeParams) -> None:
@@ -174,8 +185,16 @@ def _labelled(subject: FrozenModel, split: str, layer: str, names: Sequence[str]
     return LabelledFeatures(x_ND, labels_MN.to(x_ND.device))
 
 
-def _best(after_each_epoch: Iterable[ParallelClassifiers], images: LabelledFeatures) -> tuple[Tensor, Tensor]:
-    """The first epoch (M,) at which each probe is best on these images, and its logits (M, N, C) then."""
+class _Best(NamedTuple):
+    """The first epoch (M,) at which each probe is best on some images, its accuracy (M,) and logits (M, N, C) then."""
+
+    epochs_M: Tensor
+    accuracy_M: Tensor
+    logits_MNC: Tensor
+
+
+def _best(after_each_epoch: Iterable[ParallelClassifiers], images: LabelledFeatures) -> _Best:
+    """The best of each probe on these images."""
     M = len(images.labels_MN)
     best_M = images.x_ND.new_full((M,), -1, dtype=torch.float64)
     epochs_M = images.labels_MN.new_ones(M)
@@ -187,7 +206,7 @@ def _best(after_each_epoch: Iterable[ParallelClassifiers], images: LabelledFeatu
         best_M = torch.where(better_M, accuracy_M, best_M)
         epochs_M = torch.where(better_M, epoch, epochs_M)
         logits_MNC = torch.where(better_M[:, None, None], now_MNC, logits_MNC)
-    return epochs_M, logits_MNC
+    return _Best(epochs_M, best_M, logits_MNC)
 
 
 def _after(epochs_M: Tensor, after_each_epoch: Iterable[ParallelClassifiers], images: LabelledFeatures) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from simssl.blocks.probes.classifiers import ParallelClassifiers
-from simssl.blocks.probes.scores import cross_entropies
+from simssl.blocks.probes.scores import accuracies, cross_entropies
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """The learning rates of Adam that are tried, on standardised features. Ours."""
@@ -38,6 +38,8 @@ class ChosenTraining:
     epochs: int
     converged: bool
     """False if the steps that were allowed ran out before."""
+    accuracy: float
+    """The accuracy on these images then."""
 
 
 def choose_training(
@@ -55,19 +57,22 @@ def choose_training(
     most = math.ceil(most_steps / steps_per_epoch)
     labels_PN = labels_MN.repeat(L, 1)
     losses = []
+    right = []
     looks = []
     converged_M = torch.zeros(M, dtype=torch.bool)
     for epoch, network in enumerate(train(rates, most), 1):
         if epoch % every and epoch < most:
             continue
-        loss_P = cross_entropies(network(x_ND), labels_PN)
+        logits_PNC = network(x_ND)
+        loss_P = cross_entropies(logits_PNC, labels_PN)
         losses.append(loss_P.nan_to_num(nan=math.inf).view(L, M).cpu())
+        right.append(accuracies(logits_PNC, labels_PN).view(L, M).cpu())
         looks.append(epoch)
         converged_M = _converged(losses)
         enough = epoch * steps_per_epoch >= LEAST_STEPS and len(looks) >= LEAST_LOOKS
         if enough and bool(converged_M.all()):
             break
-    return _best(torch.stack(losses), looks, converged_M)
+    return _best(torch.stack(losses), torch.stack(right), looks, converged_M)
 
 
 def _converged(losses: Sequence[Tensor]) -> Tensor:
@@ -80,9 +85,11 @@ def _converged(losses: Sequence[Tensor]) -> Tensor:
     return gain_M < GAIN
 
 
-def _best(loss_TLM: Tensor, looks: Sequence[int], converged_M: Tensor) -> list[ChosenTraining]:
+def _best(loss_TLM: Tensor, right_TLM: Tensor, looks: Sequence[int], converged_M: Tensor) -> list[ChosenTraining]:
     choices = []
-    for loss_TL, converged in zip(loss_TLM.unbind(2), converged_M.tolist(), strict=True):
-        look, rate = divmod(int(loss_TL.argmin()), len(RATES))
-        choices.append(ChosenTraining(RATES[rate], looks[look], converged))
+    for m, converged in enumerate(converged_M.tolist()):
+        least = int(loss_TLM[:, :, m].argmin())
+        look, rate = divmod(least, len(RATES))
+        accuracy = right_TLM[look, rate, m].item()
+        choices.append(ChosenTraining(RATES[rate], looks[look], converged, accuracy))
     return choices

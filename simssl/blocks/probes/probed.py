@@ -41,6 +41,8 @@ class ProbedTarget:
     """The learning rate, if it was chosen."""
     undertrained: bool = False
     """True if more training would do better: it had not converged, or its last epoch was the best."""
+    held_out: float | None = None
+    """The accuracy on the held-out images before all of train was trained on; None if the choice was made on test."""
 
     @property
     def accuracy(self) -> float:

@@ -50,16 +50,20 @@ class Regressed:
     chosen: Sequence[float]
     gained: Sequence[float] = ()
     """R2 on the held-out images that each target gained in the second half of the epochs."""
+    held_out: Sequence[float] = ()
+    """R2 of each target on the held-out images, before these were fitted on, too."""
 
 
 def regress_by_ridge(fit: Pairs, held_out: Pairs, new_ND: Tensor) -> Regressed:
     """Ridge regressions, each of the penalty that is best on the held-out images, then fitted on both."""
     predicted_LNP = ridge(fit.x_ND, fit.y_NP, PENALTIES)(held_out.x_ND)
-    best_T = held_out.r2(predicted_LNP).argmax(0)
+    r2_LT = held_out.r2(predicted_LNP)
+    best_T = r2_LT.argmax(0)
     both = fit + held_out
     predicted_LNP = ridge(both.x_ND, both.y_NP, PENALTIES)(new_ND)
     penalties = [PENALTIES[best] for best in best_T.tolist()]
-    return Regressed(_chosen(predicted_LNP, best_T, fit.target_P), penalties)
+    predicted_NP = _chosen(predicted_LNP, best_T, fit.target_P)
+    return Regressed(predicted_NP, penalties, held_out=r2_LT.amax(0).tolist())
 
 
 def regress_by_mlp(fit: Pairs, held_out: Pairs, new_ND: Tensor, epochs: int, generator: torch.Generator) -> Regressed:
@@ -72,7 +76,8 @@ def regress_by_mlp(fit: Pairs, held_out: Pairs, new_ND: Tensor, epochs: int, gen
     chosen = [best + 1 for best in best_T.tolist()]
     first_half_ET = r2_ET[: max(1, epochs // 2)]
     gained_T = r2_ET.amax(0) - first_half_ET.amax(0)
-    return Regressed(_chosen(predicted_ENP, best_T, fit.target_P), chosen, gained_T.tolist())
+    predicted_NP = _chosen(predicted_ENP, best_T, fit.target_P)
+    return Regressed(predicted_NP, chosen, gained_T.tolist(), r2_ET.amax(0).tolist())
 
 
 def _train(pairs: Pairs, new_ND: Tensor, epochs: int, generator: torch.Generator) -> list[Tensor]:

@@ -47,7 +47,7 @@ from simssl.blocks.statistics.geometry import (
     varying_columns,
 )
 from simssl.blocks.statistics.mixture import Mixture, fit_mixture
-from simssl.blocks.statistics.neighbours import nearest_rows, vote, vote_of_nearest
+from simssl.blocks.statistics.neighbours import cosines, nearest_rows, vote, vote_of_nearest, weighted_vote
 from simssl.blocks.statistics.normal import moments, sample_normal
 from simssl.blocks.statistics.pca import PrincipalComponents, principal_components
 from simssl.blocks.statistics.reconstruction import (
@@ -66,9 +66,11 @@ __all__ = [  # noqa: RUF022
     "kmeans_plus_plus",
     "nearest_centre",
     # neighbours
+    "cosines",
     "nearest_rows",
     "vote",
     "vote_of_nearest",
+    "weighted_vote",
     # a Gaussian, and principal components
     "PrincipalComponents",
     "moments",

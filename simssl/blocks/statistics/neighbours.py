@@ -12,6 +12,8 @@ from torch import Tensor
 
 BLOCK = 500
 """Queries whose distances to the whole bank are in memory at once."""
+FEW = 100
+"""Queries whose neighbours are in memory at once, in float64."""
 GROUP = 32
 """Rows of the bank of which the nearest alone is looked at first: the k nearest rows lie in k groups."""
 
@@ -40,6 +42,22 @@ def vote(neighbours_Qk: Tensor, classes: int) -> Tensor:
     leads_Qk = counts_QC.gather(1, neighbours_Qk) == counts_QC.amax(1, keepdim=True)
     first_Q1 = leads_Qk.to(torch.uint8).argmax(1, keepdim=True)
     return neighbours_Qk.gather(1, first_Q1)[:, 0]
+
+
+def cosines(queries_QD: Tensor, bank_ND: Tensor, near_Qk: Tensor) -> Tensor:
+    """The cosine (Q, k) of each query and each of its k rows of the bank, whose indices are given; in float64."""
+    parts = []
+    for block_BD, near_Bk in zip(queries_QD.split(FEW), near_Qk.split(FEW), strict=True):
+        query_BD1 = F.normalize(block_BD.double(), dim=1)[:, :, None]
+        rows_BkD = F.normalize(bank_ND[near_Bk].double(), dim=2)
+        parts.append((rows_BkD @ query_BD1)[:, :, 0])
+    return torch.cat(parts)
+
+
+def weighted_vote(neighbours_Qk: Tensor, weights_Qk: Tensor, classes: int) -> Tensor:
+    """The label of each row (Q,) whose neighbours have the largest sum of weights."""
+    sums_QC = weights_Qk.new_zeros(len(neighbours_Qk), classes)
+    return sums_QC.scatter_add_(1, neighbours_Qk, weights_Qk).argmax(1)
 
 
 class _Bank:

@@ -18,7 +18,7 @@ MOST = 4
 """Most plots at the same data, views, networks and budget; further style metrics stand in the tables."""
 
 Pair = tuple[Column, Column]
-"""A content metric and a style metric, of the same layer."""
+"""A content metric and a style metric, of the same layer and data set."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def _pairs(table: Table) -> list[Pair]:
 
 def _content(table: Table, style: Column) -> Column | None:
     for column in table.summary:
-        if column.role == "content" and column.layer == style.layer:
+        if column.role != "content":
+            continue
+        if (column.layer, column.dataset) == (style.layer, style.dataset):
             return column
     return None
 

@@ -107,7 +107,7 @@ def _picture_files(row: Row) -> dict[str, tuple[Run, Path]]:
         if run.path is None:
             continue
         for file in sorted((run.path / "images").glob("*/*.png")):
-            label = file.parent.name
+            label = file.parent.name.replace("+", ":")
             if label in run.there:
                 files.setdefault(f"{label}/{file.stem}", (run, file))
     return files

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from simssl.report.columns import Column, role_of
+from simssl.report.columns import Column
 from simssl.report.estimate import Estimate
 from simssl.report.page.figures import BarPlot, Looks
+from simssl.report.roles import role_of
 from simssl.report.table import Row, Table
 from simssl.report.words import all_short
 

@@ -82,8 +82,10 @@ def _grid(title: str, rows: Sequence[Row], columns: Sequence[Column], anchors: M
     methods = []
     lines = []
     for row in rows:
-        family = row.family or None
-        methods.append(Heading(row.label, family))
+        told = [row.family or ""]
+        if row.tried > 1:
+            told.append(f"1 of {row.tried} settings")
+        methods.append(Heading(row.label, " · ".join(filter(None, told)) or None))
         line = [_entry(row, column) for column in columns]
         if runs_differ:
             line.insert(0, Entry(str(row.runs)))

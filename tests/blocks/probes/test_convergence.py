@@ -46,13 +46,13 @@ def chosen(
 def test_the_least_loss_is_chosen_and_training_goes_on_for_as_long_again() -> None:
     """The third rate falls until epoch 40; the others are worse."""
     choices, trained = chosen(lambda rate, target, epoch: 1 + abs(rate - 2) - 0.02 * min(epoch, 40))
-    assert choices == [ChosenTraining(RATES[2], 40, converged=True)]
+    assert choices == [ChosenTraining(RATES[2], 40, converged=True, accuracy=1.0)]
     assert 78 <= trained[-1] <= 81
 
 
 def test_nothing_has_converged_before_the_least_number_of_steps() -> None:
     choices, trained = chosen(lambda rate, target, epoch: 1.0)
-    assert choices == [ChosenTraining(RATES[0], 1, converged=True)]
+    assert choices == [ChosenTraining(RATES[0], 1, converged=True, accuracy=0.0)]
     assert trained[-1] == LEAST_STEPS / 100
 
 
@@ -65,7 +65,7 @@ def test_a_few_looks_at_a_noisy_loss_do_not_end_it() -> None:
         return 0.60 - 0.02 * min(epoch, 15) if rate == 0 else 1.0
 
     choices, trained = chosen(loss, most_steps=100_000, steps_per_epoch=844)
-    assert choices == [ChosenTraining(RATES[0], 15, converged=True)]
+    assert choices == [ChosenTraining(RATES[0], 15, converged=True, accuracy=1.0)]
     assert trained[-1] >= LEAST_LOOKS
 
 

@@ -202,8 +202,3 @@ def test_a_data_set_that_is_not_there_is_told_before_training(
     assert result.exit_code != 0
     assert sentence in result.stderr
     assert not list(Path("runs").rglob("checkpoint.pt"))
-
-
-def test_evaluators_that_take_no_other_data_set_say_so(simssl: Callable[..., Any], small: Callable[..., Path]) -> None:
-    result = simssl("run", small(evaluators=[{"name": "knn", "dataset": {"name": "digits"}}]))
-    assert "unknown key 'dataset'" in result.stderr
