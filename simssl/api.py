@@ -529,6 +529,9 @@ class Metric:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     """The details of how this number was made, beyond the protocol of the whole result. What differs from run to run
     stands under "selected", if it was chosen on the way, or "found", if it came out on the way."""
+    held_out: float | None = None
+    """The same number on the images held out of train, by which settings may be chosen; None if it was not measured
+    there."""
 
 
 @dataclass(frozen=True)

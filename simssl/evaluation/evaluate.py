@@ -201,7 +201,7 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
         "data": data.fingerprint,
         **result.protocol,
     }
-    entries: dict[str, Entry] = {}
+    entries: dict[str, Any] = {}
     for name, metric in result.metrics.items():
         entries[f"{choice.label}/{name}"] = {
             "value": float(metric.value),
@@ -209,6 +209,8 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
             "better": metric.better,
             "protocol": common | _of_other(name, other) | dict(metric.protocol),
         }
+        if metric.held_out is not None:
+            entries[f"{choice.label}/{name}"]["held_out"] = float(metric.held_out)
     for key, entry in entries.items():
         _check_entry(choice, key, entry)
     for name, reason in result.skipped.items():
@@ -228,9 +230,9 @@ def _of_other(metric: str, other: Other | None) -> dict[str, Any]:
 
 def _check_entry(choice: Choice, key: str, entry: Entry) -> None:
     """Raise RunError if the value is no finite number, or the entry no JSON."""
-    value = entry["value"]
-    if not math.isfinite(value):
-        raise RunError(f"evaluator '{choice.label}' found {value} for {key}, which is no number to keep")
+    for value in (entry["value"], entry.get("held_out", 0.0)):
+        if not math.isfinite(value):
+            raise RunError(f"evaluator '{choice.label}' found {value} for {key}, which is no number to keep")
     try:
         json.dumps(entry, allow_nan=False)
     except (TypeError, ValueError) as error:
