@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from simssl.errors import STOPS, ContractError, code_of, line_of, one_line
-from simssl.experiment.document import Document, ExperimentError, Position, Problem
-from simssl.experiment.model import HASHED, Choice, Experiment, resolved_modalities
+from simssl.experiment.document import Document, ExperimentError, Position, Problem, collecting
+from simssl.experiment.model import HASHED, Choice, Experiment, Selector, resolved_modalities
 from simssl.experiment.outline import documents_of, written_in
-from simssl.experiment.sections import MANY, MODALITIES, ONE, SECTIONS, Sections, backbones_of_modalities
+from simssl.experiment.sections import (
+    MANY,
+    MEASURE,
+    MODALITIES,
+    ONE,
+    SECTIONS,
+    SELECTION,
+    Sections,
+    backbones_of_modalities,
+    name_of,
+)
 from simssl.experiment.validation import unknown_key
+from simssl.experiment.while_training import measure_in, require_apart, selection_in
 from simssl.params import Params
 from simssl.plugin.registry import Registry
 
@@ -27,6 +38,8 @@ ABOUT = {
     "one name are told apart by 'as'.",
     "trackers": "What records the run: a list of plugins, each with its parameters; [{name: console}, "
     "{name: tensorboard}] if it is left out.",
+    MEASURE: "What is measured while the method is trained: evaluators, and when. It changes no weight.",
+    SELECTION: "An evaluator whose number on held-out images ends the training, or chooses the weights that are kept.",
     "grid": "Axes, of which the file is run once for each combination: a dotted key with a list of values, or a label "
     "of yours with a list of mappings of dotted keys.",
 }
@@ -92,13 +105,13 @@ class _Texts:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, section: Choice | Params | Mapping[str, Choice] | int | None) -> str:
+    def of(self, section: Choice | Selector | Params | Mapping[str, Choice] | int | None) -> str:
         if section is None or isinstance(section, int):
             return str(section)
         if isinstance(section, Mapping):
             return json.dumps(resolved_modalities(section), sort_keys=True)
         if id(section) not in self._known:
-            tree = section.resolved if isinstance(section, Choice) else section.model_dump(mode="json")
+            tree = section.model_dump(mode="json") if isinstance(section, Params) else section.resolved
             self._known[id(section)] = json.dumps(tree, sort_keys=True)
         return self._known[id(section)]
 
@@ -115,6 +128,11 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     for key in ONE:
         plugins[key] = sections.one(document, key, problems)
     plugins[MODALITIES] = sections.modalities(document, problems)
+    registry = sections.registry
+    name = name_of(document, MEASURE)
+    measure = sections.once(name, lambda: measure_in(document, registry), problems)
+    name = name_of(document, SELECTION)
+    selection = sections.once(name, lambda: selection_in(document, registry), problems)
     for key in MANY:
         if key in document.tree:
             plugins[key] = sections.many(document, key, problems)
@@ -124,7 +142,9 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
         if key not in plugins:
             plugins[key] = sections.many(document, key, problems)
     written = written_in(document, core.seed)
-    experiment = Experiment(**dict(core), **plugins, written=written)
+    experiment = Experiment(**dict(core), **plugins, measure=measure, selection=selection, written=written)
+    with collecting(problems):
+        require_apart(measure, selection, document)
     same_batch = ("batch", id(experiment.objective), id(experiment.training))
     sections.once(same_batch, lambda: _check_batch(experiment, document, sections.registry), problems)
     same_modalities = (MODALITIES, id(experiment.objective), tuple(experiment.modalities))
