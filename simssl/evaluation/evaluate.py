@@ -68,10 +68,7 @@ def evaluate(
         try:
             _measure(choice, evaluator, built, folder, facts, trackers, load)
         except Skip as skip:
-            entry = {
-                "skipped": str(skip),
-                "evaluator": choice.resolved,
-            }
+            entry = skipped(choice, str(skip))
             _save_pictures(folder, choice.label, {})
             record(built.experiment, folder, facts, {choice.label: entry}, choice.label)
 
@@ -116,8 +113,8 @@ def _measure(
     other = other_data(choice, built, load) if load else None
     subject = FrozenSubject(built, folder, choice.name, other)
     try:
-        result = _run(choice, evaluator, subject, built)
-        entries = _entries(choice, result, built.data, other)
+        result = run_evaluator(choice, evaluator, subject, built)
+        entries = entries_of(choice, result, built.data, other)
         _save_pictures(folder, choice.label, result.images)
         record(built.experiment, folder, facts, entries, choice.label)
         trackers.evaluated(result, subject)
@@ -125,7 +122,8 @@ def _measure(
         subject.release()
 
 
-def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
+def run_evaluator(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
+    """Return what the evaluator measures, under its label. RunError says what a plugin has raised."""
     seed = derive_seed(built.experiment.seed, "weights of evaluator", choice.name)
     seed_everything(seed)
     try:
@@ -191,7 +189,7 @@ def _has_variance(built: BuiltRun) -> bool:
     return posterior.variance is not None
 
 
-def _entries(choice: Choice, result: Result, data: Data, other: Other | None) -> dict[str, Entry]:
+def entries_of(choice: Choice, result: Result, data: Data, other: Other | None) -> dict[str, Entry]:
     """The entries of a result, skipped metrics among them.
 
     RunError if a value is no finite number, or a protocol no JSON.
@@ -214,11 +212,13 @@ def _entries(choice: Choice, result: Result, data: Data, other: Other | None) ->
     for key, entry in entries.items():
         _check_entry(choice, key, entry)
     for name, reason in result.skipped.items():
-        entries[f"{choice.label}/{name}"] = {
-            "skipped": reason,
-            "evaluator": choice.resolved,
-        }
+        entries[f"{choice.label}/{name}"] = skipped(choice, reason)
     return entries
+
+
+def skipped(choice: Choice, reason: str) -> Entry:
+    """The entry of an evaluator, or of one of its metrics, that was skipped."""
+    return {"skipped": reason, "evaluator": choice.resolved}
 
 
 def _of_other(metric: str, other: Other | None) -> dict[str, Any]:

@@ -23,7 +23,8 @@ LARGEST = 1e300
 Entry = Mapping[str, Any]
 """One entry of metrics.json.
 
-A metric has `value`, `unit`, `better` and `protocol`. What was skipped has `skipped`, the reason, and `evaluator`.
+A metric has `value`, `unit`, `better` and `protocol`, and `held_out` if it was measured on the images held out of
+train, too. What was skipped has `skipped`, the reason, and `evaluator`.
 """
 
 FAMILIES = ("untrained", "discriminative", "generative")
@@ -54,7 +55,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if not isinstance(entries, dict):
         raise damaged
     for key, entry in entries.items():
-        if not _is_entry(key, entry):
+        if not is_entry(key, entry):
             raise damaged
     return entries
 
@@ -80,7 +81,7 @@ def _mapping_under(key: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_entry(key: str, entry: Any) -> bool:
+def is_entry(key: str, entry: Any) -> bool:
     """True if this is a metric's entry, or that of something that was skipped."""
     if not isinstance(entry, dict):
         return False
@@ -93,10 +94,16 @@ def _is_entry(key: str, entry: Any) -> bool:
         and abs(value) <= LARGEST
         and isinstance(entry.get("unit"), str)
         and entry.get("better", "") in ("higher", "lower", None)
+        and _is_held_out(entry.get("held_out"))
         and isinstance(protocol, dict)
         and _fits(protocol)
         and "/" in key
     )
+
+
+def _is_held_out(value: Any) -> bool:
+    """True for a number on held-out images, or for none."""
+    return value is None or (isinstance(value, (int, float)) and abs(value) <= LARGEST)
 
 
 def measured_on(folder: RunFolder) -> set[str]:

@@ -55,6 +55,18 @@ class Stop:
         if self.signum is not None:
             raise Interrupted(self.signum)
 
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise Interrupted on a signal, inside of `deferred`, too: for what may take long and can be repeated."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+        deferred = self._deferred
+        self._deferred = False
+        try:
+            yield
+        finally:
+            self._deferred = deferred
+
 
 class StopOnce(Stop):
     """A guard that the first signal alone has an effect on, for as long as the process lives.

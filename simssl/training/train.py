@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -18,13 +19,22 @@ from simssl.training.records.estimate import Estimates
 from simssl.training.records.trackers import Trackers
 from simssl.training.stop import Stop
 from simssl.training.trainer import Trainer
+from simssl.training.watch import Measure, undisturbed
 from simssl.training.weights import restore_weights
 
 logger = logging.getLogger("simssl")
 
 
-def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates | None = None) -> None:
+def train(
+    trainer: Trainer,
+    trackers: Trackers,
+    stop: Stop,
+    estimates: Estimates | None = None,
+    measure: Measure | None = None,
+) -> None:
     """Train the run to the end, from where it stands. `estimates` says what it will take.
+
+    `measure` is called after the steps at which the experiment measures it. It is needed if there are any.
 
     RunError if a loss or a weight is not finite; the last good checkpoint stays. Interrupted on a signal, when the
     state is saved.
@@ -37,14 +47,18 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
     _tell_of_groups(built)
     try:
         with stop.deferred():
-            while trainer.step < built.steps:
+            _measure_if_due(trainer, stop, estimates, measure)
+            while not trainer.over:
                 trainer.train_step()
                 trainer.log_and_save(trackers)
-                estimates.done(trainer.finished(), built.steps)
-                signum = stop.asked(trainer.step, last=trainer.step == built.steps)
+                _measure_if_due(trainer, stop, estimates, measure)
+                estimates.done(trainer.finished(), built.steps, trainer.watch.left(trainer.step))
+                signum = stop.asked(trainer.step, last=trainer.over)
                 if signum is not None:
                     trainer.save()
-                    raise Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
+                    raise _saved(trainer, signum)
+            if built.steps:
+                trainer.records.take_rest(trainer.step, trackers)
     except LostProcessError:
         raise  # the device may wait for the other one without end
     except Exception:
@@ -56,8 +70,41 @@ def train(trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates
     if not built.objective.trained:
         batches = built.views.plain_batches(trainer.images_NCHW, built.device)
         built.objective.fit(batches, built.generator)
+    selected = trainer.watch.selected
+    if selected is not None:
+        logger.info(selected.said(trainer.step))
+        selected.put_back(trainer.objective)
     trainer.done = True
     trainer.save()
+
+
+def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure: Measure | None) -> None:
+    """Measure the run if it is time, and take note of the number by which it selects.
+
+    A signal meanwhile ends the measurement at once. It is made when the run goes on.
+    """
+    watch = trainer.watch
+    if measure is None or not watch.due(trainer.step):
+        return
+    trainer.records.require_finite(trainer.step)
+    begun = time.perf_counter()
+    try:
+        with stop.at_once(), undisturbed(trainer.objective, trainer.device):
+            number = measure(trainer.step)
+    except Interrupted as error:
+        trainer.save()
+        raise _saved(trainer, error.signum) from error
+    seconds = time.perf_counter() - begun
+    trainer.stood_still(seconds)
+    estimates.measured(seconds)
+    watch.measured = trainer.step
+    if number is not None and watch.selected is not None:
+        watch.selected.take(trainer.step, number, trainer.objective)
+
+
+def _saved(trainer: Trainer, signum: int) -> Interrupted:
+    """The end of a training on a signal, when its state is saved."""
+    return Interrupted(signum, f"{trainer.folder.path} is saved after step {trainer.step}")
 
 
 def _tell_of_groups(built: BuiltRun) -> None:
@@ -80,7 +127,9 @@ def training_recorded(record: Record, trainer: Trainer, spinning: Spinning) -> I
     yield
     seconds = round(trainer.seconds, 3)
     beside_others = round(spinning.short_seconds, 3)
-    record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others)
+    selected = trainer.watch.selected
+    facts = selected.facts(trainer.step) if selected else {}
+    record.add("training", precision, ended=now(), seconds=seconds, beside_others=beside_others, **facts)
 
 
 def trained_state(folder: RunFolder) -> State:
