@@ -34,7 +34,7 @@ class Stop:
     def asked(self, step: int, last: bool = False) -> int | None:
         """Return the signal that asks for an end after this step of a training; None if there is none.
 
-        `last` says that it is the training's last step.
+        `last` says that it is the training's last step, or that much time has gone by since the step before.
         """
         return self.signum
 

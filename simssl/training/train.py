@@ -51,9 +51,9 @@ def train(
             while not trainer.over:
                 trainer.train_step()
                 trainer.log_and_save(trackers)
-                _measure_if_due(trainer, stop, estimates, measure)
+                measured = _measure_if_due(trainer, stop, estimates, measure)
                 estimates.done(trainer.finished(), built.steps, trainer.watch.left(trainer.step))
-                signum = stop.asked(trainer.step, last=trainer.over)
+                signum = stop.asked(trainer.step, last=trainer.over or measured)
                 if signum is not None:
                     trainer.save()
                     raise _saved(trainer, signum)
@@ -78,14 +78,14 @@ def train(
     trainer.save()
 
 
-def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure: Measure | None) -> None:
-    """Measure the run if it is time, and take note of the number by which it selects.
+def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure: Measure | None) -> bool:
+    """Measure the run if it is time, take note of the number by which it selects, and return whether it was time.
 
     A signal meanwhile ends the measurement at once. It is made when the run goes on.
     """
     watch = trainer.watch
     if measure is None or not watch.due(trainer.step):
-        return
+        return False
     trainer.records.require_finite(trainer.step)
     begun = time.perf_counter()
     try:
@@ -100,6 +100,7 @@ def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure:
     watch.measured = trainer.step
     if number is not None and watch.selected is not None:
         watch.selected.take(trainer.step, number, trainer.objective)
+    return True
 
 
 def _saved(trainer: Trainer, signum: int) -> Interrupted:
