@@ -73,6 +73,12 @@ class WhileTraining:
         return moments.steps(self._built.steps, self._built.views_per_step)
 
 
+def tell_of_measure(experiment: Experiment, folder: RunFolder, workspace: Workspace) -> None:
+    """Say of a trained run that what its file measures in training comes too late, unless it was measured then."""
+    if experiment.measure and not folder.history.exists():
+        workspace.say("  is trained already, and was not measured meanwhile; --fresh trains it anew, measuring")
+
+
 def selecting_number(selector: Selector, entries: Mapping[str, Entry]) -> float:
     """Return the number on held-out images by which a run selects, higher being better.
 

@@ -272,3 +272,13 @@ def test_the_status_says_that_it_is_measured(simssl: Simssl, small: Write, tmp_p
         assert "step 10 of 30, measuring" in " ".join(simssl("status", run).stdout.split())
         write_progress(folder, progress_now("running", step=10, steps=30))
         assert "measuring" not in simssl("status", run).stdout
+
+
+def test_a_run_that_is_trained_already_says_that_it_was_not_measured(simssl: Simssl, small: Write) -> None:
+    """Whether it is done, or has an evaluator to come."""
+    simssl("run", small(training=TRAINING, evaluators=[]))
+    for evaluators in ([], [{"name": "knn"}]):
+        result = simssl("run", small(training=TRAINING, evaluators=evaluators, measure=MEASURE))
+        assert result.exit_code == 0, result.stderr
+        assert "is trained already, and was not measured meanwhile; --fresh trains it anew" in result.stderr
+    assert "was not measured" not in simssl("run", small(training=TRAINING), "--fresh").stderr
