@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from click.testing import Result
 from processes import Process
 
+from simssl import load
 from simssl.store.folder import RunFolder
 from simssl.store.history import Moment, read_history
 from simssl.store.progress import progress_now, write_progress
@@ -282,3 +284,38 @@ def test_a_run_that_is_trained_already_says_that_it_was_not_measured(simssl: Sim
         assert result.exit_code == 0, result.stderr
         assert "is trained already, and was not measured meanwhile; --fresh trains it anew" in result.stderr
     assert "was not measured" not in simssl("run", small(training=TRAINING), "--fresh").stderr
+
+
+def test_what_measured_it_meanwhile_need_not_be_there_later(
+    simssl: Simssl, small: Write, scripted: Path, tmp_path: Path
+) -> None:
+    """Neither for a measurement nor for the model, though the evaluator's plugin is gone."""
+    measure = {"every_steps": 15, "evaluators": [{"name": "scripted"}]}
+    selection = select([1.0, 2.0], keep="best")
+    selection["evaluator"] = {"name": "scripted"}
+    for name, changes in {"measured": {"measure": measure}, "selected": {"selection": selection}}.items():
+        result = simssl("run", small(training=TRAINING, **changes), "--plugin", scripted, "--runs", name)
+        assert result.exit_code == 0, result.stderr
+    scripted.unlink()
+    run = the_run(tmp_path / "measured")
+    result = simssl("evaluate", run, "-e", "linear_probe")
+    assert result.exit_code == 0, result.stderr
+    for folder in (run, the_run(tmp_path / "selected")):
+        assert load(folder).encode(torch.zeros(2, 1, 8, 8)).mean.shape == (2, 4)
+
+
+def test_a_run_under_way_is_on_the_page(simssl: Simssl, small: Write, tmp_path: Path) -> None:
+    """Beside one that is finished: content and style as they come."""
+    file = small(**VICREG, measure={"every_steps": 10, "evaluators": [{"name": "knn"}]}, grid={"seed": [0, 1]})
+    simssl("run", file)
+    run = next((tmp_path / "runs" / "small").glob("vicreg-seed1-*"))
+    (run / "metrics.json").unlink()
+    lines = (run / "history.jsonl").read_text().splitlines(keepends=True)
+    (run / "history.jsonl").write_text("".join(lines[:2]))
+    result = simssl("report", file, "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    source = Path("page.html").read_text()
+    assert "knn/class/accuracy over the views that were shown" in source
+    plot = source.split('aria-label="knn/class/accuracy over')[1].split("</svg>")[0]
+    errors = [re.findall(r'y[12]="([\d.]+)"', element) for element in plot.split("<line")[1:] if "error" in element]
+    assert [low != high for low, high in errors] == [True, True, False, False], "one seed has come half way"
