@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simssl.errors import STOPS, ContractError, code_of, line_of, one_line
-from simssl.experiment.document import Document, ExperimentError, Position, Problem, collecting
+from simssl.experiment.document import Document, ExperimentError, Position, Problem
 from simssl.experiment.model import HASHED, Choice, Experiment, Selector, resolved_modalities
 from simssl.experiment.outline import documents_of, written_in
 from simssl.experiment.sections import (
@@ -128,11 +128,7 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     for key in ONE:
         plugins[key] = sections.one(document, key, problems)
     plugins[MODALITIES] = sections.modalities(document, problems)
-    registry = sections.registry
-    name = name_of(document, MEASURE)
-    measure = sections.once(name, lambda: measure_in(document, registry), problems)
-    name = name_of(document, SELECTION)
-    selection = sections.once(name, lambda: selection_in(document, registry), problems)
+    plugins |= _while_training(document, sections, problems)
     for key in MANY:
         if key in document.tree:
             plugins[key] = sections.many(document, key, problems)
@@ -142,14 +138,23 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
         if key not in plugins:
             plugins[key] = sections.many(document, key, problems)
     written = written_in(document, core.seed)
-    experiment = Experiment(**dict(core), **plugins, measure=measure, selection=selection, written=written)
-    with collecting(problems):
-        require_apart(measure, selection, document)
+    experiment = Experiment(**dict(core), **plugins, written=written)
     same_batch = ("batch", id(experiment.objective), id(experiment.training))
     sections.once(same_batch, lambda: _check_batch(experiment, document, sections.registry), problems)
     same_modalities = (MODALITIES, id(experiment.objective), tuple(experiment.modalities))
     sections.once(same_modalities, lambda: _check_modalities(experiment, document, sections.registry), problems)
     return experiment
+
+
+def _while_training(document: Document, sections: Sections, problems: list[Problem]) -> dict[str, Any]:
+    """The sections `measure` and `selection`; None where the file has none, or something is wrong with it."""
+    registry = sections.registry
+    of_measure, of_selection = name_of(document, MEASURE), name_of(document, SELECTION)
+    measure = sections.once(of_measure, lambda: measure_in(document, registry), problems)
+    selection = sections.once(of_selection, lambda: selection_in(document, registry), problems)
+    both = ("apart", of_measure, of_selection)
+    sections.once(both, lambda: require_apart(measure, selection, document), problems)
+    return {MEASURE: measure, SELECTION: selection}
 
 
 def _check_batch(experiment: Experiment, document: Document, registry: Registry) -> None:

@@ -47,18 +47,7 @@ def train(
     _tell_of_groups(built)
     try:
         with stop.deferred():
-            _measure_if_due(trainer, stop, estimates, measure)
-            while not trainer.over:
-                trainer.train_step()
-                trainer.log_and_save(trackers)
-                measured = _measure_if_due(trainer, stop, estimates, measure)
-                estimates.done(trainer.finished(), built.steps, trainer.watch.left(trainer.step))
-                signum = stop.asked(trainer.step, last=trainer.over or measured)
-                if signum is not None:
-                    trainer.save()
-                    raise _saved(trainer, signum)
-            if built.steps:
-                trainer.records.take_rest(trainer.step, trackers)
+            _take_steps(trainer, trackers, stop, estimates, measure)
     except LostProcessError:
         raise  # the device may wait for the other one without end
     except Exception:
@@ -67,6 +56,31 @@ def train(
         raise
     finally:
         trainer.release()
+    _finish(trainer)
+
+
+def _take_steps(
+    trainer: Trainer, trackers: Trackers, stop: Stop, estimates: Estimates, measure: Measure | None
+) -> None:
+    """Take the steps that are left, with what belongs to each: records, checkpoints, measurements and signals."""
+    steps = trainer.built.steps
+    _measure_if_due(trainer, stop, estimates, measure)
+    while not trainer.over:
+        trainer.train_step()
+        trainer.log_and_save(trackers)
+        measured = _measure_if_due(trainer, stop, estimates, measure)
+        estimates.done(trainer.finished(), steps, trainer.watch.left(trainer.step))
+        signum = stop.asked(trainer.step, last=trainer.over or measured)
+        if signum is not None:
+            trainer.save()
+            raise _saved(trainer, signum)
+    if steps:
+        trainer.records.take_rest(trainer.step, trackers)
+
+
+def _finish(trainer: Trainer) -> None:
+    """Give the objective the weights that are kept, or fit it if it is not trained, and save it as done."""
+    built = trainer.built
     if not built.objective.trained:
         batches = built.views.plain_batches(trainer.images_NCHW, built.device)
         built.objective.fit(batches, built.generator)

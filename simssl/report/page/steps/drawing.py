@@ -10,7 +10,7 @@ from markupsafe import Markup
 from simssl.report.page.figures import CurvePlot, MethodCurve, OverTimePlot
 from simssl.report.page.labels import Rectangle
 from simssl.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, names
-from simssl.report.page.svg import SIZE, Scale, axis_x, axis_y, line, mark, path, plot, text
+from simssl.report.page.svg import SIZE, Position, Scale, axis_x, axis_y, line, mark, path, plot, text
 
 CURVES_WIDTH = 320
 CURVES_HEIGHT = 200
@@ -57,21 +57,20 @@ def over_views(figure: OverTimePlot) -> Markup:
     x = ViewsScale(figure.curves)
     ends = [end for curve in figure.curves for point in curve.points for end in point.ends]
     y = Scale.of(ends, BOTTOM, TOP)
-    drawn = []
-    last = []
-    covered = []
+    drawn: list[Markup] = []
+    ends_of_curves: list[Position] = []
+    covered: list[Rectangle] = []
     for curve in figure.curves:
-        positions = []
+        positions = [(x(point.views), y(point.value.mean)) for point in curve.points]
         for point in curve.points:
             at_x = x(point.views)
             low, high = map(y, point.ends)
-            positions.append((at_x, y(point.value.mean)))
             covered.append(Rectangle(at_x - 2, high, at_x + 2, low))
             drawn.append(line(at_x, low, at_x, high, f"error {curve.look.colour}"))
         drawn.append(path(positions, f"curve {curve.look.colour}"))
         drawn.append(mark(curve.look, *positions[-1], curve.title))
-        last.append(positions[-1])
-    drawn += names([(curve.label, curve.look) for curve in figure.curves], last, covered)
+        ends_of_curves.append(positions[-1])
+    drawn += names([(curve.label, curve.look) for curve in figure.curves], ends_of_curves, covered)
     elements = [
         *axis_y(y, LEFT, RIGHT),
         *x.axis(),
