@@ -79,10 +79,9 @@ def lidar(z_IJD: Tensor) -> float:
     between_ID = mean_ID - mean_ID.mean(0)
     within_DD = within_MD.T @ within_MD / len(within_MD)
     between_DD = between_ID.T @ between_ID / len(between_ID)
-    within_DD.diagonal().add_(DELTA)
-    root_DD = torch.linalg.cholesky(within_DD)
-    half_DD = torch.linalg.solve_triangular(root_DD, between_DD, upper=False)
-    whitened_DD = torch.linalg.solve_triangular(root_DD, half_DD.T, upper=False)
+    within_D, axes_DD = torch.linalg.eigh(within_DD)
+    scaled_DD = axes_DD / (within_D.clamp(min=0) + DELTA).sqrt()  # below 0 they are rounded
+    whitened_DD = scaled_DD.T @ between_DD @ scaled_DD
     return _perplexity(torch.linalg.eigvalsh(whitened_DD).clamp(min=0))
 
 

@@ -68,6 +68,14 @@ def test_lidar_counts_what_tells_images_apart() -> None:
     assert rankme(z_IJD.flatten(0, 1)) > 5.5
 
 
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8, 1e18])
+def test_numbers_of_any_size_have_a_rank(scale: float) -> None:
+    """Though some directions do not vary at all."""
+    z_IJD = scale * (normal(20, 1, 6) + 0.1 * normal(20, 4, 6, seed=1)) * torch.tensor([1.0, 1, 1, 1, 0, 0])
+    for value in (lidar(z_IJD), rankme(z_IJD.flatten(0, 1))):
+        assert 1 <= value < 5
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
 @pytest.mark.parametrize("dimensions", [6, 40, 150])
 def test_alpha_req_is_the_exponent_of_a_power_law(alpha: float, dimensions: int) -> None:
