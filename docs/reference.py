@@ -21,7 +21,9 @@ from simssl import api, blocks, scaffold
 from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import default_of, type_of
 from simssl.experiment.model import Core
-from simssl.experiment.sections import DEFAULTS, MANY, ONE
+from simssl.experiment.sections import DEFAULTS, MANY, MEASURE, ONE, SELECTION
+from simssl.experiment.settings import Moments, Selection
+from simssl.params import Params
 from simssl.plugin.registry import KINDS, Registry
 
 Json = dict[str, Any]
@@ -80,6 +82,8 @@ KEYS = (
     "objective",
     "training",
     "evaluators",
+    "measure",
+    "selection",
     "trackers",
     "seed",
     "grid",
@@ -94,13 +98,27 @@ def keys() -> str:
     fields = schema["properties"]
     described = fields | _plugin_keys()
     described["modalities"] = {"type": "mapping", "default": None, "description": ABOUT["modalities"]}
+    for key in (MEASURE, SELECTION):
+        described[key] = {"type": "mapping", "default": None, "description": ABOUT[key]}
     described["grid"] = {"type": "mapping", "default": None, "description": ABOUT["grid"]}
     top = {key: described[key] for key in KEYS}
     parts = [_table(top, "")]
     told: dict[str, str] = {}
     for section in ("positives", "views", "training"):
         parts += _section(section, str(_reference(fields[section])), models, told)
+    parts += _while_training(MEASURE, Moments, {"evaluators": "list"})
+    parts += _while_training(SELECTION, Selection, {"evaluator": "mapping"})
     return "\n".join(parts)
+
+
+def _while_training(path: str, model: type[Params], plugins: dict[str, str]) -> Iterator[str]:
+    """Yield a heading and a table for a section that names evaluators beside its own keys."""
+    own = model.model_json_schema()
+    about = {"list": "The evaluators, each with its parameters.", "mapping": "The evaluator, with its parameters."}
+    named = {key: {"type": kind, "description": about[kind]} for key, kind in plugins.items()}
+    yield f"### `{path}`\n"
+    yield f"{ABOUT[path]}\n"
+    yield _table(own["properties"] | named, path)
 
 
 def _plugin_keys() -> Json:

@@ -784,6 +784,12 @@ class Tracker(_Plugin):
         step of the mean.
         """
 
+    def measured(self, step: int, result: Result) -> None:
+        """Record what an evaluator has found of the run in training, after this step (`measure`, `selection`).
+
+        It is called before the first step, too: for step 0. After a kill the steps since the checkpoint come again.
+        """
+
     def evaluated(self, result: Result, subject: Subject) -> None:
         """Record the result of an evaluator that has finished."""
 

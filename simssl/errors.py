@@ -203,6 +203,7 @@ class Interrupted(BaseException):
 
     def __init__(self, signum: int, message: str = "what was finished is saved") -> None:
         super().__init__(f"interrupted: {message}; the same command (without --fresh) goes on from there")
+        self.signum = signum
         self.exit_code = 128 + signum
 
 

@@ -99,7 +99,7 @@ def test_every_folder_stands_in_a_layer() -> None:
     assert folders == {name for names in (*LAYERS, BLOCKS) for name in names} & folders
 
 
-RENDER = ("render", "plots", "svg", "labels")
+RENDER = ("render", "plots", "svg", "labels", "steps/drawing")
 """The modules that render a report's page; the others gather what it shows."""
 
 
@@ -113,7 +113,8 @@ def test_what_renders_a_page_reads_no_disk(name: str) -> None:
         "simssl.store",
         "tensorboard",
         "simssl.report.page.files",
-        "simssl.report.page.curves",
+        "simssl.report.page.steps.curves",
+        "simssl.report.page.steps.measured",
     }
     file = ROOT / "simssl" / "report" / "page" / f"{name}.py"
     assert not [module for module in imports(file) if within(module, disk)]

@@ -20,6 +20,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return f"{first} and {more:,} more" if more > 0 else first
 
 
+def four_digits(values: Iterable[float]) -> list[float | None]:
+    """The values with four digits; None for what is no number."""
+    return [None if value != value else float(f"{value:.4g}") for value in values]
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that is nearest, whatever its letters' case; None if none is near."""
     by_letters = {name.lower(): name for name in sorted(known)}

@@ -34,11 +34,13 @@ def entries_of(choice: Choice, result: Result, run: BuiltRun, built: BuiltRun, o
     for key, entry in entries.items():
         _check_entry(choice, key, entry)
     for name, reason in result.skipped.items():
-        entries[f"{choice.label}/{name}"] = {
-            "skipped": reason,
-            "evaluator": choice.resolved,
-        }
+        entries[f"{choice.label}/{name}"] = skipped_entry(choice, reason)
     return entries
+
+
+def skipped_entry(choice: Choice, reason: str) -> Entry:
+    """The entry of an evaluator, or of one of its metrics, that was skipped."""
+    return {"skipped": reason, "evaluator": choice.resolved}
 
 
 def _entry(metric: Metric, protocol: Mapping[str, Any]) -> Entry:

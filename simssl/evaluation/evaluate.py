@@ -15,7 +15,7 @@ from simssl.api import NEEDS, Data, Evaluator, Result, Skip
 from simssl.blocks.files import remove_folder
 from simssl.blocks.probes import has_classes
 from simssl.errors import STOPS, RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
-from simssl.evaluation.entries import entries_of
+from simssl.evaluation.entries import entries_of, skipped_entry
 from simssl.evaluation.other_data import Fitted, LoadData, other_data, run_on, shared_in
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
@@ -120,7 +120,7 @@ class _Measuring:
         fitted = self.fitted.run(choice, run)
         subject = FrozenSubject(fitted, folder, choice.name, other, elsewhere=run is not built)
         try:
-            result = _run(choice, evaluator, subject, built)
+            result = run_evaluator(choice, evaluator, subject, built)
             entries = entries_of(choice, result, run, built, other)
             _save_pictures(folder, choice.label, result.images)
             record(built.experiment, folder, self.facts, entries, choice.label)
@@ -131,15 +131,13 @@ class _Measuring:
 
     def skipped(self, choice: Choice, reason: str) -> None:
         """Record that an evaluator does not apply."""
-        entry = {
-            "skipped": reason,
-            "evaluator": choice.resolved,
-        }
         _save_pictures(self.folder, choice.label, {})
-        record(self.built.experiment, self.folder, self.facts, {choice.label: entry}, choice.label)
+        entries = {choice.label: skipped_entry(choice, reason)}
+        record(self.built.experiment, self.folder, self.facts, entries, choice.label)
 
 
-def _run(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
+def run_evaluator(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, built: BuiltRun) -> Result:
+    """Return what the evaluator measures, under its label. RunError says what a plugin has raised."""
     seed = derive_seed(built.experiment.seed, "weights of evaluator", choice.name)
     seed_everything(seed)
     try:

@@ -31,7 +31,7 @@ from simssl.training.machine.spinning import considerate_threads
 from simssl.training.networks import Form
 from simssl.training.train import trained_state
 
-ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]")
+ONLY_THE_MODEL = ("evaluators=[]", "trackers=[]", "measure=null", "selection=null")
 """Settings that leave out the plugins that a model does without."""
 BATCH = 1000
 """Most representations that are decoded at once."""

@@ -10,10 +10,21 @@ from typing import Any
 
 from simssl.errors import STOPS, ContractError, code_of, line_of, one_line
 from simssl.experiment.document import Document, ExperimentError, Position, Problem
-from simssl.experiment.model import HASHED, Choice, Experiment, resolved_modalities
+from simssl.experiment.model import HASHED, Choice, Experiment, Selector, resolved_modalities
 from simssl.experiment.outline import documents_of, written_in
-from simssl.experiment.sections import MANY, MODALITIES, ONE, SECTIONS, Sections, backbones_of_modalities
+from simssl.experiment.sections import (
+    MANY,
+    MEASURE,
+    MODALITIES,
+    ONE,
+    SECTIONS,
+    SELECTION,
+    Sections,
+    backbones_of_modalities,
+    name_of,
+)
 from simssl.experiment.validation import unknown_key
+from simssl.experiment.while_training import measure_in, require_apart, selection_in
 from simssl.params import Params
 from simssl.plugin.registry import Registry
 
@@ -27,6 +38,8 @@ ABOUT = {
     "one name are told apart by 'as'.",
     "trackers": "What records the run: a list of plugins, each with its parameters; [{name: console}, "
     "{name: tensorboard}] if it is left out.",
+    MEASURE: "What is measured while the method is trained: evaluators, and when. It changes no weight.",
+    SELECTION: "An evaluator whose number on held-out images ends the training, or chooses the weights that are kept.",
     "grid": "Axes, of which the file is run once for each combination: a dotted key with a list of values, or a label "
     "of yours with a list of mappings of dotted keys.",
 }
@@ -92,13 +105,13 @@ class _Texts:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, section: Choice | Params | Mapping[str, Choice] | int | None) -> str:
+    def of(self, section: Choice | Selector | Params | Mapping[str, Choice] | int | None) -> str:
         if section is None or isinstance(section, int):
             return str(section)
         if isinstance(section, Mapping):
             return json.dumps(resolved_modalities(section), sort_keys=True)
         if id(section) not in self._known:
-            tree = section.resolved if isinstance(section, Choice) else section.model_dump(mode="json")
+            tree = section.model_dump(mode="json") if isinstance(section, Params) else section.resolved
             self._known[id(section)] = json.dumps(tree, sort_keys=True)
         return self._known[id(section)]
 
@@ -115,6 +128,7 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     for key in ONE:
         plugins[key] = sections.one(document, key, problems)
     plugins[MODALITIES] = sections.modalities(document, problems)
+    plugins |= _while_training(document, sections, problems)
     for key in MANY:
         if key in document.tree:
             plugins[key] = sections.many(document, key, problems)
@@ -130,6 +144,17 @@ def _experiment(document: Document, sections: Sections, problems: list[Problem])
     same_modalities = (MODALITIES, id(experiment.objective), tuple(experiment.modalities))
     sections.once(same_modalities, lambda: _check_modalities(experiment, document, sections.registry), problems)
     return experiment
+
+
+def _while_training(document: Document, sections: Sections, problems: list[Problem]) -> dict[str, Any]:
+    """The sections `measure` and `selection`; None where the file has none, or something is wrong with it."""
+    registry = sections.registry
+    of_measure, of_selection = name_of(document, MEASURE), name_of(document, SELECTION)
+    measure = sections.once(of_measure, lambda: measure_in(document, registry), problems)
+    selection = sections.once(of_selection, lambda: selection_in(document, registry), problems)
+    both = ("apart", of_measure, of_selection)
+    sections.once(both, lambda: require_apart(measure, selection, document), problems)
+    return {MEASURE: measure, SELECTION: selection}
 
 
 def _check_batch(experiment: Experiment, document: Document, registry: Registry) -> None:

@@ -12,13 +12,24 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from simssl.experiment.settings import Positives, Training, ViewSettings
+from simssl.experiment.settings import Moments, Positives, Selection, Training, ViewSettings
 from simssl.params import Params
 
 SCHEMA = 1
 """Raised whenever the same file would give other weights."""
 
-HASHED = ("dataset", "positives", "views", "backbone", "modalities", "latent_dim", "objective", "training", "seed")
+HASHED = (
+    "dataset",
+    "positives",
+    "views",
+    "backbone",
+    "modalities",
+    "latent_dim",
+    "objective",
+    "training",
+    "selection",
+    "seed",
+)
 """The sections that determine the weights."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -82,6 +93,33 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """The section `measure`: evaluators that measure a method while it is trained, and when."""
+
+    moments: Moments
+    evaluators: tuple[Choice, ...]
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The mapping that could stand in the file, with every default filled in."""
+        evaluators = [choice.resolved for choice in self.evaluators]
+        return {**self.moments.model_dump(mode="json"), "evaluators": evaluators}
+
+
+@dataclass(frozen=True)
+class Selector:
+    """The section `selection`: an evaluator, and what its number on held-out images decides."""
+
+    settings: Selection
+    evaluator: Choice
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The mapping that could stand in the file, with every default filled in."""
+        return {**self.settings.model_dump(mode="json"), "evaluator": self.evaluator.resolved}
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One checked experiment, which one run trains: a file without a grid, or one combination of its values."""
 
@@ -100,6 +138,8 @@ class Experiment:
     positives: Positives | None = None
     modalities: Mapping[str, Choice] = field(default_factory=dict)
     """The backbones of what methods learn from beside the images, by the modalities' names."""
+    measure: Measure | None = None
+    selection: Selector | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -115,12 +155,21 @@ class Experiment:
     def choices(self) -> tuple[Choice, ...]:
         """Every plugin that the experiment names."""
         networks = (self.backbone, *self.modalities.values())
-        return (*self.datasets, *networks, self.objective, *self.evaluators, *self.trackers)
+        return (*self.datasets, *networks, self.objective, *self.evaluators, *self.while_training, *self.trackers)
+
+    @property
+    def while_training(self) -> tuple[Choice, ...]:
+        """The evaluators that measure the method while it is trained, each once."""
+        measuring = self.measure.evaluators if self.measure else ()
+        selecting = (self.selection.evaluator,) if self.selection else ()
+        by_label = {choice.label: choice for choice in (*measuring, *selecting)}
+        return tuple(by_label.values())
 
     @property
     def datasets(self) -> tuple[Choice, ...]:
         """The data set, and those that evaluators are given beside it."""
-        others = [choice.dataset for choice in self.evaluators if choice.dataset]
+        evaluators = (*self.evaluators, *self.while_training)
+        others = [choice.dataset for choice in evaluators if choice.dataset]
         return (self.dataset, *others)
 
     @property
@@ -128,6 +177,8 @@ class Experiment:
         """The experiment as a file could give it, with every default filled in."""
         positives = {"positives": self.positives.model_dump(mode="json")} if self.positives else {}
         modalities = {"modalities": resolved_modalities(self.modalities)} if self.modalities else {}
+        measure = {"measure": self.measure.resolved} if self.measure else {}
+        selection = {"selection": self.selection.resolved} if self.selection else {}
         return {
             "name": self.name,
             "dataset": self.dataset.resolved,
@@ -138,6 +189,8 @@ class Experiment:
             "latent_dim": self.latent_dim,
             "objective": self.objective.resolved,
             "training": self.training.model_dump(mode="json"),
+            **selection,
+            **measure,
             "evaluators": [choice.resolved for choice in self.evaluators],
             "trackers": [choice.resolved for choice in self.trackers],
             "seed": self.seed,

@@ -17,8 +17,10 @@ from simssl.experiment.config import ABOUT
 from simssl.experiment.describe import heading
 from simssl.experiment.grid import FIXED
 from simssl.experiment.model import LONGEST, NAME, Core
-from simssl.experiment.sections import MANY, MODALITIES, ONE, takes_dataset
+from simssl.experiment.sections import MANY, MEASURE, MODALITIES, ONE, SELECTION, takes_dataset
+from simssl.experiment.settings import Moments, Selection
 from simssl.experiment.yaml12 import DIGITS, NUMBER
+from simssl.params import Params
 from simssl.plugin.registry import Registry
 
 Schema = dict[str, Any]
@@ -55,6 +57,10 @@ def schema(registry: Registry) -> tuple[Schema, list[str]]:
         items = {"$ref": f"#/$defs/{kind}"}
         properties[key] = {"description": ABOUT[key], "type": "array", "items": items}
     properties[MODALITIES] = {"description": ABOUT[MODALITIES], **_modalities()}
+    evaluator = {"$ref": "#/$defs/evaluator"}
+    several = {"type": "array", "minItems": 1, "items": evaluator}
+    properties[MEASURE] = {"description": ABOUT[MEASURE], **_while_training(Moments, "evaluators", several)}
+    properties[SELECTION] = {"description": ABOUT[SELECTION], **_while_training(Selection, "evaluator", evaluator)}
     whole = {"required": [*core["required"], *ONE]}
     with_grid = {"required": ["grid"]}
     document = {
@@ -79,6 +85,17 @@ def _modalities() -> Schema:
         "properties": {"backbone": {"$ref": "#/$defs/backbone"}},
     }
     return {"type": "object", "minProperties": 1, "additionalProperties": modality}
+
+
+def _while_training(model: type[Params], key: str, plugins: Schema) -> Schema:
+    """When something is measured while a method is trained, and the evaluators that measure it."""
+    own = model.model_json_schema()
+    return {
+        "type": "object",
+        "required": [*own.get("required", []), key],
+        "additionalProperties": False,
+        "properties": {**own["properties"], key: plugins},
+    }
 
 
 def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Schema:

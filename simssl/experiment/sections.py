@@ -27,7 +27,11 @@ CORE = tuple(Core.model_fields)
 """Sections that name no plugin."""
 MODALITIES = "modalities"
 """The section that names a backbone for each modality."""
-SECTIONS = (*ONE, *MANY, MODALITIES, *CORE)
+MEASURE = "measure"
+"""The section that lists evaluators to measure a method with while it is trained."""
+SELECTION = "selection"
+"""The section that names an evaluator whose held-out number ends a training, or chooses its weights."""
+SECTIONS = (*ONE, *MANY, MODALITIES, MEASURE, SELECTION, *CORE)
 WITHOUT_TRACKER = "; -s 'trackers=[{name: console}]' goes on without it"
 
 
@@ -50,12 +54,12 @@ class Sections:
 
     def one(self, document: Document, key: str, problems: list[Problem]) -> Choice | None:
         """The choice of a section that names one plugin; None if something is wrong with it."""
-        name = _name_of(document, key)
+        name = name_of(document, key)
         return self.once(name, lambda: _section(document, key, self.registry), problems)
 
     def many(self, document: Document, key: str, problems: list[Problem]) -> tuple[Choice, ...]:
         """The choices of a section that lists plugins, or its defaults; those that are right if not all are."""
-        name = _name_of(document, key)
+        name = name_of(document, key)
         if name not in self._known:
             its_own: list[Problem] = []
             self._known[name] = self._choices(document, key, its_own), its_own
@@ -72,7 +76,7 @@ class Sections:
         """The backbones of the modalities by their names; none if something is wrong with one, or the file has none."""
         if document.tree.get(MODALITIES) is None:
             return {}
-        name = _name_of(document, MODALITIES)
+        name = name_of(document, MODALITIES)
         return self.once(name, lambda: _modalities(document, self.registry), problems) or {}
 
     def once(self, name: Any, check: Callable[[], T], problems: list[Problem]) -> T | None:
@@ -93,7 +97,7 @@ def is_seed(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**63
 
 
-def _name_of(document: Document, key: str) -> tuple[Any, ...]:
+def name_of(document: Document, key: str) -> tuple[Any, ...]:
     """A name for a section: equal ones at one place of the file have one name."""
     if key not in document.tree:
         return (key,)
@@ -106,7 +110,7 @@ def _section(document: Document, key: str, registry: Registry) -> Choice:
         example = registry.names(key)[0]
         message = f"the key '{key}' is missing, such as {key}: {{name: {example}}}"
         raise ExperimentError([document.problem((), message)])
-    chosen = _choice(document, (key,), key, registry)
+    chosen = choice_at(document, (key,), key, registry)
     if key == "backbone":
         takes = registry.load(key, chosen.name).input
         if takes != "image":
@@ -146,7 +150,7 @@ def _modality(document: Document, name: str, registry: Registry) -> Choice:
     for key in node:
         if key != "backbone":
             raise wrong(f"unknown key '{key}'; a modality has the key 'backbone'", key, of_key=True)
-    chosen = _choice(document, (*path, "backbone"), "backbone", registry)
+    chosen = choice_at(document, (*path, "backbone"), "backbone", registry)
     if registry.load("backbone", chosen.name).input == "image":
         raise wrong(f"the backbone '{chosen.name}' takes images, and not a modality", "backbone", "name")
     return chosen
@@ -164,24 +168,31 @@ def backbones_of_modalities(registry: Registry) -> list[str]:
 
 def _list(document: Document, key: str, registry: Registry, problems: list[Problem]) -> tuple[Choice, ...]:
     """The choices of a section that lists plugins; what is wrong is appended to `problems`."""
-    entries = document.tree[key]
+    return choices_at(document, (key,), MANY[key], registry, problems)
+
+
+def choices_at(
+    document: Document, path: Keys, kind: str, registry: Registry, problems: list[Problem]
+) -> tuple[Choice, ...]:
+    """The choices of a list of plugins at `path`; what is wrong is appended to `problems`."""
+    entries = document.sub(path).tree
+    key = ".".join(map(str, path))
     if not isinstance(entries, list):
         message = f"'{key}' is a list, such as [{{name: ...}}], not {describe(entries)}"
-        problems.append(document.problem((key,), message))
+        problems.append(document.problem(path, message))
         return ()
-    kind = MANY[key]
     choices: dict[str, Choice] = {}
     for i in range(len(entries)):
         with collecting(problems):
-            chosen = _choice(document, (key, i), kind, registry)
+            chosen = choice_at(document, (*path, i), kind, registry)
             if chosen.label in choices:
                 message = f"'{chosen.label}' stands in '{key}' twice; tell them apart with 'as: another-name'"
-                raise ExperimentError([document.problem((key, i), message)])
+                raise ExperimentError([document.problem((*path, i), message)])
             choices[chosen.label] = chosen
     return tuple(choices.values())
 
 
-def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Choice:
+def choice_at(document: Document, path: Keys, kind: str, registry: Registry) -> Choice:
     """The plugin named at `path`, with its parameters."""
     node = document.sub(path).tree
 
@@ -204,7 +215,7 @@ def _choice(document: Document, path: Keys, kind: str, registry: Registry) -> Ch
     given = {key: node[key] for key in node if key not in ("name", "as")}
     other = None
     if takes_dataset(kind, plugin) and given.pop("dataset", None) is not None:
-        other = _choice(document, (*path, "dataset"), "dataset", registry)
+        other = choice_at(document, (*path, "dataset"), "dataset", registry)
     params = validate(plugin.Params, given, document, path)
     chosen = Choice(kind, name, params, dataset=other, beside=bool(other and plugin.takes_other_data))
     alias = node.get("as")
@@ -229,4 +240,4 @@ def choice(text: str, kind: str, registry: Registry) -> Choice:
     document = parse_value(text, f"'{text}'")
     if isinstance(document.tree, str):
         document = Document({"name": document.tree}, values=document.values)
-    return _choice(document, (), kind, registry)
+    return choice_at(document, (), kind, registry)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,10 +21,12 @@ __all__ = [
     "Crop",
     "Finish",
     "Jitter",
+    "Moments",
     "Operations",
     "Optimizer",
     "Positives",
     "Schedule",
+    "Selection",
     "SmallViews",
     "Solarize",
     "Training",
@@ -46,6 +49,56 @@ class Positives(Params):
             if names.count(name) > 1:
                 raise ValueError(f"'{name}' stands in it twice")
         return names
+
+
+class Moments(Params):
+    """The steps of a training after which something is measured. Give one of `every`, `every_steps` and `points`."""
+
+    every: Count | None = None
+    "Views between two measurements, every view counted as in `training.views`."
+    every_steps: Count | None = None
+    "Steps between two measurements."
+    points: Count | None = None
+    "Measurements in all, after steps that are evenly spaced on a logarithmic scale from 1 to the last."
+
+    @model_validator(mode="after")
+    def _one_spacing(self) -> Self:
+        given = [name for name in ("every", "every_steps", "points") if getattr(self, name) is not None]
+        if len(given) != 1:
+            came = f", not {' and '.join(given)}" if given else ""
+            raise ValueError(f"say when to measure by one of 'every' (views), 'every_steps' and 'points'{came}")
+        return self
+
+    def steps(self, steps: int, views_per_step: int) -> list[int]:
+        """Return the steps of a training of so many: 0, which is before the first one, and the last among them."""
+        if not steps:
+            return []
+        if self.points is not None:
+            spaced = [round(steps ** (i / max(1, self.points - 1))) for i in range(self.points)]
+        elif self.every is not None:
+            times = steps * views_per_step // self.every
+            spaced = [math.ceil(i * self.every / views_per_step) for i in range(1, times + 1)]
+        else:
+            spaced = list(range(0, steps, self.every_steps or 1))
+        return sorted({0, *spaced, steps})
+
+
+class Selection(Moments):
+    """A number on held-out images that ends a training, or chooses the step whose weights are kept."""
+
+    metric: str
+    """The metric of `evaluator` that decides, without the evaluator's name: class/accuracy. It decides by its value on
+    the images that are held out of train, and never by test. The weights before the first step are no candidate."""
+    patience: Count | None = None
+    "Measurements in a row without a better one than the best so far, after which the training ends. None if empty."
+    keep: Literal["best", "last"] = "last"
+    "The weights that the run keeps at its end: those of the best measurement, or the last."
+
+    @model_validator(mode="after")
+    def _decides_something(self) -> Self:
+        if self.patience is None and self.keep == "last":
+            raise ValueError("'selection' decides nothing; give 'patience', or 'keep: best'")
+        return self
 
 
 class Schedule(Params):

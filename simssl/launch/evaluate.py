@@ -34,7 +34,8 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
     """
     folder = RunFolder.existing(path)
     registry = recalling(workspace.registry, folder)
-    overrides = ["evaluators=[]"] if choices else []
+    overrides = ["measure=null"]
+    overrides += ["evaluators=[]"] if choices else []
     overrides += _trackers_that_work(folder, workspace)
     (experiment,) = load_experiments(folder.experiment, registry, overrides)
     tell_of_changes(folder, experiment.choices, registry)

@@ -17,6 +17,7 @@ from simssl.launch.jobs import side_by_side
 from simssl.launch.plan import Plan, Size, asked, planned, size_if_built, size_of
 from simssl.launch.run import Outcome, PlannedRun, announce, is_done, start
 from simssl.launch.shared import share
+from simssl.launch.while_training import check_while_training
 from simssl.launch.workspace import Workspace
 from simssl.store.progress import note_failure
 from simssl.training.build import build_run
@@ -151,4 +152,5 @@ def _check(
             skipped[f"{choice.label} will be skipped: {reason}"] = None
         else:
             check_other(choice, built, workspace.load_data)
+    check_while_training(experiment, built, workspace, skipped)
     return size_of(built) if by_size else None

@@ -20,6 +20,7 @@ from simssl.evaluation.evaluate import evaluate
 from simssl.experiment.model import Choice, Experiment
 from simssl.experiment.yaml12 import dump, read
 from simssl.launch.status.progress import ProgressTracker
+from simssl.launch.while_training import WhileTraining, tell_of_measure
 from simssl.launch.workspace import Workspace
 from simssl.plugin.plugin import Plugin
 from simssl.plugin.registry import Registry
@@ -83,6 +84,8 @@ def announce(run: PlannedRun, workspace: Workspace) -> None:
     """Say which run it is, and which of its plugins are not what it was made with."""
     title = f"{run.label}: {run.folder.path}"
     workspace.say(f"{title} is done already" if run.done else title)
+    if run.done:
+        tell_of_measure(run.experiment, run.folder, workspace)
     if not run.fresh:
         tell_of_changes(run.folder, run.experiment.choices, workspace.registry)
 
@@ -182,11 +185,15 @@ def _train_and_measure(
     made_with = describe(device, plugins_of(experiment, workspace.registry))
     made_with |= {"jobs": workspace.jobs, "openmp": policy()}
     record = Record(folder, made_with, workspace.warn)
-    with tracked(experiment, workspace, {PROGRESS: ProgressTracker}) as trackers:
+    progress = ProgressTracker()
+    with tracked(experiment, workspace, {PROGRESS: lambda: progress}) as trackers:
         trackers.started(run_info(built, folder, trainer.step))
         if not trainer.done:
+            measuring = WhileTraining(built, folder, workspace, trackers, progress)
             with training_recorded(record, trainer, spinning):
-                train(trainer, trackers, stop, workspace.estimates)
+                train(trainer, trackers, stop, workspace.estimates, measuring)
+        else:
+            tell_of_measure(experiment, folder, workspace)
         del trainer  # with the images and the optimiser's state, so that evaluators have that memory
         give_back()
         measure(built, folder, missing(experiment, folder), workspace, trackers, record)

@@ -14,7 +14,10 @@ from simssl.store.files import check_plain
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
-SETTINGS = ("dataset", "positives", "views", "backbone", "latent_dim", "objective", "training", "modalities")
+METHOD = ("objective", "training")
+"""The settings of a method itself; of these only the budget has to be shared by methods that are compared."""
+
+SETTINGS = ("dataset", "positives", "views", "backbone", "latent_dim", *METHOD, "modalities", "selection")
 """The settings that the runs of one row have in common, besides the experiment's name."""
 
 Settings = dict[str, Any]
@@ -144,15 +147,11 @@ def _is_mapping(value: Any) -> bool:
 
 
 def _names_plugin(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return isinstance(value.get("name"), str)
+    return isinstance(value, dict) and isinstance(value.get("name"), str)
 
 
 def _lists_plugins(value: Any) -> bool:
-    if not isinstance(value, list):
-        return False
-    return all(map(_names_plugin, value))
+    return isinstance(value, list) and all(map(_names_plugin, value))
 
 
 def _are_positives_or_none(value: Any) -> bool:
@@ -171,6 +170,10 @@ def _are_modalities_or_none(value: Any) -> bool:
     return all(map(_names_plugin, networks))
 
 
+def _is_selection_or_none(value: Any) -> bool:
+    return value is None or (_is_mapping(value) and _names_plugin(value.get("evaluator")))
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "seed": _is_whole_number,
@@ -183,6 +186,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "objective": _names_plugin,
     "positives": _are_positives_or_none,
     "modalities": _are_modalities_or_none,
+    "selection": _is_selection_or_none,
 }
 """The keys of a run's experiment.yaml that a report reads, each with a test of its value."""
 
@@ -210,7 +214,7 @@ def circumstances_of(run: Run) -> Settings:
     circumstances = {}
     for key, value in settings_of(run).items():
         section = key.split(".")[0]
-        of_method = section in ("objective", "training")
+        of_method = section in METHOD
         if of_method and key not in BUDGET:
             continue
         if value is not None:

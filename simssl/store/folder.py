@@ -45,6 +45,10 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
     def progress(self) -> Path:
         return self.path / "progress.json"
 

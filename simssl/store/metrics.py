@@ -55,7 +55,7 @@ def read_metrics(folder: RunFolder) -> dict[str, Entry] | None:
     if not isinstance(entries, dict):
         raise damaged
     for key, entry in entries.items():
-        if not _is_entry(key, entry):
+        if not is_entry(key, entry):
             raise damaged
     return entries
 
@@ -81,7 +81,7 @@ def _mapping_under(key: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_entry(key: str, entry: Any) -> bool:
+def is_entry(key: str, entry: Any) -> bool:
     """True if this is a metric's entry, or that of something that was skipped."""
     if not isinstance(entry, dict):
         return False

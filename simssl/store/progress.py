@@ -57,6 +57,8 @@ class Progress(BaseModel):
     steps: Count = 0
     ends: Seconds | None = None
     """The time at which the training will end, estimated from its recent speed."""
+    measuring: bool = False
+    """True if the training stands still, and is measured."""
     message: Text = ""
     """The sentence of what it failed with."""
     job: Job | None = None

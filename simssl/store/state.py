@@ -83,6 +83,19 @@ def _is_form(value: Any) -> bool:
     return len(shape) == dimensions.get(kind) and all(map(_is_count, shape)) and 0 not in shape
 
 
+def _is_selection(value: Any) -> bool:
+    """True for the best measurement so far: its step and number, how many came since, and its weights if kept."""
+    if not isinstance(value, dict):
+        return False
+    step, best, weights = value.get("step"), value.get("best"), value.get("weights")
+    return (
+        (step is None or _is_count(step))
+        and (best is None or _is_time(best))
+        and _is_count(value.get("since"))
+        and (weights is None or _are_weights(weights))
+    )
+
+
 def _are_moments(value: Any) -> bool:
     """True for a mean (D,) and a covariance (D, D)."""
     if not (isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_is_tensor, value))):
@@ -104,6 +117,8 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "image_shape": _is_shape,
     "modalities": _are_forms,
     "representations": _are_moments,
+    "measured": _is_count,
+    "selection": _is_selection,
     "precision": _is_text,
     "epoch": _is_count,
     "position": _is_count,

@@ -48,6 +48,7 @@ def state_of(trainer: Trainer) -> State:
             "random": checkpoint.random_states(trainer.device),
             "window": trainer.window.state(),
         }
+        state |= trainer.watch.state()
     return state
 
 
@@ -64,6 +65,7 @@ def restore_training(trainer: Trainer, state: State) -> None:
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.unit.rates.attach()
     trainer.window.restore(state["window"], trainer.device)
+    trainer.watch.restore(state)
     trainer.stand_at(state["position"])
     trainer.generator.set_state(state["generator"])
     checkpoint.restore_random_states(state["random"], trainer.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simssl.api import Objective, Terms
-from simssl.blocks.distributed import average, rank, world_size
+from simssl.blocks.distributed import average, copy_from_first, rank, world_size
 from simssl.training.batch_counts import BatchCounts
 from simssl.training.build import BuiltRun
 from simssl.training.contract import check_terms
@@ -34,6 +34,16 @@ def own_order(order_NK: Tensor, images_per_step: int) -> Tensor:
     steps = len(order_NK) // images_per_step
     order_SRB = order_NK[: steps * images_per_step].reshape(steps, processes, -1)
     return order_SRB[:, rank()].flatten()
+
+
+def as_on_first(objective: Objective, weights_N: Tensor | None, generator: torch.Generator) -> None:
+    """Begin an epoch as process 0 does: with its weights, its state, its sampling weights and its random numbers."""
+    if world_size() == 1:
+        return
+    random = generator.get_state()
+    sampled = [] if weights_N is None else [weights_N]
+    copy_from_first([*objective.parameters(), *objective.buffers(), *sampled, random])
+    generator.set_state(random)
 
 
 class Step:

@@ -34,7 +34,7 @@ class Stop:
     def asked(self, step: int, last: bool = False) -> int | None:
         """Return the signal that asks for an end after this step of a training; None if there is none.
 
-        `last` says that it is the training's last step.
+        `last` says that it is the training's last step, or that much time has gone by since the step before.
         """
         return self.signum
 
@@ -54,6 +54,18 @@ class Stop:
             self._deferred = False
         if self.signum is not None:
             raise Interrupted(self.signum)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise Interrupted on a signal, inside of `deferred`, too: for what may take long and can be repeated."""
+        if self.signum is not None:
+            raise Interrupted(self.signum)
+        deferred = self._deferred
+        self._deferred = False
+        try:
+            yield
+        finally:
+            self._deferred = deferred
 
 
 class StopOnce(Stop):

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from simssl.blocks.distributed import copy_from_first, rank, world_size
+from simssl.blocks.distributed import rank, world_size
 from simssl.errors import RunError
 from simssl.store import checkpoint
 from simssl.store.checkpoint import State
@@ -28,7 +28,8 @@ from simssl.training.records.records import Records
 from simssl.training.records.terms import TermWindow
 from simssl.training.records.trackers import Trackers
 from simssl.training.saving import restore_training, state_of
-from simssl.training.step import Step, own_order
+from simssl.training.step import Step, as_on_first, own_order
+from simssl.training.watch import Watch
 from simssl.training.weights import restore_weights
 
 
@@ -62,6 +63,7 @@ class Trainer:
         self._memory = HostMemory(self.device)
         self.window = self.unit.window if self.unit else TermWindow()
         self.records = Records(self.window, self._where)
+        self.watch = Watch(built.experiment, built.steps, built.views_per_step)
         self.step = 0
         """The number of steps that are launched."""
         self.finished = FinishedSteps(self.device)
@@ -74,6 +76,11 @@ class Trainer:
         """The time that the training took, up to the last save."""
         self._clock = time.perf_counter()
         self._saved_at = self._clock
+
+    @property
+    def over(self) -> bool:
+        """True once no step is left: the budget is spent, or the numbers on held-out images have ended the training."""
+        return self.step == self.built.steps or self.watch.ends
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -96,6 +103,7 @@ class Trainer:
             log_every=self.settings.log_every,
             left_in_epoch=(num_images - self.position) // self.batch,
             longest=self._launch.longest,
+            left_to_measurement=self.watch.until(self.step),
         )
         end = self.position + steps * self.batch
         own_end = self._shown(end)
@@ -137,7 +145,7 @@ class Trainer:
 
         weights_N = self.objective.before_epoch(self.epoch, self.encode_all, self.generator)
         check_weights(self.objective, weights_N, num_images)
-        self._as_on_first(weights_N)
+        as_on_first(self.objective, weights_N, self.generator)
         forget(self.optimizer, self.objective.restarted_parameters())
         self.objective.train()
 
@@ -173,15 +181,6 @@ class Trainer:
         self.unit.set_counters(self.step, own_position)
         self.finished.launched(self.unit.taken)
         self.pool.begin(self.unit.order_X, own_position)
-
-    def _as_on_first(self, weights_N: Tensor | None) -> None:
-        """Begin the epoch as process 0 does: with its weights, its state and its random numbers."""
-        if world_size() == 1:
-            return
-        generator = self.generator.get_state()
-        sampled = [] if weights_N is None else [weights_N]
-        copy_from_first([*self.objective.parameters(), *self.objective.buffers(), *sampled, generator])
-        self.generator.set_state(generator)
 
     def encode_all(self) -> Tensor:
         """Return the representations (N, D) of the training images, without random views."""
@@ -235,6 +234,10 @@ class Trainer:
         state = state_of(self)
         if rank() == 0:
             checkpoint.save_state(self.folder.checkpoint, state)
+
+    def stood_still(self, seconds: float) -> None:
+        """Leave so many seconds out of the time that the training took."""
+        self._clock += seconds
 
     def restore(self) -> None:
         """Take up the saved state if there is one, and the number of threads that it was made with."""

@@ -14,7 +14,7 @@ from click.testing import Result
 from processes import Process
 
 from simssl.plugin.registry import Registry
-from simssl.report.page import curves
+from simssl.report.page.steps import curves
 
 Run = Callable[..., Result]
 

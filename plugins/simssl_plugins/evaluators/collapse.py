@@ -18,10 +18,12 @@ from simssl.api import Data, Evaluator, Metric, Oracle, Result, Split, Subject
 from simssl.blocks.groups import known_groups
 from simssl.blocks.images import bar_charts
 from simssl.blocks.losses import kl_standard
+from simssl.blocks.messages import four_digits
 from simssl.blocks.probes import LayerName
 from simssl.blocks.statistics import (
     alignment,
     effective_rank,
+    label_free,
     most_variance_ratio,
     rows_differ,
     uniformity,
@@ -35,9 +37,6 @@ ACTIVE = 0.01
 
 CONSTANT = "all images have the same representation"
 SAME_VIEWS = "the views do not vary"
-
-
-Groups = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Collapse(Evaluator):
@@ -57,6 +56,9 @@ class Collapse(Evaluator):
     that share these targets, un-augmented, over groups of any sizes. `group_within` is their variance within groups,
     the mean over the dimensions. Beside it, in the protocol, stand the model's `sigma2` and the posteriors' mean
     variance, if there are such: z varies by sigma2 within a group of the model, and the posteriors' is a part of it.
+
+    Three measures of the training images need no labels: `spectrum/rankme` (Garrido et al. 2023), `spectrum/lidar` of
+    their views (Thilak et al. 2024), and `spectrum/alpha_req` (Agrawal et al. 2022), which is best about 1.
     """
 
     class Params(simssl.Params):
@@ -65,16 +67,13 @@ class Collapse(Evaluator):
         images: int = Field(1000, ge=2)
         "Most test images that are taken, at random. Ours: 10,000 views, as many as most test splits have images."
         layer: LayerName = "representation"
-        groups: Groups | None = simssl.added(None)
+        groups: Annotated[tuple[str, ...], Field(min_length=1)] | None = simssl.added(None)
         """Targets with classes that the images of a group share; or `group`, the data set's own groups. Those of the
         run's `positives` if empty."""
 
-    needs = frozenset({"test", "views_or_groups"})
-
     def __init__(self, params: Any) -> None:
         super().__init__(params)
-        if params.groups:
-            self.needs = frozenset({"test"})
+        self.needs = frozenset({"test"} if params.groups else {"test", "views_or_groups"})
 
     def check(self, data: Data) -> None:
         if data.test is None:
@@ -97,8 +96,10 @@ class Collapse(Evaluator):
         )
 
     def run(self, subject: Subject) -> Result:
-        index_I = self._chosen(subject)
-        z_IJD, vary = self._views(subject, index_I)
+        assert subject.data.test is not None
+        test = subject.data.test
+        index_I = self._chosen(subject, test)
+        z_IJD, vary = self._views(subject, test, index_I)
         all_ND = subject.features("test", self.params.layer)
         metrics, charts, skipped = _of_views(z_IJD, vary)
         if rows_differ(all_ND):
@@ -108,8 +109,7 @@ class Collapse(Evaluator):
             skipped["effective_rank"] = CONSTANT
         reason, posterior = self._posterior(subject, index_I)
         if posterior is None:
-            skipped["active_units"] = reason
-            skipped["latents/kl"] = reason
+            skipped |= dict.fromkeys(("active_units", "latents/kl"), reason)
         else:
             mean_ID, variance_ID = posterior
             unit_metrics, kl_D = _units(mean_ID, variance_ID)
@@ -121,6 +121,9 @@ class Collapse(Evaluator):
             metrics |= of_groups
             charts |= of_latents
             skipped |= reasons
+        of_train, reasons = self._spectra(subject)
+        metrics |= of_train
+        skipped |= reasons
         images = {"latents": bar_charts(charts)} if charts else {}
         return Result(metrics, images, self._protocol(len(index_I)), skipped=skipped)
 
@@ -131,25 +134,40 @@ class Collapse(Evaluator):
             "features": f"{self.params.layer}, as it is (of length 1 for alignment and uniformity)",
         }
 
-    def _chosen(self, subject: Subject) -> Tensor:
-        assert subject.data.test is not None
-        N = len(subject.data.test)
-        order_N = torch.randperm(N, generator=subject.generator, device=subject.device)
+    def _chosen(self, subject: Subject, split: Split) -> Tensor:
+        order_N = torch.randperm(len(split), generator=subject.generator, device=subject.device)
         return order_N[: self.params.images].sort().values.cpu()
 
-    def _views(self, subject: Subject, index_I: Tensor) -> tuple[Tensor, bool]:
-        """Representations (I, J, D) of the views of these test images, and whether the views vary."""
-        assert subject.data.test is not None
+    def _views(self, subject: Subject, split: Split, index_I: Tensor) -> tuple[Tensor, bool]:
+        """Representations (I, J, D) of the views of these images of a split, and whether the views vary."""
         J = self.params.views
         parts = []
         vary = False
         for index_B in index_I.split(max(1, 1000 // J)):
-            images_BCHW = subject.data.test.images[index_B]
+            images_BCHW = split.images[index_B]
             x_BJCHW, drawn = subject.draw_views(images_BCHW, J)
             vary = vary or any(bool(values_BJ.min() < values_BJ.max()) for values_BJ in drawn.values())
-            z_ND = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
-            parts.append(z_ND.unflatten(0, (len(index_B), J)))
+            z_MD = subject.encode(x_BJCHW.flatten(0, 1), self.params.layer)
+            parts.append(z_MD.unflatten(0, (len(index_B), J)))
         return torch.cat(parts), vary
+
+    def _spectra(self, subject: Subject) -> tuple[dict[str, Metric], dict[str, str]]:
+        """What is measured on the training images, without labels, and why it is not there."""
+        train = subject.data.train
+        index_I = self._chosen(subject, train)
+        z_IJD, vary = self._views(subject, train, index_I)
+        of_views = {"split": f"{self.params.views} views of each of {len(index_I)} training images"}
+        metrics: dict[str, Metric] = {}
+        skipped = {} if vary else {"spectrum/lidar": SAME_VIEWS}
+        z_ND = subject.features("train", self.params.layer)
+        for name, measure in label_free(z_ND, z_IJD if vary else None).items():
+            key = f"spectrum/{name}"
+            if math.isnan(measure.value):
+                skipped[key] = measure.reason
+                continue
+            protocol = of_views if name == "lidar" else {"split": "train, un-augmented"}
+            metrics[key] = Metric(measure.value, measure.unit, measure.better, protocol, measure.value)
+        return metrics, skipped
 
     def _posterior(self, subject: Subject, index_I: Tensor) -> tuple[str, tuple[Tensor, Tensor] | None]:
         """Mean and variance (I, D) of these un-augmented test images; or why there are none."""
@@ -176,27 +194,20 @@ def _of_views(z_IJD: Tensor, vary: bool) -> tuple[dict[str, Metric], dict[str, T
     """What is measured on the views, its charts, and why other metrics are not there."""
     if not vary:
         return {}, {}, dict.fromkeys(("within_over_between", "alignment", "uniformity"), SAME_VIEWS)
-    metrics, charts, skipped = _spread(z_IJD)
-    metrics |= {
+    metrics = {
         "alignment": Metric(alignment(z_IJD), "squared distance", "lower", {"alpha": 2}),
         "uniformity": Metric(uniformity(z_IJD), "log potential", "lower", {"t": 2}),
     }
-    return metrics, charts, skipped
-
-
-def _spread(z_IJD: Tensor) -> tuple[dict[str, Metric], dict[str, Tensor], dict[str, str]]:
-    """The ratio of the views' variances, its chart, and why there is none."""
     if not rows_differ(z_IJD.flatten(0, 1)):
-        return {}, {}, {"within_over_between": CONSTANT}
+        return metrics, {}, {"within_over_between": CONSTANT}
     within_D, between_D = variances_within_and_between(z_IJD)
     images, views = z_IJD.shape[:2]
     ratio_D = variance_ratio(within_D, between_D, images, views)
     ratio = variance_ratio(within_D.sum(), between_D.sum(), images, views)
     held = bool(ratio >= most_variance_ratio(images, views))
-    protocol = {"found": {"per latent": _listed(ratio_D), "held": held}}
-    metrics = {"within_over_between": Metric(float(ratio), "ratio of variances", None, protocol)}
-    charts = {"variance within / between images, of each latent": ratio_D}
-    return metrics, charts, {}
+    protocol = {"found": {"per latent": four_digits(ratio_D.tolist()), "held": held}}
+    of_ratio = {"within_over_between": Metric(float(ratio), "ratio of variances", None, protocol)}
+    return of_ratio | metrics, {"variance within / between images, of each latent": ratio_D}, {}
 
 
 def _of_groups(
@@ -216,7 +227,7 @@ def _of_groups(
         "images": found.images,
         "groups of one image": found.alone,
     }
-    of_within: dict[str, object] = {"per latent": _listed(found.within_D), "sigma2": subject.sigma2}
+    of_within: dict[str, object] = {"per latent": four_digits(found.within_D.tolist()), "sigma2": subject.sigma2}
     if posterior is not None:
         of_within["variance of the posteriors"] = float(posterior[1].mean())
     within = float(found.within_D.mean())
@@ -224,7 +235,7 @@ def _of_groups(
     if not rows_differ(z_ND):
         return metrics, {}, {"group_within_over_between": CONSTANT}
     held = found.ratio >= found.most
-    protocol = {**shared, "found": {"per latent": _listed(found.ratio_D), "held": held}}
+    protocol = {**shared, "found": {"per latent": four_digits(found.ratio_D.tolist()), "held": held}}
     metrics["group_within_over_between"] = Metric(found.ratio, "ratio of variances", None, protocol)
     return metrics, {"variance within / between groups, of each latent": found.ratio_D}, {}
 
@@ -236,21 +247,12 @@ def _units(mean_ID: Tensor, variance_ID: Tensor) -> tuple[dict[str, Metric], Ten
     active = int((mean_ID.var(0) > ACTIVE).sum())
     images = {"images": "the same images, un-augmented"}
     of_active = {**images, "of": len(kl_D), "variance above": ACTIVE}
-    of_kl = {**images, "found": {"per latent": _listed(kl_D)}}
+    of_kl = {**images, "found": {"per latent": four_digits(kl_D.tolist())}}
     metrics = {
         "active_units": Metric(active, "units", "higher", of_active),
         "latents/kl": Metric(float(kl_D.mean()), "nats/unit", None, of_kl),
     }
     return metrics, kl_D
-
-
-def _listed(values_D: Tensor) -> list[float | None]:
-    """The values with four digits; None for what is no number."""
-    values: list[float | None] = []
-    for value in values_D.tolist():
-        is_number = value == value
-        values.append(float(f"{value:.4g}") if is_number else None)
-    return values
 
 
 @simssl.hookimpl

@@ -28,7 +28,7 @@ import simssl
 from simssl.api import Result, RunInfo, Split, Subject, Target, Tracker
 from simssl.blocks.files import write_whole
 
-LEFT_OUT = {"name", "evaluators", "trackers", "training.log_every", "training.checkpoint_seconds"}
+LEFT_OUT = {"name", "evaluators", "trackers", "measure", "training.log_every", "training.checkpoint_seconds"}
 """Settings that are no hyperparameters: they change nothing of the representation."""
 TRAINING = "_training"
 """The group of the loss and its terms. TensorBoard shows groups in the order of their names, and `_` comes first."""
@@ -77,6 +77,11 @@ class TensorBoardTracker(Tracker):
     def logged(self, step: int, terms: dict[str, float]) -> None:
         for name, value in terms.items():
             self.writer.add_scalar(f"{TRAINING}/{name}", value, step)
+
+    def measured(self, step: int, result: Result) -> None:
+        """Add the numbers of the run in training: curves that end in those of the trained run."""
+        for name, metric in result.metrics.items():
+            self.writer.add_scalar(f"{result.evaluator}/{name}", metric.value, step)
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         self.subject = subject

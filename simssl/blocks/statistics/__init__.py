@@ -57,6 +57,7 @@ from simssl.blocks.statistics.reconstruction import (
     reconstruction_picture,
 )
 from simssl.blocks.statistics.selective import RiskCoverage, auroc, rank_correlation, risk_coverage
+from simssl.blocks.statistics.spectra import LabelFree, alpha_req, label_free, lidar, rankme
 
 __all__ = [  # noqa: RUF022
     # clusters
@@ -87,6 +88,12 @@ __all__ = [  # noqa: RUF022
     "variances_of_groups",
     "variances_within_and_between",
     "varying_columns",
+    # measures of their spectra that need no labels
+    "LabelFree",
+    "alpha_req",
+    "label_free",
+    "lidar",
+    "rankme",
     # factors of the images, and how well they are predicted
     "Factor",
     "binned",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from simssl.api import RunInfo, StepsDone, Tracker
@@ -34,10 +35,20 @@ class ProgressTracker(Tracker):
         self._step = run.start_step
         self._steps_done: StepsDone | None = None
         self._since = time.time()
+        self._measuring = False
         self._seen: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look_on, name="progress", daemon=True)
         self._watch.start()
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Say of the run in training that it is measured, for as long as this lasts."""
+        self._measuring = True
+        try:
+            yield
+        finally:
+            self._measuring = False
 
     def follow(self, steps_done: StepsDone) -> None:
         self._steps_done = steps_done
@@ -56,7 +67,7 @@ class ProgressTracker(Tracker):
     def _look_on(self) -> None:
         while True:
             self._look()
-            self._write("running", ends=self._ends())
+            self._write("running", ends=self._ends(), measuring=self._measuring)
             if self._over.wait(SECONDS):
                 return
 

@@ -54,6 +54,7 @@ class RunStatus:
     """The time at which its training will end, estimated from the recent speed."""
     job: str | None = None
     message: str = ""
+    measuring: bool = False
 
     @property
     def experiment(self) -> str:
@@ -149,6 +150,7 @@ def _seen(path: Path, progress: Progress | None) -> RunStatus:
         ends=progress.ends if progress.state == "running" else None,
         job=f"{progress.job.cluster} {progress.job.number}" if progress.job else None,
         message=progress.message,
+        measuring=progress.measuring and progress.state == "running",
     )
 
 

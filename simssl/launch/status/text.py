@@ -71,7 +71,7 @@ def _details(run: RunStatus, now: float) -> str:
         parts.append(f"{run.job}")
     if run.steps and run.state in ("running", "stopped", "queued", "failed"):
         parts.append(f"step {run.step:,} of {run.steps:,}")
-        if run.state == "running" and run.step >= run.steps:
+        if run.state == "running" and (run.measuring or run.step >= run.steps):
             parts.append("measuring")
     if run.state == "running" and run.ends:
         parts.append(f"ends {_clock(max(run.ends, now), now)}")

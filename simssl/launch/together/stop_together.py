@@ -53,6 +53,11 @@ class StopTogether(StopOnce):
         return self.signum, most
 
     @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Hold a signal back all the same: the other processes wait for this one, and have to hear of it together."""
+        yield
+
+    @contextmanager
     def deferred(self) -> Iterator[None]:
         """Hold back a first signal, in the training of one more run: it begins at a step of its own."""
         self._next = 0

@@ -38,6 +38,7 @@ from simssl.launch.together import torchrun
 from simssl.launch.together.alike import facts_of_file, facts_of_run
 from simssl.launch.together.processes import Processes, connected, device_here
 from simssl.launch.together.stop_together import StopTogether
+from simssl.launch.while_training import WhileTraining
 from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
 from simssl.store.environment import Json, Record, describe
@@ -199,10 +200,11 @@ class Team:
                 tell_of_precision(built)
             folder.write(folder.experiment, dump(experiment.resolved).encode())
         record = self._record(run, made_with)
-        with self._tracked(experiment) as trackers:
+        progress = ProgressTracker()
+        with self._tracked(experiment, progress) as trackers:
             trackers.started(run_info(built, folder, trainer.step))
             if not trainer.done:
-                self._train(trainer, trackers, record)
+                self._train(trainer, trackers, record, progress)
             del trainer
             give_back()
             self._measure(built, run, trackers, record)
@@ -215,17 +217,24 @@ class Team:
         return Record(run.folder, made_with, self.workspace.warn)
 
     @contextmanager
-    def _tracked(self, experiment: Experiment) -> Iterator[Trackers]:
+    def _tracked(self, experiment: Experiment, progress: ProgressTracker) -> Iterator[Trackers]:
         if not self.is_first:
             yield Trackers({}, self.workspace.warn)
             return
-        with tracked(experiment, self.workspace, {PROGRESS: ProgressTracker}) as trackers:
+        with tracked(experiment, self.workspace, {PROGRESS: lambda: progress}) as trackers:
             yield trackers
 
-    def _train(self, trainer: Trainer, trackers: Trackers, record: Record | None) -> None:
+    def _train(self, trainer: Trainer, trackers: Trackers, record: Record | None, progress: ProgressTracker) -> None:
+        measuring = WhileTraining(trainer.built, trainer.folder, self.workspace, trackers, progress)
+
+        def alone(step: int) -> float | None:
+            with together(None):
+                return measuring(step)
+
         recorded = training_recorded(record, trainer, self.spinning) if record else nullcontext()
+        estimates = self.workspace.estimates if self.is_first else None
         with recorded, together(self.processes.group):
-            train(trainer, trackers, self.stop, self.workspace.estimates if self.is_first else None)
+            train(trainer, trackers, self.stop, estimates, lambda step: self.processes.from_first(partial(alone, step)))
 
     def _measure(self, built: BuiltRun, run: PlannedRun, trackers: Trackers, record: Record | None) -> None:
         """Encode the images together, and measure on process 0. The others wait, and fail with it."""

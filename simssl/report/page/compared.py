@@ -47,8 +47,10 @@ def compared(rows: Sequence[Row]) -> Compared:
     ]
     if any("modalities" in row.settings for row in rows):
         facts.append(("Modalities", _shared(rows, "modalities", _modalities)))
+    facts.append(("Budget", _shared(rows, "training", _budget)))
+    if any("selection" in row.settings for row in rows):
+        facts.append(("Selection", _shared(rows, "selection", _selection)))
     facts += [
-        ("Budget", _shared(rows, "training", _budget)),
         ("Methods", _methods(rows)),
         ("Seeds", _seeds(rows)),
     ]
@@ -112,6 +114,16 @@ def _budget(training: Mapping[str, Any]) -> str:
     if isinstance(batch, int):
         told += f", {batch:,} views a step"
     return told
+
+
+def _selection(selection: Mapping[str, Any] | None) -> str:
+    """What a number on held-out images has decided."""
+    if selection is None:
+        return "none"
+    patience = selection.get("patience")
+    ends = f"ends after {words.count(patience, 'measurement')} without a better one, " if patience else ""
+    decides = f"{selection['evaluator']['name']}/{selection.get('metric')} on held-out images"
+    return f"{decides}: {ends}keeps the {selection.get('keep')} weights"
 
 
 def _methods(rows: Sequence[Row]) -> str:

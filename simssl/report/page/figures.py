@@ -97,6 +97,41 @@ class CurvePlot:
     description: str
 
 
+@dataclass(frozen=True)
+class MeasuredPoint:
+    """What a method's runs have measured once so many views were shown."""
+
+    views: int
+    value: Estimate
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The mean less and more a standard error."""
+        error = self.value.stderr or 0.0
+        return self.value.mean - error, self.value.mean + error
+
+
+@dataclass(frozen=True)
+class MethodCurve:
+    """What a method has measured while it trained."""
+
+    label: str
+    look: Look
+    points: Sequence[MeasuredPoint]
+    title: str
+    """Shown where the pointer rests at its end."""
+
+
+@dataclass(frozen=True)
+class OverTimePlot:
+    """One metric over the training, with a curve for each method."""
+
+    name: str
+    curves: Sequence[MethodCurve]
+    description: str
+    caption: str
+
+
 def axis_title(column: Column) -> str:
     """The metric's key, which says so where lower is better."""
     if column.better == "lower":

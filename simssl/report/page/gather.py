@@ -10,7 +10,6 @@ from simssl.report.columns import Column
 from simssl.report.page.ablations import Ablation, ablations
 from simssl.report.page.compared import Compared, compared, lead
 from simssl.report.page.content_against_style import ContentAgainstStyle, content_against_style
-from simssl.report.page.curves import Training, training_of
 from simssl.report.page.figures import looks_of
 from simssl.report.page.files import PictureGroup, pictures_of, records_of
 from simssl.report.page.gains import Gains, gains
@@ -18,6 +17,8 @@ from simssl.report.page.kept import Kept, kept
 from simssl.report.page.protocols import Evaluator, anchors_of, evaluators_of
 from simssl.report.page.repeat import Repeat, repeat
 from simssl.report.page.results import Results, results
+from simssl.report.page.steps.curves import Training, training_of
+from simssl.report.page.steps.measured import OverTime, over_time
 from simssl.report.runs import Run
 from simssl.report.table import Table
 
@@ -34,6 +35,7 @@ class Part:
     ablations: Sequence[Ablation]
     gains: Gains | None
     pictures: Sequence[PictureGroup]
+    over_time: OverTime | None
     training: Training | None
 
 
@@ -76,5 +78,6 @@ def _part(table: Table, anchors: Mapping[Column, str]) -> Part:
         ablations=ablations(table, looks),
         gains=gains(table, alike, looks),
         pictures=pictures_of(table.rows),
+        over_time=over_time(alike, looks),
         training=training_of(table.rows, looks),
     )

@@ -1,4 +1,4 @@
-"""The plots of the page: points with error bars, bars about zero, and curves; each an SVG of its own."""
+"""The plots of the page: points with error bars, and bars about zero; each an SVG of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from simssl.report.estimate import Estimate
-from simssl.report.page.figures import BarPlot, CurvePlot, Point, PointPlot
+from simssl.report.page.figures import BarPlot, Look, Point, PointPlot
 from simssl.report.page.labels import Rectangle, lay_out
 from simssl.report.page.svg import (
     SIZE,
@@ -33,14 +33,6 @@ RIGHT = WIDTH - 12
 TOP = 28
 BOTTOM = HEIGHT - 44
 """The size of a plot, and the edges of its frame."""
-
-CURVES_WIDTH = 320
-CURVES_HEIGHT = 200
-CURVES_LEFT = 52
-CURVES_RIGHT = CURVES_WIDTH - 6
-CURVES_TOP = 24
-CURVES_BOTTOM = CURVES_HEIGHT - 20
-"""The same of a plot of curves."""
 
 FAR = 15
 """Distance of a name from its point from which a line leads to it."""
@@ -92,12 +84,19 @@ def _all_ends(values: Iterable[Estimate]) -> list[float]:
 
 def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequence[Rectangle]) -> list[Markup]:
     """The points' labels, and a line to each that had to go further away."""
+    return names([(point.label, point.look) for point in points], positions, drawn)
+
+
+def names(
+    of_points: Sequence[tuple[str, Look]], positions: Sequence[Position], drawn: Sequence[Rectangle]
+) -> list[Markup]:
+    """The names of points at these positions, beside what is drawn, and a line to each that had to go further away."""
     frame = Rectangle(LEFT, TOP - 8, WIDTH, BOTTOM)
-    names = all_short([point.label for point in points])
-    spots = lay_out(positions, names, frame, drawn)
+    texts = all_short([name for name, _ in of_points])
+    spots = lay_out(positions, texts, frame, drawn)
     elements = []
-    for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
-        class_ = f"name {point.look.colour}"
+    for (_, look), (x, y), name, spot in zip(of_points, positions, texts, spots, strict=True):
+        class_ = f"name {look.colour}"
         near_x, near_y = spot.nearest(x, y)
         distance = abs(near_x - x) + abs(near_y - y)
         if distance > FAR:
@@ -183,31 +182,3 @@ def bar_chart(figure: BarPlot) -> Markup:
         ]
     height = bottom + SIZE + 10
     return plot(WIDTH, height, figure.description, drawn)
-
-
-def curves(figure: CurvePlot) -> Markup:
-    """One term over the steps, a line for each run. The y axis is made for what follows the first tenth of the steps,
-    whose values may lie far outside."""
-    points = [point for curve in figure.curves for point in curve]
-    last = max(step for step, _ in points)
-    values = [value for step, value in points if step >= last / 10]
-    x = Scale(0, last, CURVES_LEFT, CURVES_RIGHT)
-    y = Scale.of(values, CURVES_BOTTOM, CURVES_TOP)
-    class_ = f"curve {figure.look.colour}"
-    drawn = [
-        *axis_y(y, CURVES_LEFT, CURVES_RIGHT, 4),
-        line(CURVES_LEFT, CURVES_BOTTOM, CURVES_RIGHT, CURVES_BOTTOM, "axis"),
-    ]
-    for curve in figure.curves:
-        within = []
-        for step, value in curve:
-            at_x = x(step)
-            at_y = max(y(value), CURVES_TOP - 4)
-            at_y = min(at_y, CURVES_BOTTOM)
-            within.append((at_x, at_y))
-        drawn.append(path(within, class_))
-    drawn += [
-        text(CURVES_RIGHT, CURVES_HEIGHT - 4, f"{last:,.0f} steps", "tick", "end"),
-        text(2, SIZE, figure.name, "title"),
-    ]
-    return plot(CURVES_WIDTH, CURVES_HEIGHT, figure.description, drawn)

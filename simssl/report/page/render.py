@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 
 from simssl import __version__
 from simssl.report.page.gather import Page
-from simssl.report.page.plots import bar_chart, curves, scatter, trend
+from simssl.report.page.plots import bar_chart, scatter, trend
+from simssl.report.page.steps.drawing import curves, over_views
 from simssl.report.words import count
 
 PACKAGE = "simssl.report.page"
@@ -45,6 +46,7 @@ def _environment() -> Environment:
     environment.globals.update(
         bar_chart=bar_chart,
         curves=curves,
+        over_views=over_views,
         scatter=scatter,
         trend=trend,
     )

@@ -44,6 +44,7 @@ def _follow(
     with leaves_global_randomness(0, "a generator of its own"):
         instance.started(info)
         instance.follow(lambda: start_step)
+        instance.measured(start_step, result)
         for step in (start_step + 2, 10):
             instance.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
         instance.evaluated(result, subject)

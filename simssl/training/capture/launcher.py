@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -32,14 +33,15 @@ def next_launch(
     log_every: int,
     left_in_epoch: int,
     longest: int,
+    left_to_measurement: float = math.inf,
 ) -> int:
     """Return the number of steps in the next launch.
 
-    No launch goes beyond a record of the terms, an epoch's end or the run's end.
+    No launch goes beyond a record of the terms, a measurement, an epoch's end or the run's end.
     """
     left_to_record = log_every - step % log_every
     left_in_run = steps - step
-    return min(longest, left_to_record, left_in_run, left_in_epoch)
+    return int(min(longest, left_to_record, left_to_measurement, left_in_run, left_in_epoch))
 
 
 Call = Callable[[], None]

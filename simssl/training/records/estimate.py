@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 
@@ -26,15 +27,28 @@ class Estimates:
         self._first: tuple[int, float] | None = None
         """The step after which the clock was started, and the time. The steps before it are for warming up."""
         self._over = True
+        self._measuring: list[float] = []
+        """The seconds of each measurement of this training so far."""
 
     def begin(self, method: str) -> None:
         """Get ready for the training of a method."""
         self._method = method
         self._first = None
         self._over = False
+        self._measuring = []
 
-    def done(self, step: int, steps: int) -> None:
-        """Take note that this step of so many is done, and say the estimate if it is time."""
+    def measured(self, seconds: float) -> None:
+        """Take note that the training has stood still for so long, to be measured."""
+        self._measuring.append(seconds)
+        if self._first is not None:
+            step, begun = self._first
+            self._first = (step, begun + seconds)
+
+    def done(self, step: int, steps: int, measurements: int = 0) -> None:
+        """Take note that this step of so many is done, and say the estimate if it is time.
+
+        `measurements` of the run are still to come.
+        """
         if self._over:
             return
         now = self._clock()
@@ -47,7 +61,8 @@ class Estimates:
             return
         self._over = True
         rate = (step - first_step) / seconds
-        self._tell((steps - step) / rate)
+        standing_still = measurements * statistics.fmean(self._measuring) if self._measuring else 0.0
+        self._tell((steps - step) / rate + standing_still)
 
     def _tell(self, seconds: float) -> None:
         """Say it, unless the training is as good as over, or another of the method takes about as long."""

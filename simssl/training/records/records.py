@@ -53,6 +53,12 @@ class Records:
         self._untold = None  # not before: what is not finite in it stays the first that is found
         trackers.logged(sums.step, terms)
 
+    def take_rest(self, step: int, trackers: Trackers) -> None:
+        """Take a record of the steps since the last one, if there are some, and tell of it. The host waits."""
+        if self._window.count:
+            self.take(step, trackers)
+        self.tell()
+
     def require_finite(self, step: int) -> None:
         """Look at all steps up to this one, the last that was launched. The host waits, and tells of all records.
 

@@ -49,6 +49,9 @@ class Trackers:
     def logged(self, step: int, terms: dict[str, float]) -> None:
         self._each(lambda tracker: tracker.logged(step, dict(terms)))
 
+    def measured(self, step: int, result: Result) -> None:
+        self._each(lambda tracker: tracker.measured(step, result))
+
     def evaluated(self, result: Result, subject: Subject) -> None:
         self._each(lambda tracker: tracker.evaluated(result, subject))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ import pytest
 import torch
 from click.testing import Result
 from processes import Process
-
-from simssl.store import checkpoint
+from teams import ended, started, weights
 
 Write = Callable[..., Path]
 TRAINING = {"views": 1280, "batch_views": 32, "log_every": 5, "checkpoint_seconds": 0}
@@ -27,50 +25,6 @@ TRAINING = {"views": 1280, "batch_views": 32, "log_every": 5, "checkpoint_second
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-def started(
-    folder: Path,
-    *words: object,
-    size: int = 2,
-    each: Callable[[int], tuple[object, ...]] = lambda rank: (),
-    signals: Mapping[int, int] | None = None,
-) -> list[Process]:
-    """`simssl WORDS` on several processes, as torchrun starts them; `each` gives words of its own to a process.
-
-    `signals` are those that the processes of these ranks send themselves in their 17th step, by `objective`.
-    """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(size):
-        environment = {
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(size),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "OMP_NUM_THREADS": "1",
-        }
-        if signals and rank in signals:
-            environment["SIGNAL"] = str(int(signals[rank]))
-        processes.append(Process(folder, *words, *each(rank), environment=environment))
-    return processes
-
-
-def ended(processes: list[Process]) -> tuple[list[int], list[str]]:
-    """The exit codes of all processes, and what each has said."""
-    both = [process.finish() for process in processes]
-    return [code for code, _ in both], [said for _, said in both]
-
-
-def weights(runs: Path) -> dict[str, torch.Tensor]:
-    (file,) = runs.rglob("checkpoint.pt")
-    state = checkpoint.load_state(file)
-    assert state is not None
-    assert state["done"]
-    return dict(state["objective"])
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> None:

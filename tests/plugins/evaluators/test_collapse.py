@@ -20,6 +20,12 @@ from simssl.plugin.registry import Registry
 
 D, IMAGES = 4, 1000
 
+CONSTANT = "all images have the same representation"
+NO_ALPHA = {
+    "spectrum/alpha_req": "it is fitted to the eigenvalues from the fourth on, of which fewer than three are above 0"
+}
+"""What is skipped of D dimensions."""
+
 
 def normal(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -140,9 +146,9 @@ def test_a_constant_representation_is_skipped_where_it_has_no_number() -> None:
     subject = Known(lambda image, view: torch.full_like(image, 3.0))
     subject.variance_ND = torch.ones(IMAGES, D)
     result = run(subject)
-    assert result.skipped == dict.fromkeys(
-        ("within_over_between", "effective_rank"), "all images have the same representation"
-    )
+    constant = ("within_over_between", "effective_rank", "spectrum/lidar")
+    assert result.skipped == dict.fromkeys(constant, CONSTANT) | NO_ALPHA
+    assert value(result, "spectrum/rankme") == pytest.approx(1, abs=1e-4)  # it does not centre
     assert (value(result, "alignment"), value(result, "active_units")) == (0, 0)
     assert value(result, "uniformity") == pytest.approx(0, abs=1e-9)
     assert value(result, "latents/kl") == pytest.approx(4.5)
@@ -169,12 +175,11 @@ def test_units_of_a_posterior() -> None:
 
 def test_without_a_variance_there_are_no_units() -> None:
     result = run(Known(lambda image, view: image + view))
-    assert result.skipped == dict.fromkeys(("active_units", "latents/kl"), "the posterior has no variance")
+    of_units = ("active_units", "latents/kl")
+    assert result.skipped == dict.fromkeys(of_units, "the posterior has no variance") | NO_ALPHA
     assert result.images["latents"].shape == (1, 160, 640)
-    assert set(run(Known(lambda image, view: image + view), layer="projection").skipped) == {
-        "active_units",
-        "latents/kl",
-    }
+    projected = run(Known(lambda image, view: image + view), layer="projection")
+    assert set(projected.skipped) == {*of_units, *NO_ALPHA}
 
 
 def test_images_are_drawn_and_seeds_repeat() -> None:
@@ -192,13 +197,31 @@ def test_seeds_of_a_method_share_a_column(simssl: Callable[..., Any], small: Cal
     assert "[" not in result.stdout
     assert "/kl" not in result.stdout  # the summary alone
     first, second = (json.loads(p.read_text())["metrics"] for p in Path("runs/small").glob("*/metrics.json"))
-    assert set(first) == {f"collapse/{key}" for key in (*result_keys(), "latents/kl", "active_units")}
+    assert set(first) == {f"collapse/{key}" for key in (*result_keys(), *SPECTRA, "latents/kl", "active_units")}
     assert first["collapse/within_over_between"] != second["collapse/within_over_between"]
     assert len(list(Path("runs/small").glob("*/images/collapse/latents.png"))) == 2
 
 
+SPECTRA = ("spectrum/rankme", "spectrum/lidar", "spectrum/alpha_req")
+
+
 def result_keys() -> tuple[str, ...]:
     return "within_over_between", "effective_rank", "alignment", "uniformity"
+
+
+# --- spectra ------------------------------------------------------------------------------------------
+
+
+def test_measures_without_labels_are_of_the_training_images() -> None:
+    """Of RankMe the images as they are, of LiDAR their views; both may choose settings."""
+    result = run(Known(lambda image, view: image + view))
+    spectra = {name: metric for name, metric in result.metrics.items() if name.startswith("spectrum/")}
+    assert set(spectra) == {"spectrum/rankme", "spectrum/lidar"}
+    for metric in spectra.values():
+        assert metric.held_out == metric.value
+        assert "train" in metric.protocol["split"]
+    assert value(result, "spectrum/rankme") == pytest.approx(D, rel=0.01)
+    assert value(result, "spectrum/lidar") == pytest.approx(1, abs=1e-3)  # the data have two training images
 
 
 # --- groups --------------------------------------------------------------------------------------------------
@@ -284,6 +307,7 @@ def test_views_that_do_not_vary_leave_the_groups() -> None:
         "within_over_between",
         "alignment",
         "uniformity",
+        "spectrum/lidar",
     }
     assert value(result, "group_within") == pytest.approx(by_hand(subject))
 

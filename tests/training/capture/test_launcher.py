@@ -151,6 +151,7 @@ def test_launches_end_at_records_epochs_and_the_end() -> None:
             ends.add(done)
         assert done == steps
         assert {s for s in range(1, steps + 1) if s % log_every == 0 or s % per_epoch == 0} <= ends
+    assert next_launch(3, 100, 50, 60, 16, left_to_measurement=4) == 4
 
 
 class Counting(TinyObjective):

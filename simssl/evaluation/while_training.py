@@ -1,0 +1,68 @@
+"""Evaluators measure a run in training. Nothing of it is kept beside the run but the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from simssl.api import Evaluator, Result, Skip
+from simssl.evaluation.entries import entries_of, skipped_entry
+from simssl.evaluation.evaluate import build, run_evaluator, why_skipped
+from simssl.evaluation.other_data import Fitted, LoadData, other_data, run_on
+from simssl.evaluation.subject import FrozenSubject
+from simssl.experiment.model import Choice
+from simssl.plugin.registry import Registry
+from simssl.store.folder import RunFolder
+from simssl.store.metrics import Entry
+from simssl.training.build import BuiltRun
+
+Kept = dict[tuple[str, str, str], Tensor]
+"""Features by the data's fingerprint, split and layer, for as long as the weights stay as they are."""
+
+
+class SubjectInTraining(FrozenSubject):
+    """A subject whose features are kept in memory, where the evaluators of one step find them."""
+
+    kept: Kept
+
+    def features(self, split: str, layer: str = "representation") -> Tensor:
+        key = (self.data.fingerprint, split, layer)
+        if split == "other":
+            return super().features(split, layer)
+        if key not in self.kept:
+            self.kept[key] = self._encode(split, layer)
+        return self.kept[key].to(self.device)
+
+
+def measure(
+    built: BuiltRun, folder: RunFolder, choices: Sequence[Choice], registry: Registry, load: LoadData
+) -> Iterator[tuple[Result | None, dict[str, Entry]]]:
+    """Yield the result of each evaluator, None if it was skipped, and its entries as in metrics.json.
+
+    The objective is frozen by it. Its weights stay as they are.
+    """
+    kept: Kept = {}
+    fitted = Fitted(built)
+    for choice in choices:
+        run = run_on(choice, built, load)
+        evaluator = build(choice, registry, run.data)
+        other = other_data(choice, built, load)
+        subject = SubjectInTraining(fitted.run(choice, run), folder, choice.name, other)
+        subject.kept = kept
+        try:
+            result = _result(choice, evaluator, subject, run)
+        except Skip as skip:
+            yield None, {choice.label: skipped_entry(choice, str(skip))}
+        else:
+            yield result, entries_of(choice, result, run, built, other)
+        finally:
+            subject.release()
+
+
+def _result(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, run: BuiltRun) -> Result:
+    """The result of an evaluator on the data of `run`. Skip if it does not apply to them."""
+    reason = why_skipped(evaluator, run)
+    if reason is not None:
+        raise Skip(reason)
+    return run_evaluator(choice, evaluator, subject, run)
