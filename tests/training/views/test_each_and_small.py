@@ -147,6 +147,8 @@ def with_small_views(method: type[Any]) -> type[Objective]:
     class Params(method.Params):  # type: ignore[misc, name-defined]
         small_views: int = Field(3, ge=0)
         "Small views of each image."
+        directions: int = Field(8, ge=1)
+        "Fewer of LeJEPA's, for speed."
 
     return type(f"{method.__name__}OfSmallViews", (method,), {"Params": Params, "__doc__": method.__doc__})
 
@@ -160,7 +162,7 @@ def test_conformance_with_small_views(check: str, method: type[Any], tmp_path: P
 
 SMALL_VIEWS: dict[str, Any] = {
     "views": {"crop": CROP, "small": {"size": 4, "crop": {"scale": [0.05, 0.25]}}},
-    "backbone": {"name": "resnet18"},
+    "backbone": {"name": "timm", "model": "test_resnet"},
     "objective": {"name": "dino", "small_views": 2, "K": 8},
     "training": {"views": 64, "batch_views": 32},
 }
