@@ -31,17 +31,22 @@ def cross_entropy(p_BK: Tensor, logits_BK: Tensor) -> Tensor:
     return -(p_BK * (logits_BK - logits_BK.logsumexp(1, keepdim=True))).sum() / B
 
 
+def over_pairs(targets: list[Tensor], scores: list[Tensor]) -> Tensor:
+    """The mean cross entropy of each large view's target with each other view, at temperature 0.1."""
+    pairs = []
+    for j, p_BK in enumerate(targets):
+        pairs += [cross_entropy(p_BK, s_BK / 0.1) for v, s_BK in enumerate(scores) if v != j]
+    assert len(pairs) == 2 * (1 + SMALL)
+    return torch.stack(pairs).mean()
+
+
 def test_dino() -> None:
     objective, x = build("dino", K=4, head=(6, 3), small_views=SMALL), sizes()
     objective.centre.copy_(torch.tensor([0.3, -0.1, 0.0, 0.2]))
     students = each_view(x, lambda x: objective.prototypes(objective.head(objective.encoder(x))))
     teachers = [objective.teacher(x_BCHW) for x_BCHW in x[0].unbind(1)]
-    pairs = []
-    for j, t_BK in enumerate(teachers):
-        p_BK = ((t_BK - objective.centre) / 0.04).softmax(1)
-        pairs += [cross_entropy(p_BK, s_BK / 0.1) for v, s_BK in enumerate(students) if v != j]
-    assert len(pairs) == 2 * (1 + SMALL)
-    expected = sum(pairs) / len(pairs)
+    targets = [((t_BK - objective.centre) / 0.04).softmax(1) for t_BK in teachers]
+    expected = over_pairs(targets, students)
     ours = loss(objective, x).loss["cross_entropy"]
     torch.testing.assert_close(ours, expected)
     assert_same_gradient(objective, ours, expected)
@@ -51,12 +56,8 @@ def test_swav() -> None:
     objective, x = build("swav", K=4, head=(3,), frozen_epochs=0, small_views=SMALL), sizes()
     z_V = each_view(x, lambda x: objective.head(objective.encoder(x)))
     scores = [F.normalize(z_BP, dim=1) @ objective.prototypes.T for z_BP in z_V]
-    pairs = []
-    for j in (0, 1):
-        code_BK = sinkhorn(scores[j].detach(), 0.05, 3)
-        pairs += [cross_entropy(code_BK, s_BK / 0.1) for v, s_BK in enumerate(scores) if v != j]
-    assert len(pairs) == 2 * (1 + SMALL)
-    expected = sum(pairs) / len(pairs)
+    codes = [sinkhorn(scores_BK.detach(), 0.05, 3) for scores_BK in scores[:2]]
+    expected = over_pairs(codes, scores)
     ours = loss(objective, x).loss["cross_entropy"]
     torch.testing.assert_close(ours, expected)
     assert_same_gradient(objective, ours, expected)
