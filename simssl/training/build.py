@@ -165,14 +165,7 @@ def build_model(
     with building(experiment.objective, registry):
         objective = objective_class(experiment.objective.params, context)
         if objective.trained:
-            with frozen(objective):
-                posterior = objective.posterior(torch.zeros(2, *shape))
-                check_posterior(objective, posterior, 2)
-                require_small(objective, views, experiment.backbone.name)
-            if images_per_step == 1:
-                require_values_to_normalise(objective, views)
-            if world_size() > 1:
-                synchronise_batch_norm(objective)
+            _prepare(objective, views, experiment.backbone.name)
         objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
@@ -193,3 +186,18 @@ def build_model(
         has_new_decoder=backbone.decodes,
         forms={name: forms[name] for name in objective.modalities},
     )
+
+
+def _prepare(objective: Objective, views: Views, backbone: str) -> None:
+    """Try an objective that is to be trained on images, and let its batch norms work on several processes.
+
+    UserError, ValueError or ContractError if it cannot be trained.
+    """
+    with frozen(objective):
+        posterior = objective.posterior(torch.zeros(2, *views.shape))
+        check_posterior(objective, posterior, 2)
+        require_small(objective, views, backbone)
+    if objective.context.images_per_step == 1:
+        require_values_to_normalise(objective, views)
+    if world_size() > 1:
+        synchronise_batch_norm(objective)
