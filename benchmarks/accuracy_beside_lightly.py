@@ -107,7 +107,10 @@ def by_lightly(built: BuiltRun, seed: int, workers: int) -> nn.Module:
     experiment, method = built.experiment, built.experiment.objective.name
     encoder: nn.Module = built.objective.encoder  # whose weights are as they were drawn
     network = METHODS[method](encoder, experiment.latent_dim).to(built.device).train()
-    transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None)
+    crop = experiment.views.crop
+    assert crop is not None
+    smallest, _ = crop.scale
+    transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, min_scale=smallest, normalize=None)
     pictures = Pictures(built.data.train.images, transform)
     loader = DataLoader(pictures, built.images_per_step, shuffle=True, drop_last=True, num_workers=workers)
     settings = experiment.training.optimizer.model_dump(include={"lr", "momentum", "weight_decay"})
