@@ -99,13 +99,13 @@ class Pictures(Dataset[tuple[list[Tensor], int]]):
 
 
 def by_lightly(built: BuiltRun, seed: int, workers: int) -> nn.Module:
-    """The encoder that lightly's code trains: as many epochs of as many steps, from an encoder of the same kind."""
+    """The encoder that lightly's code trains: as many epochs of as many steps, from a new encoder of the same kind."""
     from lightly.transforms import SimCLRTransform
     from lightly_methods import METHODS
 
     torch.manual_seed(seed)
     experiment, method = built.experiment, built.experiment.objective.name
-    encoder: nn.Module = built.objective.encoder  # whose weights are as they were drawn
+    encoder = built.objective.context.encoder(experiment.latent_dim)  # a new one: MoCo splits the batch norm of its own
     network = METHODS[method](encoder, experiment.latent_dim).to(built.device).train()
     crop = experiment.views.crop
     assert crop is not None
