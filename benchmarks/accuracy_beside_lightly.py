@@ -99,15 +99,18 @@ class Pictures(Dataset[tuple[list[Tensor], int]]):
 
 
 def by_lightly(built: BuiltRun, seed: int, workers: int) -> nn.Module:
-    """The encoder that lightly's code trains: as many epochs of as many steps, from an encoder of the same kind."""
+    """The encoder that lightly's code trains: as many epochs of as many steps, from a new encoder of the same kind."""
     from lightly.transforms import SimCLRTransform
     from lightly_methods import METHODS
 
     torch.manual_seed(seed)
     experiment, method = built.experiment, built.experiment.objective.name
-    encoder: nn.Module = built.objective.encoder  # whose weights are as they were drawn
+    encoder = built.objective.context.encoder(experiment.latent_dim)  # a new one: MoCo splits the batch norm of its own
     network = METHODS[method](encoder, experiment.latent_dim).to(built.device).train()
-    transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, normalize=None)
+    crop = experiment.views.crop
+    assert crop is not None
+    smallest, _ = crop.scale
+    transform = SimCLRTransform(input_size=32, cj_strength=0.5, gaussian_blur=0.0, min_scale=smallest, normalize=None)
     pictures = Pictures(built.data.train.images, transform)
     loader = DataLoader(pictures, built.images_per_step, shuffle=True, drop_last=True, num_workers=workers)
     settings = experiment.training.optimizer.model_dump(include={"lr", "momentum", "weight_decay"})

@@ -172,7 +172,8 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
     if not any(map(has_classes, targets)):
         lacks["labels"] = "the data set has no labels"
     if not built.views.random:
-        lacks["views"] = "the views do not vary"
+        without_each = " but by 'each', and evaluators draw them without it" if built.views.each else ""
+        lacks["views"] = f"the views do not vary{without_each}"
         if not shared_in(built):
             lacks["views_or_groups"] = lacks["views"]
     if not built.has_new_decoder:

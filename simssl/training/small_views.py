@@ -1,4 +1,4 @@
-"""Small views, which an encoder of one size cannot take."""
+"""Small views, which not every encoder can take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_small(objective: Objective, views: Views, backbone: str) -> None:
     except BaseException as error:
         largest = f"{views.shape[1]} x {views.shape[2]}"
         raise UserError(
-            f"the backbone '{backbone}' takes images of {largest} pixels alone, and not the small views of {height} x "
-            f"{width} ({summary(error)}); choose one that takes any size, or leave the small views out"
+            f"the backbone '{backbone}' takes images of {largest} pixels, and not the small views of {height} x "
+            f"{width} ({summary(error)}); choose one that takes both sizes, make them larger, or leave them out"
         ) from error
     check_posterior(objective, posterior, 2)

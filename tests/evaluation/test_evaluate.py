@@ -53,6 +53,13 @@ def test_style_needs_views_that_vary(simssl: Command, small: Write) -> None:
     assert metrics()["style_probe"]["skipped"] == "the views do not vary"
 
 
+def test_style_needs_views_that_vary_without_each(simssl: Command, small: Write) -> None:
+    views = {"each": [{"crop": {}}, {"crop": {}}]}
+    simssl("run", small(objective={"name": "simclr"}, views=views, evaluators=[{"name": "style_probe"}]))
+    reason = "the views do not vary but by 'each', and evaluators draw them without it"
+    assert metrics()["style_probe"]["skipped"] == reason
+
+
 @pytest.mark.parametrize("name", ["knn", "mlp_probe", "linear_probe", "attributes", "gmm"])
 @pytest.mark.parametrize(
     ("targets", "message"),

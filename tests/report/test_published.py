@@ -107,6 +107,8 @@ def test_the_tables_of_lightly_and_solo_learn_are_installed() -> None:
         ("200", 0.848),
         ("800", 0.879),
     ]
+    protocol = {"evaluator.distance": "cosine", "evaluator.k": "200", "evaluator.temperature": "0.1"}
+    assert all(protocol.items() <= value.where.items() for value in lightly)
     (solo,) = read_published("solo")["cifar10", "barlow_twins", "linear_probe/class/accuracy"]
     assert (solo.value, solo.where["training.epochs"], solo.selected_on) == (0.921, "1000", "test")
     for name in ("lightly", "solo"):

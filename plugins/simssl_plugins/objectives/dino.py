@@ -47,7 +47,7 @@ class Dino(EncoderObjective):
         centre_momentum: float = Field(0.9, ge=0, le=1)
         "Momentum of the centre's moving average. Source: Caron et al. 2021, appendix D."
         small_views: int = simssl.added(0, ge=0)
-        "Small views of each image, drawn as `views.small` says. Ours; Caron et al. 2021 have 8 on ImageNet."
+        "Small views of each image, drawn as `views.small` says. Ours; the authors' code has 8 by default."
 
     permutation_invariant = True
     centre: Tensor

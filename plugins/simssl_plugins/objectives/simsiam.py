@@ -22,9 +22,10 @@ from simssl.blocks.precision import at_least_float32
 class SimSiam(EncoderObjective):
     """SimSiam: each view predicts the other one, whose gradient is stopped; nothing is repelled.
 
-    The head ends in batch norm without scale and shift, as in the authors' code. The representation is the encoder's
-    output; the projection serves the loss alone, and evaluators can ask for it as layer `projection`. The monitor
-    `spread` is 0 if the projections have collapsed to one direction, and near 1 if they point everywhere.
+    The head ends in batch norm without scale and shift, as in the authors' code. The predictor's learning rate falls as
+    the others' do; theirs stays. The representation is the encoder's output; the projection serves the loss alone, and
+    evaluators can ask for it as layer `projection`. The monitor `spread` is 0 if the projections have collapsed to one
+    direction, and near 1 if they point everywhere.
     """
 
     class Params(simssl.Params):

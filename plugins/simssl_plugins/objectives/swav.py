@@ -52,6 +52,7 @@ class SwAV(EncoderObjective):
 
     permutation_invariant = True
     is_frozen: Tensor
+    before_step: Tensor
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
@@ -61,12 +62,14 @@ class SwAV(EncoderObjective):
         self.prototypes = nn.Parameter(F.normalize(prototypes_KP, dim=1))
         self.frozen_share = _frozen_share(params.frozen_epochs, context)
         self.register_buffer("is_frozen", torch.tensor(self.frozen_share > 0))
+        self.register_buffer("before_step", self.prototypes.detach().clone(), persistent=False)
 
     @classmethod
     def views_for(cls, params: Params) -> tuple[str, ...]:
         return ("random", "random", *["small"] * params.small_views)
 
     def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
+        self.before_step.copy_(self.prototypes.detach())
         z_BVD = self.encode_views(views)
         z_MP = at_least_float32(self.head(z_BVD.flatten(0, 1)))
         scores_V = self._scores(z_MP.unflatten(0, z_BVD.shape[:2]))
@@ -87,7 +90,9 @@ class SwAV(EncoderObjective):
 
     @torch.no_grad()
     def after_step(self, progress: Tensor) -> None:
-        self.prototypes.copy_(F.normalize(self.prototypes, dim=1))
+        normalised_KP = F.normalize(self.prototypes, dim=1)
+        after_KP = torch.where(self.is_frozen, self.before_step, normalised_KP)  # the optimiser's decay moves them, too
+        self.prototypes.copy_(after_KP)
         self.is_frozen.copy_(progress < self.frozen_share)
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 LARGEST = 3.0
 """The characteristic functions are compared from 0 to here. Source: the authors' code."""
@@ -59,6 +60,7 @@ class _EppsPulley(torch.autograd.Function):
         return len(x_BM) * distance_M
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient_BM,) = ctx.saved_tensors
         return gradient_BM * gradients[0]

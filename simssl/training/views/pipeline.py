@@ -152,8 +152,8 @@ class Views:
     def style(self, draws: Draws) -> dict[str, Tensor]:
         """The parameters that an observer could read off the views (M,), float32.
 
-        They are crop and flips in the view as seen, the factors of the jitter, grey (0 or 1) and the blur's sigma. The
-        order of the jitter's operations is not among them.
+        They are crop and flips in the view as seen, the factors of the jitter, grey (0 or 1), the blur's sigma and
+        solarize (0 or 1). The order of the jitter's operations is not among them.
         """
         style: Draws = {}
         for operation in self.operations:

@@ -41,6 +41,14 @@ def test_against_loops_with_gradient() -> None:
     torch.testing.assert_close(torch.autograd.grad(ours, z), torch.autograd.grad(reference, z))
 
 
+def test_a_gradient_of_its_gradient_is_refused() -> None:
+    """It would lack a part: the gradient is computed on the way, without a graph."""
+    z = normal(6, 3).requires_grad_()
+    (gradient,) = torch.autograd.grad(sigreg(z, directions(3, 4)).square(), z, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice"):
+        gradient.square().sum().backward()
+
+
 def expectation() -> float:
     """B E|phi_B(t) - phi(t)|^2 is 1 - phi(t)^2 for samples of N(0, 1), whatever B: its integral, by the same rule."""
     t = torch.linspace(-3, 3, 33, dtype=torch.float64)

@@ -88,6 +88,17 @@ def test_prototypes_wait_for_one_epoch_to_the_step(tmp_path: Path) -> None:
     assert (prototypes - drawn).abs().max() > 1e-4
 
 
+def test_weight_decay_does_not_move_prototypes_that_wait(tmp_path: Path) -> None:
+    """Adam takes steps of one length, however small the decay is that they come from."""
+    trainer = trainer_of(tmp_path, steps=48)
+    for group in trainer.optimizer.param_groups:
+        group["weight_decay"] = 1e-3
+    drawn = trainer.objective.prototypes.clone()
+    for _ in range(16):
+        trainer.train_step()
+    torch.testing.assert_close(trainer.objective.prototypes, drawn)
+
+
 def test_prototypes_of_a_run_of_one_epoch_learn_from_its_first_step(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, steps=16)
     drawn = trainer.objective.prototypes.clone()

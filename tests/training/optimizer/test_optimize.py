@@ -102,6 +102,24 @@ def test_lars_equals_the_scalar_reference(clip: bool, trust: float) -> None:
     assert torch.equal(alone, torch.ones(2, 2))
 
 
+@pytest.mark.parametrize("trust", [1e-3, 0.5, 100.0])
+def test_half_a_loss_at_twice_the_rate_is_the_same_step_of_clipped_lars(trust: float) -> None:
+    """With half the decay: clipped or not, and of biases, too. So a recipe can be of a loss of another scale."""
+    trained = []
+    for scale in (1.0, 0.5):
+        generator = torch.Generator().manual_seed(0)
+        shapes = [(3, 4), (4,)]
+        weights = [nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64)) for shape in shapes]
+        settings = LARS(name="lars", lr=0.3 / scale, weight_decay=0.05 * scale, trust_coefficient=trust, clipped=True)
+        optimizer = build_optimizer(settings, [{"params": weights}])
+        for _ in range(3):
+            for weight in weights:
+                weight.grad = scale * torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+            optimizer.step()
+        trained.append(weights)
+    torch.testing.assert_close(*trained)
+
+
 def slow_lars(weight: Tensor, velocity: Tensor, lr: Tensor, momentum: float, decay: float) -> None:
     """One step of one tensor of weights, in the order of the class's docstring."""
     assert weight.grad is not None

@@ -197,4 +197,4 @@ def test_mistakes_are_told_with_their_line(changes: dict[str, Any], words: str, 
 def test_a_backbone_of_one_size_refuses_small_views(simssl: Command, small: Write) -> None:
     result = simssl("run", small(**SMALL_VIEWS | {"backbone": {"name": "mlp"}}))
     output = " ".join(result.stderr.split())
-    assert "the backbone 'mlp' takes images of 8 x 8 pixels alone, and not the small views of 4 x 4" in output
+    assert "the backbone 'mlp' takes images of 8 x 8 pixels, and not the small views of 4 x 4" in output
