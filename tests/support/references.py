@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -59,3 +60,19 @@ def assert_same_gradient(objective: Objective, ours: Tensor, reference: Tensor) 
         strict=True,
     ):
         torch.testing.assert_close(gradient, expected)
+
+
+def slow_sinkhorn(scores_BK: Tensor, epsilon: float, iterations: int) -> Tensor:
+    """The authors' algorithm, value by value: prototypes first, then images."""
+    B, K = scores_BK.shape
+    q = [[math.exp(scores_BK[b, k] / epsilon) for k in range(K)] for b in range(B)]
+    for _ in range(iterations):
+        for k in range(K):
+            total = sum(q[b][k] for b in range(B))
+            for b in range(B):
+                q[b][k] /= total * K
+        for b in range(B):
+            total = sum(q[b])
+            for k in range(K):
+                q[b][k] /= total * B
+    return torch.tensor(q, dtype=torch.float64) * B

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
+from references import slow_sinkhorn
 from torch import Tensor
 
 from simssl.blocks.losses.clusters import sinkhorn, swapped_cross_entropy
@@ -13,22 +12,6 @@ from simssl.blocks.losses.clusters import sinkhorn, swapped_cross_entropy
 
 def scores(B: int = 7, K: int = 4) -> Tensor:
     return torch.rand(B, K, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-
-
-def slow_sinkhorn(scores_BK: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """The authors' algorithm, value by value: prototypes first, then images."""
-    B, K = scores_BK.shape
-    q = [[math.exp(scores_BK[b, k] / epsilon) for k in range(K)] for b in range(B)]
-    for _ in range(iterations):
-        for k in range(K):
-            total = sum(q[b][k] for b in range(B))
-            for b in range(B):
-                q[b][k] /= total * K
-        for b in range(B):
-            total = sum(q[b])
-            for k in range(K):
-                q[b][k] /= total * B
-    return torch.tensor(q, dtype=torch.float64) * B
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 10])

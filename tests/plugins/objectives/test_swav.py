@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from references import REGISTRY, assert_same_gradient, build, loss, views
+from references import REGISTRY, assert_same_gradient, build, loss, slow_sinkhorn, views
 from torch import Tensor
 
 from simssl.store.folder import RunFolder
@@ -30,26 +30,12 @@ def slow_swav(objective: Any, x_BJCHW: Tensor, temperature: float = 0.1, epsilon
             scores[j].append([(unit * prototype).sum() for prototype in objective.prototypes])
     total = torch.zeros((), dtype=torch.float64)
     for j in (0, 1):
-        code = slow_codes(scores[j], epsilon)
+        code = slow_sinkhorn(torch.tensor(scores[j], dtype=torch.float64), epsilon, 3)
         for b in range(B):
             exponentials = [(score / temperature).exp() for score in scores[1 - j][b]]
             for k in range(K):
                 total = total - code[b][k] * (exponentials[k] / sum(exponentials)).log()
     return total / (2 * B)
-
-
-def slow_codes(scores: list[list[Tensor]], epsilon: float) -> list[list[float]]:
-    B, K = len(scores), len(scores[0])
-    q = [[(score.detach() / epsilon).exp().item() for score in row] for row in scores]
-    for _ in range(3):
-        for k in range(K):
-            total = sum(q[b][k] for b in range(B))
-            for b in range(B):
-                q[b][k] /= total * K
-        for b in range(B):
-            total = sum(q[b])
-            q[b] = [value / total / B for value in q[b]]
-    return [[value * B for value in row] for row in q]
 
 
 def test_against_loops() -> None:
