@@ -201,8 +201,7 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
 @torch.no_grad()
 def _has_variance(built: BuiltRun) -> bool:
     built.objective.eval()
-    image_1CHW = built.data.train.images[:1]
-    x_1CHW = built.views.plain(image_1CHW.to(built.device))
+    x_1CHW = torch.zeros(1, *built.views.shape, device=built.device)
     posterior = built.objective.posterior(x_1CHW)
     return posterior.variance is not None
 

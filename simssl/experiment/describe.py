@@ -44,10 +44,10 @@ def choices(plugin: Plugin, loaded: type[Any], pattern: str) -> str:
     if names:
         return "\n".join(names)
     command = f"simssl show {plugin.kind} {plugin.name}"
-    known = len(loaded.choices(ALL))
-    if not known:
+    if not loaded.choices(ALL):
         raise UserError(f"{plugin.kind} '{plugin.name}' has no names to choose from; `{command}` shows its parameters")
-    raise UserError(f"none of the {known:,} names of {plugin.kind} '{plugin.name}' fits '{pattern}'; try '*{pattern}*'")
+    other = "a shorter one" if ALL in pattern else f"'*{pattern}*'"
+    raise UserError(f"no name of {plugin.kind} '{plugin.name}' fits '{pattern}'; try {other}")
 
 
 def _wrapped(text: str, first_indent: str) -> list[str]:

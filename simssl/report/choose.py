@@ -108,7 +108,9 @@ def _told(best: Row | None, settings: Sequence[Row], metric: str) -> str:
     (column,) = [column for column in best.measured if column.key == metric]
     there = estimate(_held_out(best.measured[column]), column.unit, best.runs)
     sentence = f"{best.label}: chosen of {tried} of {method} by {metric} on held-out images, where it has {there}"
-    without = [row for row in settings if column not in row.measured]
+    runs = sum(len(row.members) for row in settings)
+    with_it = sum(len(row.measured[column].held_out) for row in settings if column in row.measured)
+    without = runs - with_it
     if without:
-        sentence += f"; {len(without)} of them have none"
+        sentence += f"; {without} of the {runs} runs {'has' if without == 1 else 'have'} none yet"
     return sentence

@@ -58,6 +58,23 @@ COLOURED = """
         return Coloured
 """
 
+NEEDS_VARIANCE = """
+    import simssl
+    from simssl.api import Evaluator, Metric, Result
+
+    class NeedsVariance(Evaluator):
+        Params = simssl.Params
+        needs = frozenset({"test", "variance"})
+
+        def run(self, subject):
+            posterior = subject.posterior(subject.images("test", slice(8)))
+            return Result({"variance": Metric(posterior.variance.mean().item(), "squared units")})
+
+    @simssl.hookimpl
+    def simssl_evaluator():
+        return NeedsVariance
+"""
+
 
 @pytest.fixture
 def coloured(package: Callable[..., Path]) -> None:
@@ -170,6 +187,18 @@ def test_what_does_not_apply_to_the_other_data_set_is_skipped_for_it_alone(simss
     assert entries["untested"]["skipped"] == "the data set has no test split"
     assert "value" in entries["knn/class/accuracy"]
     assert "collapse:coloured/group_within" in entries  # whose groups are those of the run's positives
+
+
+@pytest.mark.usefixtures("coloured")
+def test_whether_there_is_a_variance_is_asked_at_the_size_of_the_runs_images(
+    simssl: Command, small: Write, package: Callable[..., Path]
+) -> None:
+    package("needs-variance-dist", "needs_variance", NEEDS_VARIANCE, evaluator="needs_variance")
+    file = small(objective={"name": "simvae"}, evaluators=[on("needs_variance", enlarge=2)])
+    result = simssl("run", file)
+    assert result.exit_code == 0, result.stderr
+    entry = metrics()["needs_variance:coloured/variance"]
+    assert entry["protocol"]["images brought over"].startswith("from 3 x 16 x 16 to 1 x 8 x 8")
 
 
 @pytest.mark.usefixtures("coloured")

@@ -96,8 +96,20 @@ def test_settings_without_the_number_are_counted_and_a_method_without_any_stays(
     result = simssl("report", "runs", "--choose", KNN, "--format", "md")
     assert set(markdown_rows(result)) == {"simvae J=4", "beta_vae beta=1", "beta_vae beta=2"}
     assert "chosen of 3 settings of simvae" in result.stdout
-    assert "; 1 of them have none" in result.stdout
+    assert "; 1 of the 3 runs has none yet" in result.stdout
     assert "beta_vae: none of its 2 settings has knn/class/accuracy yet, and none is chosen" in result.stdout
+
+
+def test_seeds_that_are_not_measured_yet_are_counted(simssl: Command, run: Write) -> None:
+    """The mean of one seed alone may be the best by luck."""
+    for J, held_out in ((2, 0.4), (4, 0.6)):
+        for seed in (0, 1):
+            unfinished = J == 4 and seed == 1
+            metrics = None if unfinished else {KNN: measured(0.5, held_out)}
+            run(f"simvae{J}-{seed}", metrics, objective={"name": "simvae", "J": J}, seed=seed)
+    result = simssl("report", "runs", "--choose", KNN)
+    assert "simvae J=4: chosen of 2 settings" in result.stdout
+    assert "where it has 0.600; 1 of the 4 runs has none yet" in result.stdout
 
 
 def test_nothing_to_choose_is_said(simssl: Command, run: Write) -> None:
