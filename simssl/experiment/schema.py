@@ -109,7 +109,8 @@ def _plugin(kind: str, name: str, registry: Registry, definitions: Schema) -> Sc
     own: Schema = {"name": {"const": name, "description": about}}
     if kind == "evaluator":
         another = "Another name for its metrics."
-        own["as"] = {"type": "string", "pattern": f"^{NAME}$", "maxLength": LONGEST, "description": another}
+        name_of_metrics = f"^{NAME}(:{NAME})?$"  # a run's own file has the name of its other data set behind it
+        own["as"] = {"type": "string", "pattern": name_of_metrics, "maxLength": LONGEST, "description": another}
         if takes_dataset(kind, plugin):
             where = "beside" if plugin.takes_other_data else "in place of"
             about_data = f"Another data set, whose images are measured {where} those of the run's."
