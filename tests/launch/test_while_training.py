@@ -251,7 +251,7 @@ def test_what_cannot_select_is_said_before_the_first_step(
 
 
 def test_what_does_not_apply_is_said_and_the_rest_is_measured(simssl: Simssl, small: Write, tmp_path: Path) -> None:
-    """A method that is not trained is not measured while it trains."""
+    """A method that is not trained is not measured while it trains, and nothing is missing of it later."""
     evaluators = [{"name": "knn"}, {"name": "uncertainty"}]
     measure = {"points": 2, "evaluators": evaluators}
     grid = {"objective": [{"name": "vicreg"}, {"name": "random"}]}
@@ -262,6 +262,9 @@ def test_what_does_not_apply_is_said_and_the_rest_is_measured(simssl: Simssl, sm
     moments = read_history(RunFolder(history.parent))
     assert [moment.step for moment in moments] == [0, 1, 30]
     assert moments[0].metrics["uncertainty"]["skipped"] == "vicreg has no variance"
+    again = simssl("run", small(training=TRAINING, measure=measure, grid=grid))
+    assert again.stderr.count("is done already") == 2
+    assert "was not measured" not in again.stderr
 
 
 def test_the_status_says_that_it_is_measured(simssl: Simssl, small: Write, tmp_path: Path) -> None:
