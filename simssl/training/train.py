@@ -95,7 +95,7 @@ def _finish(trainer: Trainer) -> None:
 def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure: Measure | None) -> bool:
     """Measure the run if it is time, take note of the number by which it selects, and return whether it was time.
 
-    A signal meanwhile ends the measurement at once. It is made when the run goes on.
+    A signal meanwhile ends the measurement at once. It is made when the run goes on. So is one that has failed.
     """
     watch = trainer.watch
     if measure is None or not watch.due(trainer.step):
@@ -108,6 +108,11 @@ def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure:
     except Interrupted as error:
         trainer.save()
         raise _saved(trainer, error.signum) from error
+    except LostProcessError:
+        raise
+    except Exception:
+        _save_steps(trainer)
+        raise
     seconds = time.perf_counter() - begun
     trainer.stood_still(seconds)
     estimates.measured(seconds)
@@ -115,6 +120,13 @@ def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure:
     if number is not None and watch.selected is not None:
         watch.selected.take(trainer.step, number, trainer.objective)
     return True
+
+
+def _save_steps(trainer: Trainer) -> None:
+    """Save the steps before a measurement that has failed, if there are any."""
+    if trainer.step:
+        with suppress(RuntimeError):  # a device that has failed repeats its error
+            trainer.save()
 
 
 def _saved(trainer: Trainer, signum: int) -> Interrupted:
