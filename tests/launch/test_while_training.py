@@ -173,6 +173,88 @@ def test_after_a_kill_the_steps_since_the_checkpoint_are_measured_again(
     assert steps == [0, 10, 15, 15, 20, 30]
 
 
+MIRRORED = """
+from dataclasses import replace
+
+import simssl
+from simssl.api import Data, Dataset
+from simssl_plugins.datasets.digits import Digits
+
+
+class Mirrored(Dataset):
+    '''Digits, mirrored, twice as large, in three channels, without the last ones of train.'''
+
+    def load(self, root, progress):
+        digits = Digits(Digits.Params()).load(root, progress)
+        train = digits.train.targets["class"]
+        some = {"class": replace(train, values=train.values[:900])}
+        kept = replace(digits.train, images=digits.train.images[:900], targets=some, group=None)
+        return Data.of(self.other(kept), self.other(digits.test))
+
+    def other(self, split):
+        large_NCHW = split.images.flip(3).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return replace(split, images=large_NCHW.repeat(1, 3, 1, 1))
+
+
+@simssl.hookimpl
+def simssl_dataset():
+    return Mirrored
+"""
+
+
+def test_other_data_are_measured_beside_the_runs_own_and_may_select(
+    simssl: Simssl, small: Write, tmp_path: Path
+) -> None:
+    """In any order: no features of one data set are taken for those of another. The page has a curve of each."""
+    plugin = tmp_path / "mirrored.py"
+    plugin.write_text(MIRRORED)
+    other = {"name": "knn", "dataset": {"name": "mirrored"}}
+    same = {"name": "knn", "as": "same", "dataset": {"name": "digits"}}
+    evaluators = [{"name": "knn"}, other, same, {**other, "as": "three", "k": 3}]
+    measure = {"every_steps": 15, "evaluators": evaluators}
+    selection = {"every_steps": 15, "evaluator": other, "metric": "class/accuracy", "keep": "best"}
+    file = small(**VICREG, measure=measure, selection=selection, evaluators=[*reversed(evaluators)])
+    result = simssl("run", file, "--plugin", plugin)
+    assert result.exit_code == 0, result.stderr
+    run = the_run(tmp_path / "runs")
+    history = read_history(RunFolder(run))
+    keys = ("knn/class/accuracy", "knn:mirrored/class/accuracy", "same/class/accuracy")
+    own, there, again = (numbers(history, key) for key in keys)
+    assert own == again
+    assert own != there
+
+    held_out = {moment.step: moment.metrics[keys[1]]["held_out"] for moment in history if moment.step}
+    best = max(held_out, key=lambda step: held_out[step])
+    times = json.loads((run / "environment.json").read_text())["training"]["times"]
+    assert times["kept_step"] == best
+    kept = next(moment for moment in history if moment.step == best)
+    final = json.loads((run / "metrics.json").read_text())["metrics"]
+    for key in (*keys, "three/class/accuracy"):
+        assert final[key] == kept.metrics[key], key
+    assert final[keys[1]]["protocol"]["measured_on"] == "mirrored"
+    assert len({final[key]["protocol"]["data"] for key in keys}) == 2
+
+    assert simssl("report", file, "--html", "page.html", "--plugin", plugin).exit_code == 0
+    source = Path("page.html").read_text()
+    for key in keys:
+        assert f'aria-label="{key} over the views that were shown' in source
+
+
+def test_a_setting_of_knn_may_end_a_training_by_held_out_images(simssl: Simssl, small: Write, tmp_path: Path) -> None:
+    """One that votes by a single k, and one that is chosen: by images of train, whatever it has on test."""
+    for name, k in {"one": 5, "chosen": [1, 5]}.items():
+        evaluator = {"name": "knn", "k": k}
+        selection = {"every_steps": 5, "evaluator": evaluator, "metric": "class/accuracy", "patience": 1}
+        result = simssl("run", small(training=TRAINING, selection=selection, evaluators=[]), "--runs", name)
+        assert result.exit_code == 0, result.stderr
+        run = the_run(tmp_path / name)
+        after_0 = read_history(RunFolder(run))[1:]
+        held_out = [moment.metrics["knn/class/accuracy"]["held_out"] for moment in after_0]
+        rises = [later > max(held_out[: i + 1]) for i, later in enumerate(held_out[1:])]
+        assert all(rises[:-1])
+        assert not rises[-1] or after_0[-1].step == 30
+
+
 def select(script: Sequence[float], **settings: object) -> dict[str, object]:
     evaluator = {"name": "scripted", "script": list(script), "better": settings.pop("better", "higher")}
     return {"every_steps": 5, "evaluator": evaluator, "metric": "number", **settings}

@@ -149,7 +149,7 @@ def test_a_signal_ends_a_measurement_at_once_and_it_is_made_when_the_run_goes_on
 
 
 def test_a_measurement_that_fails_loses_no_step(tmp_path: Path) -> None:
-    """The run goes on after the step that is measured, once what fails is mended. Before the first step there is none."""
+    """The run goes on after the step that is measured, once what fails is mended. Step 0 is not saved."""
     plain = trained(new_trainer(tmp_path / "plain"))
     failing = {0, 20}
     seen = []
