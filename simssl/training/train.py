@@ -76,6 +76,7 @@ def _take_steps(
             raise _saved(trainer, signum)
     if steps:
         trainer.records.take_rest(trainer.step, trackers)
+        trackers.trained(trainer.step)
 
 
 def _finish(trainer: Trainer) -> None:
@@ -169,7 +170,9 @@ def trained_state(folder: RunFolder) -> State:
     return state
 
 
-def restore_trained(built: BuiltRun, folder: RunFolder) -> None:
-    """Give the objective the weights of a finished run. UserError if it is not finished."""
-    restore_weights(built, folder, trained_state(folder))
+def restore_trained(built: BuiltRun, folder: RunFolder) -> int:
+    """Give the objective the weights of a finished run, and return its steps. UserError if it is not finished."""
+    state = trained_state(folder)
+    restore_weights(built, folder, state)
     built.objective.eval()
+    return int(state["step"])

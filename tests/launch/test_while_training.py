@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from click.testing import Result
 from processes import Process
 
 from simssl import load
+from simssl.api import RunInfo
+from simssl.launch.status.progress import ProgressTracker
 from simssl.store.folder import RunFolder
 from simssl.store.history import Moment, read_history
 from simssl.store.progress import progress_now, write_progress
@@ -277,6 +280,47 @@ def test_a_number_on_held_out_images_ends_the_training(
     assert (times["steps"], times["best_step"], times["kept_step"]) == (20, 10, 20)
     again = simssl("run", small(training=TRAINING, selection=selection), "--plugin", scripted)
     assert "is done already" in again.stderr
+
+
+def test_trackers_know_that_a_training_has_ended_before_its_last_step(
+    simssl: Simssl, small: Write, scripted: Path, tmp_path: Path
+) -> None:
+    """Its end is told once, and what is measured then, or later, belongs to the step at which it ended."""
+    changes = {
+        "training": TRAINING,
+        "selection": select([0.0, 5.0, 1.0], patience=1),
+        "trackers": [{"name": "console"}, {"name": "tensorboard"}],
+    }
+    evaluators = [{"name": "knn"}]
+    for alias in ("three", "five"):
+        result = simssl("run", small(**changes, evaluators=evaluators), "--plugin", scripted)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.count("trained in") == (alias == "three")
+        assert "goes on after" not in result.stderr
+        evaluators.append({"name": "knn", "as": alias, "k": 3})
+    run = the_run(tmp_path / "runs")
+    assert state_of(run)["step"] == 10
+    result = simssl("evaluate", run, "-e", "{name: knn, as: later, k: 1}", "--plugin", scripted)
+    assert result.exit_code == 0, result.stderr
+    for label in ("knn", "three", "later"):
+        assert list(curve(run, f"{label}/class/accuracy")) == [10]
+
+
+def test_the_status_says_that_a_training_that_has_ended_early_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simssl.launch.status.progress.SECONDS", 0.01)
+    tracker = ProgressTracker()
+    tracker.started(RunInfo(tmp_path, "x", "simclr", 0, "cpu", 0, 30, 60, {}))
+    tracker.follow(lambda: 20)
+    tracker.trained(20)
+    written = tmp_path / "progress.json"
+    by = time.monotonic() + 10
+    while not (seen := json.loads(written.read_text()) if written.exists() else {}).get("measuring"):
+        assert time.monotonic() < by
+        time.sleep(0.01)
+    tracker.ended(None)
+    assert (seen["step"], seen["ends"]) == (20, None)
 
 
 def test_the_best_weights_are_kept(simssl: Simssl, small: Write, scripted: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ DELTA = 1e-4
 
 FIRST_RANK = 4
 LAST_RANK = 100
-"""The eigenvalues that alpha-ReQ fits its line to, counted from 1. Source: the authors' code, from 0: arange(3, 100)."""
+"""The eigenvalues that alpha-ReQ fits its line to, from 1. Source: the authors' code, whose range(3, 100) is from 0."""
 
 FEWEST = 3
 """Fewest eigenvalues that it is fitted to. Ours."""
