@@ -753,6 +753,7 @@ class RunInfo:
     start_step: int
     """Steps that were done before: 0 for a new run."""
     steps: int
+    """The steps of its training: those of the budget, or those that were taken of one that has ended before."""
     views_per_step: int
     settings: Mapping[str, Any]
     """The experiment, with every default filled in."""
@@ -789,6 +790,9 @@ class Tracker(_Plugin):
 
         It is called before the first step, too: for step 0. After a kill the steps since the checkpoint come again.
         """
+
+    def trained(self, step: int) -> None:
+        """Take note that the training has ended, after this step: the last, or an earlier one (`selection`)."""
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         """Record the result of an evaluator that has finished."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from simssl.experiment.numbers import Count, Positive
+from simssl.experiment.numbers import Count, Few, Positive
 from simssl.experiment.optimizers import LARS, SGD, Adam, AdamW, Optimizer
 from simssl.experiment.views import Blur, Crop, Finish, Jitter, Operations, SmallViews, Solarize, ViewSettings
 from simssl.params import Params
@@ -58,7 +58,7 @@ class Moments(Params):
     "Views between two measurements, every view counted as in `training.views`."
     every_steps: Count | None = None
     "Steps between two measurements."
-    points: Count | None = None
+    points: Few | None = None
     "Measurements in all, after steps that are evenly spaced on a logarithmic scale from 1 to the last."
 
     @model_validator(mode="after")
@@ -76,8 +76,9 @@ class Moments(Params):
         if self.points is not None:
             spaced = [round(steps ** (i / max(1, self.points - 1))) for i in range(self.points)]
         elif self.every is not None:
-            times = steps * views_per_step // self.every
-            spaced = [math.ceil(i * self.every / views_per_step) for i in range(1, times + 1)]
+            every = max(self.every, views_per_step)  # each step at most once
+            times = steps * views_per_step // every
+            spaced = [math.ceil(i * every / views_per_step) for i in range(1, times + 1)]
         else:
             spaced = list(range(0, steps, self.every_steps or 1))
         return sorted({0, *spaced, steps})

@@ -124,7 +124,15 @@ class SmallViews(Operations):
     "Side of the small views, in pixels. It is less than that of the others."
 
 
-class ViewSettings(Operations):
+class _Size(Params):
+    """The first key of the section `views`, before the steps: runs are written down in this order."""
+
+    size: int | None = Field(None, ge=1)
+    """Side of the square views, in pixels, and of every image that is encoded, reconstructed or measured; as the
+    images are if empty. What is larger is shrunk with antialias."""
+
+
+class ViewSettings(Operations, _Size):
     """The steps that draw a view from an image: crop, flips, jitter, grey, blur, solarize, finish, in this order.
 
     Each view of each image has draws of its own.
@@ -132,9 +140,6 @@ class ViewSettings(Operations):
 
     solarize: Solarize | None = added(None)
     "Inversion of bright pixels; none if empty."
-    size: int | None = Field(None, ge=1)
-    """Side of the square views, in pixels, and of every image that is encoded, reconstructed or measured; as the
-    images are if empty. What is larger is shrunk with antialias."""
     finish: Finish = Finish()
     "Applied to every view, and to every image that is encoded, reconstructed or measured."
     each: tuple[Operations, ...] | None = added(None, min_length=1)

@@ -50,12 +50,12 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
             if why_skipped(evaluator, measured) is None:
                 check_other(choice, built, workspace.load_data)
         _say_what_is_replaced(choices, folder, workspace)
-        restore_trained(built, folder)
+        steps = restore_trained(built, folder)
         made_with = describe(device, plugins_of(experiment, registry))
         made_with |= {"jobs": workspace.jobs, "openmp": policy()}
         record = Record(folder, made_with, workspace.warn)
         with tracked(experiment, workspace, {}) as trackers:
-            trackers.started(run_info(built, folder, built.steps))
+            trackers.started(run_info(built, folder, steps, trained=True))
             wanted = choices or missing(experiment, folder, in_part=True)
             measure(built, folder, wanted, workspace, trackers, record)
 

@@ -187,7 +187,7 @@ def _train_and_measure(
     record = Record(folder, made_with, workspace.warn)
     progress = ProgressTracker()
     with tracked(experiment, workspace, {PROGRESS: lambda: progress}) as trackers:
-        trackers.started(run_info(built, folder, trainer.step))
+        trackers.started(run_info(built, folder, trainer.step, trainer.done))
         if not trainer.done:
             measuring = WhileTraining(built, folder, workspace, trackers, progress)
             with training_recorded(record, trainer, spinning):

@@ -75,7 +75,8 @@ class WhileTraining:
 
 def tell_of_measure(experiment: Experiment, folder: RunFolder, workspace: Workspace) -> None:
     """Say of a trained run that what its file measures in training comes too late, unless it was measured then."""
-    if experiment.measure and not folder.history.exists():
+    objective = workspace.registry.load("objective", experiment.objective.name)
+    if experiment.measure and objective.trained and not folder.history.exists():
         workspace.say("  is trained already, and was not measured meanwhile; --fresh trains it anew, measuring")
 
 

@@ -76,6 +76,7 @@ def _take_steps(
             raise _saved(trainer, signum)
     if steps:
         trainer.records.take_rest(trainer.step, trackers)
+        trackers.trained(trainer.step)
 
 
 def _finish(trainer: Trainer) -> None:
@@ -95,7 +96,7 @@ def _finish(trainer: Trainer) -> None:
 def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure: Measure | None) -> bool:
     """Measure the run if it is time, take note of the number by which it selects, and return whether it was time.
 
-    A signal meanwhile ends the measurement at once. It is made when the run goes on.
+    A signal meanwhile ends the measurement at once. It is made when the run goes on. So is one that has failed.
     """
     watch = trainer.watch
     if measure is None or not watch.due(trainer.step):
@@ -108,6 +109,11 @@ def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure:
     except Interrupted as error:
         trainer.save()
         raise _saved(trainer, error.signum) from error
+    except LostProcessError:
+        raise
+    except Exception:
+        _save_steps(trainer)
+        raise
     seconds = time.perf_counter() - begun
     trainer.stood_still(seconds)
     estimates.measured(seconds)
@@ -115,6 +121,13 @@ def _measure_if_due(trainer: Trainer, stop: Stop, estimates: Estimates, measure:
     if number is not None and watch.selected is not None:
         watch.selected.take(trainer.step, number, trainer.objective)
     return True
+
+
+def _save_steps(trainer: Trainer) -> None:
+    """Save the steps before a measurement that has failed, if there are any."""
+    if trainer.step:
+        with suppress(RuntimeError):  # a device that has failed repeats its error
+            trainer.save()
 
 
 def _saved(trainer: Trainer, signum: int) -> Interrupted:
@@ -157,7 +170,9 @@ def trained_state(folder: RunFolder) -> State:
     return state
 
 
-def restore_trained(built: BuiltRun, folder: RunFolder) -> None:
-    """Give the objective the weights of a finished run. UserError if it is not finished."""
-    restore_weights(built, folder, trained_state(folder))
+def restore_trained(built: BuiltRun, folder: RunFolder) -> int:
+    """Give the objective the weights of a finished run, and return its steps. UserError if it is not finished."""
+    state = trained_state(folder)
+    restore_weights(built, folder, state)
     built.objective.eval()
+    return int(state["step"])

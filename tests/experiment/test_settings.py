@@ -171,3 +171,9 @@ def test_every_field_is_described(section: type[Any]) -> None:
 def test_the_page_of_the_experiment_file_names_every_key(section: type[Any]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "experiment.md").read_text()
     assert all(f"`{field}`" in page for field in section.model_fields)
+
+
+def test_views_without_newer_steps_are_written_down_as_they_were_before_these() -> None:
+    """Byte for byte, so that the file of a run that goes on stays as it is."""
+    keys = ["size", "crop", "horizontal_flip", "vertical_flip", "jitter", "grey", "blur", "finish"]
+    assert list(ViewSettings().model_dump(mode="json")) == keys

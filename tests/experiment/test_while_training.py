@@ -45,6 +45,7 @@ def one(path: Path, text: str) -> Experiment:
         ("measure: {every: 5, evaluators: [{name: kn}]}", "7:41", "did you mean 'knn'?"),
         ("measure: {every: 5, evaluators: [{name: knn}, {name: knn}]}", "7:47", "'knn' stands in 'measure.evaluators'"),
         ("measure: {every: 0, evaluators: [{name: knn}]}", "7:18", "'every' must be at least 1, not 0"),
+        ("measure: {points: 1e6, evaluators: [{name: knn}]}", "7:19", "'points' must be at most 10000, not 1000000"),
         ("measure: {evaluators: [{name: knn}]}", "7:10", "one of 'every' (views), 'every_steps' and 'points'"),
         ("measure: {every: 5, points: 2, evaluators: [{name: knn}]}", "7:10", "'points', not every and points"),
         ("selection: knn", "7:12", "'selection' is a mapping such as {every: 10_000, evaluator: {name: ...}, metric"),
@@ -117,6 +118,11 @@ def test_when_it_is_measured(moments: Moments, expected: list[int]) -> None:
     """Of ten steps of ten views: the first step after which so many views are shown, the last, and before the first."""
     assert moments.steps(10, 10) == expected
     assert moments.steps(0, 0) == []
+
+
+def test_fewer_views_than_a_step_has_are_every_step_and_cost_no_more() -> None:
+    """10^12 views, one by one, would take hours."""
+    assert Moments(every=1).steps(10, 10**11) == Moments(every_steps=1).steps(10, 10**11)
 
 
 def test_points_are_spaced_evenly_on_a_logarithmic_scale() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from click.testing import Result
 from processes import Process
 
 from simssl import load
+from simssl.api import RunInfo
+from simssl.launch.status.progress import ProgressTracker
 from simssl.store.folder import RunFolder
 from simssl.store.history import Moment, read_history
 from simssl.store.progress import progress_now, write_progress
@@ -173,6 +176,88 @@ def test_after_a_kill_the_steps_since_the_checkpoint_are_measured_again(
     assert steps == [0, 10, 15, 15, 20, 30]
 
 
+MIRRORED = """
+from dataclasses import replace
+
+import simssl
+from simssl.api import Data, Dataset
+from simssl_plugins.datasets.digits import Digits
+
+
+class Mirrored(Dataset):
+    '''Digits, mirrored, twice as large, in three channels, without the last ones of train.'''
+
+    def load(self, root, progress):
+        digits = Digits(Digits.Params()).load(root, progress)
+        train = digits.train.targets["class"]
+        some = {"class": replace(train, values=train.values[:900])}
+        kept = replace(digits.train, images=digits.train.images[:900], targets=some, group=None)
+        return Data.of(self.other(kept), self.other(digits.test))
+
+    def other(self, split):
+        large_NCHW = split.images.flip(3).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return replace(split, images=large_NCHW.repeat(1, 3, 1, 1))
+
+
+@simssl.hookimpl
+def simssl_dataset():
+    return Mirrored
+"""
+
+
+def test_other_data_are_measured_beside_the_runs_own_and_may_select(
+    simssl: Simssl, small: Write, tmp_path: Path
+) -> None:
+    """In any order: no features of one data set are taken for those of another. The page has a curve of each."""
+    plugin = tmp_path / "mirrored.py"
+    plugin.write_text(MIRRORED)
+    other = {"name": "knn", "dataset": {"name": "mirrored"}}
+    same = {"name": "knn", "as": "same", "dataset": {"name": "digits"}}
+    evaluators = [{"name": "knn"}, other, same, {**other, "as": "three", "k": 3}]
+    measure = {"every_steps": 15, "evaluators": evaluators}
+    selection = {"every_steps": 15, "evaluator": other, "metric": "class/accuracy", "keep": "best"}
+    file = small(**VICREG, measure=measure, selection=selection, evaluators=[*reversed(evaluators)])
+    result = simssl("run", file, "--plugin", plugin)
+    assert result.exit_code == 0, result.stderr
+    run = the_run(tmp_path / "runs")
+    history = read_history(RunFolder(run))
+    keys = ("knn/class/accuracy", "knn:mirrored/class/accuracy", "same/class/accuracy")
+    own, there, again = (numbers(history, key) for key in keys)
+    assert own == again
+    assert own != there
+
+    held_out = {moment.step: moment.metrics[keys[1]]["held_out"] for moment in history if moment.step}
+    best = max(held_out, key=lambda step: held_out[step])
+    times = json.loads((run / "environment.json").read_text())["training"]["times"]
+    assert times["kept_step"] == best
+    kept = next(moment for moment in history if moment.step == best)
+    final = json.loads((run / "metrics.json").read_text())["metrics"]
+    for key in (*keys, "three/class/accuracy"):
+        assert final[key] == kept.metrics[key], key
+    assert final[keys[1]]["protocol"]["measured_on"] == "mirrored"
+    assert len({final[key]["protocol"]["data"] for key in keys}) == 2
+
+    assert simssl("report", file, "--html", "page.html", "--plugin", plugin).exit_code == 0
+    source = Path("page.html").read_text()
+    for key in keys:
+        assert f'aria-label="{key} over the views that were shown' in source
+
+
+def test_a_setting_of_knn_may_end_a_training_by_held_out_images(simssl: Simssl, small: Write, tmp_path: Path) -> None:
+    """One that votes by a single k, and one that is chosen: by images of train, whatever it has on test."""
+    for name, k in {"one": 5, "chosen": [1, 5]}.items():
+        evaluator = {"name": "knn", "k": k}
+        selection = {"every_steps": 5, "evaluator": evaluator, "metric": "class/accuracy", "patience": 1}
+        result = simssl("run", small(training=TRAINING, selection=selection, evaluators=[]), "--runs", name)
+        assert result.exit_code == 0, result.stderr
+        run = the_run(tmp_path / name)
+        after_0 = read_history(RunFolder(run))[1:]
+        held_out = [moment.metrics["knn/class/accuracy"]["held_out"] for moment in after_0]
+        rises = [later > max(held_out[: i + 1]) for i, later in enumerate(held_out[1:])]
+        assert all(rises[:-1])
+        assert not rises[-1] or after_0[-1].step == 30
+
+
 def select(script: Sequence[float], **settings: object) -> dict[str, object]:
     evaluator = {"name": "scripted", "script": list(script), "better": settings.pop("better", "higher")}
     return {"every_steps": 5, "evaluator": evaluator, "metric": "number", **settings}
@@ -195,6 +280,47 @@ def test_a_number_on_held_out_images_ends_the_training(
     assert (times["steps"], times["best_step"], times["kept_step"]) == (20, 10, 20)
     again = simssl("run", small(training=TRAINING, selection=selection), "--plugin", scripted)
     assert "is done already" in again.stderr
+
+
+def test_trackers_know_that_a_training_has_ended_before_its_last_step(
+    simssl: Simssl, small: Write, scripted: Path, tmp_path: Path
+) -> None:
+    """Its end is told once, and what is measured then, or later, belongs to the step at which it ended."""
+    changes = {
+        "training": TRAINING,
+        "selection": select([0.0, 5.0, 1.0], patience=1),
+        "trackers": [{"name": "console"}, {"name": "tensorboard"}],
+    }
+    evaluators = [{"name": "knn"}]
+    for alias in ("three", "five"):
+        result = simssl("run", small(**changes, evaluators=evaluators), "--plugin", scripted)
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.count("trained in") == (alias == "three")
+        assert "goes on after" not in result.stderr
+        evaluators.append({"name": "knn", "as": alias, "k": 3})
+    run = the_run(tmp_path / "runs")
+    assert state_of(run)["step"] == 10
+    result = simssl("evaluate", run, "-e", "{name: knn, as: later, k: 1}", "--plugin", scripted)
+    assert result.exit_code == 0, result.stderr
+    for label in ("knn", "three", "later"):
+        assert list(curve(run, f"{label}/class/accuracy")) == [10]
+
+
+def test_the_status_says_that_a_training_that_has_ended_early_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simssl.launch.status.progress.SECONDS", 0.01)
+    tracker = ProgressTracker()
+    tracker.started(RunInfo(tmp_path, "x", "simclr", 0, "cpu", 0, 30, 60, {}))
+    tracker.follow(lambda: 20)
+    tracker.trained(20)
+    written = tmp_path / "progress.json"
+    by = time.monotonic() + 10
+    while not (seen := json.loads(written.read_text()) if written.exists() else {}).get("measuring"):
+        assert time.monotonic() < by
+        time.sleep(0.01)
+    tracker.ended(None)
+    assert (seen["step"], seen["ends"]) == (20, None)
 
 
 def test_the_best_weights_are_kept(simssl: Simssl, small: Write, scripted: Path, tmp_path: Path) -> None:
@@ -251,7 +377,7 @@ def test_what_cannot_select_is_said_before_the_first_step(
 
 
 def test_what_does_not_apply_is_said_and_the_rest_is_measured(simssl: Simssl, small: Write, tmp_path: Path) -> None:
-    """A method that is not trained is not measured while it trains."""
+    """A method that is not trained is not measured while it trains, and nothing is missing of it later."""
     evaluators = [{"name": "knn"}, {"name": "uncertainty"}]
     measure = {"points": 2, "evaluators": evaluators}
     grid = {"objective": [{"name": "vicreg"}, {"name": "random"}]}
@@ -262,6 +388,9 @@ def test_what_does_not_apply_is_said_and_the_rest_is_measured(simssl: Simssl, sm
     moments = read_history(RunFolder(history.parent))
     assert [moment.step for moment in moments] == [0, 1, 30]
     assert moments[0].metrics["uncertainty"]["skipped"] == "vicreg has no variance"
+    again = simssl("run", small(training=TRAINING, measure=measure, grid=grid))
+    assert again.stderr.count("is done already") == 2
+    assert "was not measured" not in again.stderr
 
 
 def test_the_status_says_that_it_is_measured(simssl: Simssl, small: Write, tmp_path: Path) -> None:

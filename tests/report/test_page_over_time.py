@@ -11,6 +11,7 @@ import pytest
 from fake_runs import metric
 from reports import KNN, STYLE, Command, Write
 
+from simssl.report.page.svg import SIZE
 from simssl.store.folder import RunFolder
 from simssl.store.history import Moment, add_moment
 
@@ -87,6 +88,27 @@ def test_a_damaged_history_is_left_out_and_said(
 def test_without_histories_there_is_no_such_part(page: Callable[[], str], run: Write) -> None:
     run("a", {KNN: metric(0.9)})
     assert "While it trained" not in page()
+
+
+def test_a_selection_by_an_evaluator_of_another_name_is_told_by_that_name(page: Callable[[], str], run: Write) -> None:
+    evaluator = {"name": "knn", "as": "knn:mnist", "dataset": {"name": "mnist"}}
+    selection = {"every": 100, "evaluator": evaluator, "metric": "class/accuracy", "patience": None, "keep": "best"}
+    run("a", {KNN: metric(0.9)}, facts=FACTS, selection=selection)
+    assert "knn:mnist/class/accuracy on held-out images: keeps the best weights" in page()
+
+
+def test_no_curve_runs_through_a_name(page: Callable[[], str], run: Write) -> None:
+    """The names stand beside the ends of level curves, which come from their left."""
+    for i, name in enumerate(("simclr", "simvae")):
+        folder = run(name, {KNN: metric(0.9)}, facts=FACTS, objective={"name": name})
+        measured(folder, *((views, 0.5 + 0.3 * i, 0.5) for views in (0, 500, 1000)))
+    plot = page().split('aria-label="knn/class/accuracy over')[1].split("</svg>")[0]
+    names = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="start" class="name', plot)
+    assert len(names) == 2
+    for (_, baseline), curve in zip(names, curves_in(plot), strict=True):
+        level = float(curve.split(" L")[0].split()[1])
+        above = level - float(baseline)
+        assert above > 0 or above < -SIZE, "the curve is neither below the name nor above it"
 
 
 def test_what_a_run_selected_by_is_told_and_tells_rows_apart(page: Callable[[], str], run: Write) -> None:

@@ -148,6 +148,27 @@ def test_a_signal_ends_a_measurement_at_once_and_it_is_made_when_the_run_goes_on
     assert_same_weights(resumed, plain)
 
 
+def test_a_measurement_that_fails_loses_no_step(tmp_path: Path) -> None:
+    """The run goes on after the step that is measured, once what fails is mended. Step 0 is not saved."""
+    plain = trained(new_trainer(tmp_path / "plain"))
+    failing = {0, 20}
+    seen = []
+
+    def measure(step: int) -> None:
+        seen.append(step)
+        if step in failing:
+            failing.remove(step)
+            raise RunError("evaluator 'tiny' failed")
+
+    moments = Moments(every_steps=10)
+    for _ in range(2):
+        with pytest.raises(RunError, match="evaluator 'tiny' failed"):
+            trained(new_trainer(tmp_path / "failed", moments=moments), measure)
+    resumed = trained(new_trainer(tmp_path / "failed", moments=moments), measure)
+    assert seen == [0, 0, 10, 20, 20, 30, 40, 48]
+    assert_same_weights(resumed, plain)
+
+
 def test_a_signal_in_the_step_before_comes_before_the_measurement(tmp_path: Path) -> None:
     class Signalled(TinyObjective):
         def after_step(self, progress: Tensor) -> None:

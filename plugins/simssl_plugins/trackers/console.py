@@ -107,13 +107,15 @@ class ConsoleTracker(Tracker):
 
     def logged(self, step: int, terms: dict[str, float]) -> None:
         self.terms = _words(terms)
-        if step == self.run.steps:
-            self._stop()
-            seconds = time.perf_counter() - self.begun
-            rate = (step - self.run.start_step) / seconds
-            self._print(f"trained in {seconds:.1f} s, {self._speed(rate)}  {self.terms}")
-        elif self.watch and not self.bar:
+        if self.watch and not self.bar:
             self._show()
+
+    def trained(self, step: int) -> None:
+        self._stop()
+        taken = step - self.run.start_step
+        if taken:
+            seconds = time.perf_counter() - self.begun
+            self._print(f"trained in {seconds:.1f} s, {self._speed(taken / seconds)}  {self.terms}")
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         of_no_target = {name: metric for name, metric in result.metrics.items() if "/" not in name}

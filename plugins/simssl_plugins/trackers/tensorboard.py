@@ -64,6 +64,7 @@ class TensorBoardTracker(Tracker):
         _require_utf8(run.directory)
         _silence_its_thread()
         self.run = run
+        self.steps = run.steps
         self.subject: Subject | None = None
         unfinished = run.start_step < run.steps
         first_step = run.start_step + 1 if unfinished else None
@@ -83,12 +84,15 @@ class TensorBoardTracker(Tracker):
         for name, metric in result.metrics.items():
             self.writer.add_scalar(f"{result.evaluator}/{name}", metric.value, step)
 
+    def trained(self, step: int) -> None:
+        self.steps = step
+
     def evaluated(self, result: Result, subject: Subject) -> None:
         self.subject = subject
         for name, metric in result.metrics.items():
-            self.writer.add_scalar(f"{result.evaluator}/{name}", metric.value, self.run.steps)
+            self.writer.add_scalar(f"{result.evaluator}/{name}", metric.value, self.steps)
         for name, picture in result.images.items():
-            self.writer.add_image(f"{result.evaluator}/{name}", picture, self.run.steps)
+            self.writer.add_image(f"{result.evaluator}/{name}", picture, self.steps)
 
     def ended(self, error: BaseException | None) -> None:
         try:

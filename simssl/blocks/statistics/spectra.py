@@ -20,8 +20,8 @@ DELTA = 1e-4
 """What is added to the diagonal of the covariance within images. Source: Thilak et al. 2024, eq. 2."""
 
 FIRST_RANK = 4
-LAST_RANK = 99
-"""The eigenvalues that alpha-ReQ fits its line to, counted from 1. Source: the authors' code."""
+LAST_RANK = 100
+"""The eigenvalues that alpha-ReQ fits its line to, from 1. Source: the authors' code, whose range(3, 100) is from 0."""
 
 FEWEST = 3
 """Fewest eigenvalues that it is fitted to. Ours."""
@@ -88,7 +88,7 @@ def lidar(z_IJD: Tensor) -> float:
 def alpha_req(z_ND: Tensor) -> float:
     """The exponent alpha of the decay k^-alpha of the covariance's eigenvalues, by a line through their logarithms.
 
-    The line is fitted to the eigenvalues 4 to 99, the k-th with weight 1 / k, by least squares. Source: Agrawal et al.
+    The line is fitted to the eigenvalues 4 to 100, the k-th with weight 1 / k, by least squares. Source: Agrawal et al.
     2022, section 3, and the authors' code. Not a number where fewer than 3 of these eigenvalues are above 0.
     """
     mean_D = z_ND.double().mean(0)

@@ -36,6 +36,7 @@ class ProgressTracker(Tracker):
         self._steps_done: StepsDone | None = None
         self._since = time.time()
         self._measuring = False
+        self._trained = False
         self._seen: deque[tuple[float, int]] = deque(maxlen=RECENT)
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._look_on, name="progress", daemon=True)
@@ -52,6 +53,12 @@ class ProgressTracker(Tracker):
 
     def follow(self, steps_done: StepsDone) -> None:
         self._steps_done = steps_done
+
+    def trained(self, step: int) -> None:
+        """Take note that what follows are measurements."""
+        self._step = step
+        self._steps_done = None
+        self._trained = self._measuring = True
 
     def ended(self, error: BaseException | None) -> None:
         """Write how it ended. A failure is told by who knows its sentence."""
@@ -83,7 +90,7 @@ class ProgressTracker(Tracker):
 
     def _ends(self) -> float | None:
         """The time at which the last step will be done; None if it is not known."""
-        if len(self._seen) < 2 or self._step >= self._steps:
+        if len(self._seen) < 2 or self._trained or self._step >= self._steps:
             return None
         (begin, first), (end, last) = self._seen[0], self._seen[-1]
         if last <= first:

@@ -202,7 +202,7 @@ class Team:
         record = self._record(run, made_with)
         progress = ProgressTracker()
         with self._tracked(experiment, progress) as trackers:
-            trackers.started(run_info(built, folder, trainer.step))
+            trackers.started(run_info(built, folder, trainer.step, trainer.done))
             if not trainer.done:
                 self._train(trainer, trackers, record, progress)
             del trainer

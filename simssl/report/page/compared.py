@@ -122,7 +122,9 @@ def _selection(selection: Mapping[str, Any] | None) -> str:
         return "none"
     patience = selection.get("patience")
     ends = f"ends after {words.count(patience, 'measurement')} without a better one, " if patience else ""
-    decides = f"{selection['evaluator']['name']}/{selection.get('metric')} on held-out images"
+    evaluator = selection["evaluator"]
+    label = evaluator.get("as") or evaluator["name"]
+    decides = f"{label}/{selection.get('metric')} on held-out images"
     return f"{decides}: {ends}keeps the {selection.get('keep')} weights"
 
 

@@ -47,6 +47,7 @@ def _follow(
         instance.measured(start_step, result)
         for step in (start_step + 2, 10):
             instance.logged(step, {"loss": 1.5, "reconstruction": 1.0, "kl": 0.5})
+        instance.trained(10)
         instance.evaluated(result, subject)
         instance.ended(error)
 

@@ -14,8 +14,8 @@ Builder = Callable[[], Tracker]
 """Builds a tracker."""
 
 
-def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
-    """Return what trackers are told of a run that starts after `step` steps."""
+def run_info(built: BuiltRun, folder: RunFolder, step: int, trained: bool) -> RunInfo:
+    """Return what trackers are told of a run that starts after `step` steps, which are all if it is trained."""
     experiment = built.experiment
     return RunInfo(
         directory=folder.path,
@@ -24,7 +24,7 @@ def run_info(built: BuiltRun, folder: RunFolder, step: int) -> RunInfo:
         seed=experiment.seed,
         device=str(built.device),
         start_step=step,
-        steps=built.steps,
+        steps=step if trained else built.steps,
         views_per_step=built.views_per_step,
         settings=experiment.resolved,
     )
@@ -51,6 +51,9 @@ class Trackers:
 
     def measured(self, step: int, result: Result) -> None:
         self._each(lambda tracker: tracker.measured(step, result))
+
+    def trained(self, step: int) -> None:
+        self._each(lambda tracker: tracker.trained(step))
 
     def evaluated(self, result: Result, subject: Subject) -> None:
         self._each(lambda tracker: tracker.evaluated(result, subject))

@@ -83,12 +83,12 @@ def test_alpha_req_is_the_exponent_of_a_power_law(alpha: float, dimensions: int)
     assert alpha_req(with_covariance(eigenvalues, 400)) == pytest.approx(alpha, rel=1e-6)
 
 
-def test_alpha_req_is_a_weighted_fit_to_the_eigenvalues_4_to_99() -> None:
-    """As in the authors' code, by numpy's polynomials, which take the roots of the weights."""
+def test_alpha_req_is_a_weighted_fit_to_the_eigenvalues_4_to_100() -> None:
+    """As in the authors' code (its range 3 to 99 counts from 0), by numpy's polynomials, of the weights' roots."""
     ranks = np.arange(1.0, 131)
     eigenvalues = ranks**-1.0 * (1 + 0.5 * np.sin(ranks))
     eigenvalues = np.sort(eigenvalues)[::-1].copy()
-    fitted = slice(3, 99)
+    fitted = slice(3, 100)
     slope, _ = np.polyfit(np.log(ranks[fitted]), np.log(eigenvalues[fitted]), 1, w=ranks[fitted] ** -0.5)
     assert alpha_req(with_covariance(eigenvalues, 400)) == pytest.approx(-slope, rel=1e-6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -19,6 +20,12 @@ CURVES_RIGHT = CURVES_WIDTH - 6
 CURVES_TOP = 24
 CURVES_BOTTOM = CURVES_HEIGHT - 20
 """The same of a plot of curves."""
+
+NAMES = 120
+"""How far to the left of their ends curves are kept free of names."""
+
+APART = 8
+"""Width of the pieces of a curve that names keep clear of."""
 
 AT_ZERO = 22
 """Room at the left of a logarithmic axis for what was measured before the first step."""
@@ -67,6 +74,7 @@ def over_views(figure: OverTimePlot) -> Markup:
             low, high = map(y, point.ends)
             covered.append(Rectangle(at_x - 2, high, at_x + 2, low))
             drawn.append(line(at_x, low, at_x, high, f"error {curve.look.colour}"))
+        covered += _behind_end(positions)
         drawn.append(path(positions, f"curve {curve.look.colour}"))
         drawn.append(mark(curve.look, *positions[-1], curve.title))
         ends_of_curves.append(positions[-1])
@@ -79,6 +87,23 @@ def over_views(figure: OverTimePlot) -> Markup:
         text(RIGHT, HEIGHT - 4, "views \N{RIGHTWARDS ARROW}", "title", "end"),
     ]
     return plot(WIDTH, HEIGHT, figure.description, elements)
+
+
+def _behind_end(corners: Sequence[Position]) -> list[Rectangle]:
+    """What a curve covers about its end, where the names are put."""
+    covered: list[Rectangle] = []
+    nearest = corners[-1][0] - NAMES
+    for (x, y), (next_x, next_y) in pairwise(corners):
+        if next_x <= x:
+            continue  # their views are too near to be told apart
+        slope = (next_y - y) / (next_x - x)
+        left = max(x, nearest)
+        while left < next_x:
+            right = min(left + APART, next_x)
+            ends = y + slope * (left - x), y + slope * (right - x)
+            covered.append(Rectangle(left, min(ends) - 1, right, max(ends) + 1))
+            left = right
+    return covered
 
 
 class ViewsScale:
