@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simssl.report.best import COMPARED, several_settings
+from simssl.report.compare.best import COMPARED, several_settings
 from simssl.report.runs import Run
 from simssl.report.table import Row
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate
-from simssl.report.published import Published
+from simssl.report.compare.estimate import Estimate
+from simssl.report.compare.published import Published
 from simssl.report.table import Absent, Measured, Row, Table
 
 ABSENT = "\N{EN DASH}"

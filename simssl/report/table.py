@@ -9,9 +9,9 @@ from typing import Any
 
 from simssl.report import words
 from simssl.report.columns import Column, told_apart
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
+from simssl.report.compare.published import Published
 from simssl.report.labels import Label
-from simssl.report.published import Published
 from simssl.report.runs import Run, circumstances_of
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from simssl.report import notes
-from simssl.report.best import mark_best
-from simssl.report.choose import choose
 from simssl.report.columns import Column, column_of, columns_of, is_undertrained
+from simssl.report.compare.best import mark_best
+from simssl.report.compare.choose import choose
+from simssl.report.compare.published import PublishedTable, read_published, value_beside
+from simssl.report.compare.relative import take_differences
 from simssl.report.labels import Label, labels_of
-from simssl.report.published import PublishedTable, read_published, value_beside
-from simssl.report.relative import take_differences
 from simssl.report.runs import Run, merge_copies
 from simssl.report.table import Absent, Measured, Row, Table
 

@@ -30,11 +30,10 @@ from simssl.errors import (
 from simssl.experiment.model import Choice, Experiment
 from simssl.plugin.registry import Registry
 from simssl.training.budget import work_of
-from simssl.training.contract import check_data, check_posterior, frozen
+from simssl.training.contract import check_data
 from simssl.training.machine.precision import prepare_numerics, require_repeatable
 from simssl.training.networks import Form, backbone_of, building, modality_contexts, networks_of, require_named
-from simssl.training.one_image import require_values_to_normalise
-from simssl.training.small_views import require_small
+from simssl.training.trial import try_out
 from simssl.training.views import Views
 from simssl.training.views.positives import Groups, groups_of, with_roles
 
@@ -165,7 +164,9 @@ def build_model(
     with building(experiment.objective, registry):
         objective = objective_class(experiment.objective.params, context)
         if objective.trained:
-            _prepare(objective, views, experiment.backbone.name)
+            try_out(objective, views, experiment.backbone.name)
+            if world_size() > 1:
+                synchronise_batch_norm(objective)
         objective = objective.to(device)
     if experiment.training.channels_last:
         objective = objective.to(memory_format=torch.channels_last)
@@ -186,18 +187,3 @@ def build_model(
         has_new_decoder=backbone.decodes,
         forms={name: forms[name] for name in objective.modalities},
     )
-
-
-def _prepare(objective: Objective, views: Views, backbone: str) -> None:
-    """Try an objective that is to be trained on images, and let its batch norms work on several processes.
-
-    UserError, ValueError or ContractError if it cannot be trained.
-    """
-    with frozen(objective):
-        posterior = objective.posterior(torch.zeros(2, *views.shape))
-        check_posterior(objective, posterior, 2)
-        require_small(objective, views, backbone)
-    if objective.context.images_per_step == 1:
-        require_values_to_normalise(objective, views)
-    if world_size() > 1:
-        synchronise_batch_norm(objective)

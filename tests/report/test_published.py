@@ -9,7 +9,7 @@ from fake_runs import metric
 from reports import KNN, Command, Write, table_of
 
 from simssl.report import formats, numbers
-from simssl.report.published import Published, read_published
+from simssl.report.compare.published import Published, read_published
 
 MINUS = "\N{MINUS SIGN}"
 

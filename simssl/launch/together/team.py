@@ -38,7 +38,7 @@ from simssl.launch.together import torchrun
 from simssl.launch.together.alike import facts_of_file, facts_of_run
 from simssl.launch.together.processes import Processes, connected, device_here
 from simssl.launch.together.stop_together import StopTogether
-from simssl.launch.while_training import WhileTraining
+from simssl.launch.while_training import WhileTraining, tell_of_measure
 from simssl.launch.workspace import Workspace
 from simssl.store import checkpoint
 from simssl.store.environment import Json, Record, describe
@@ -205,6 +205,8 @@ class Team:
             trackers.started(run_info(built, folder, trainer.step, trainer.done))
             if not trainer.done:
                 self._train(trainer, trackers, record, progress)
+            elif self.is_first:
+                tell_of_measure(experiment, folder, workspace)
             del trainer
             give_back()
             self._measure(built, run, trackers, record)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.labels import short_names
 from simssl.report.numbers import estimate
 from simssl.report.page.figures import Look, Looks, Point, PointPlot, axis_title

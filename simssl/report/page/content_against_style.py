@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report import words
-from simssl.report.best import several_settings
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate, difference
+from simssl.report.compare.best import several_settings
+from simssl.report.compare.estimate import Estimate, difference
 from simssl.report.numbers import estimate, signed
 from simssl.report.page.figures import Look, Looks, Point, PointPlot, axis_title, key_to_shapes
 from simssl.report.table import Row, Table

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.table import Row
 from simssl.report.words import DIRECTIONS
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate, difference
+from simssl.report.compare.estimate import Estimate, difference
+from simssl.report.compare.relative import base_of
 from simssl.report.page.figures import BarPlot, Looks
-from simssl.report.relative import base_of
 from simssl.report.table import Row, Table
 
 SEVERAL = 3

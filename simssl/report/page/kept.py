@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.page.figures import BarPlot, Looks
 from simssl.report.roles import role_of
 from simssl.report.table import Row, Table

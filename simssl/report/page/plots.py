@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
 
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.page.figures import BarPlot, Look, Point, PointPlot
 from simssl.report.page.labels import Rectangle, lay_out
 from simssl.report.page.svg import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from simssl.errors import RunError
 from simssl.report.columns import Column, column_of, role_of, told_apart
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.numbers import estimate
 from simssl.report.page.figures import Looks, MeasuredPoint, MethodCurve, OverTimePlot, axis_title
 from simssl.report.runs import Run

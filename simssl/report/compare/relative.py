@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simssl.errors import UserError
-from simssl.report.estimate import difference
+from simssl.report.compare.estimate import difference
 from simssl.report.table import Row
 
 

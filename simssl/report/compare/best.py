@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from simssl.report.columns import Column
-from simssl.report.estimate import difference
+from simssl.report.compare.estimate import difference
 from simssl.report.table import Measured, Row
 
 COMPARED = ("discriminative", "generative")

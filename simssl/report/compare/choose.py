@@ -9,7 +9,7 @@ from simssl.blocks.messages import nearest
 from simssl.errors import UserError
 from simssl.report import words
 from simssl.report.columns import Column
-from simssl.report.estimate import Estimate
+from simssl.report.compare.estimate import Estimate
 from simssl.report.numbers import estimate
 from simssl.report.table import Measured, Row
 

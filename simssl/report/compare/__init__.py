@@ -1,0 +1,1 @@
+"""What a report compares: settings of a method, methods, and published values."""
