@@ -9,7 +9,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted([*BENCHMARKS.glob("*.py"), *(BENCHMARKS / "cuda_parts").glob("*.py")])
-SHARED = ("comparisons", "hand_written", "lightly_loop", "machine", "random_images", "rows", "runs")
+SHARED = ("comparisons", "hand_written", "lightly_loop", "lightly_methods", "machine", "random_images", "rows", "runs")
 """Modules that are no scripts."""
 
 
@@ -17,7 +17,7 @@ SHARED = ("comparisons", "hand_written", "lightly_loop", "machine", "random_imag
 def test_it_can_be_imported(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.syspath_prepend(str(script.parent))
-    if script.stem == "lightly_loop":
+    if script.stem.startswith("lightly_"):
         pytest.importorskip("lightly", reason="lightly is not installed, which it compares with")
     module = importlib.import_module(script.stem)
     assert module.__doc__

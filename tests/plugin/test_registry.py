@@ -200,7 +200,7 @@ def test_damaged_metadata_is_named_and_disturbs_no_other(
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ('("augmented", "augmented")', "must be a tuple of 'random' and 'plain'"),
+        ('("augmented", "augmented")', "must be a tuple of 'random', 'plain' and 'small'"),
         (
             "property(lambda self: ('random',) * self.params.J)",
             "is a property; define the class method views_for(params)",
