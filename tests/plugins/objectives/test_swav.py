@@ -30,7 +30,7 @@ def slow_swav(objective: Any, x_BJCHW: Tensor, temperature: float = 0.1, epsilon
             scores[j].append([(unit * prototype).sum() for prototype in objective.prototypes])
     total = torch.zeros((), dtype=torch.float64)
     for j in (0, 1):
-        code = slow_sinkhorn(torch.tensor(scores[j], dtype=torch.float64), epsilon, 3)
+        code = slow_sinkhorn(torch.stack([torch.stack(row) for row in scores[j]]).detach(), epsilon, 3)
         for b in range(B):
             exponentials = [(score / temperature).exp() for score in scores[1 - j][b]]
             for k in range(K):
