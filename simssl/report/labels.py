@@ -12,6 +12,10 @@ from simssl.report.runs import Run, Settings, circumstances_of, settings_of
 OBJECTIVE = "objective."
 TRAINING = "training."
 POSITIVES = "positives."
+VIEWS = "views."
+OWN_VIEWS = " (own views)"
+FEW = 2
+"""Most settings of the views in which a method may differ from the others to have them all in its name."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,13 @@ def _label(
     method = settings["objective.name"]
     circumstances = circumstances_of(run)
     label = without = in_full = method
+    own_views = _own_views(settings, in_experiment[experiment], of_method[experiment, method])
+    if own_views:
+        label += OWN_VIEWS
+        in_full += OWN_VIEWS
     for key, value in settings.items():
         others = in_experiment[experiment] if key in circumstances else of_method[experiment, method]
-        if all(other.get(key) == value for other in others):
+        if key in own_views or _all_have(others, key, value):
             continue
         text = _text(value)
         told = f" {names[key]}={text}"
@@ -63,6 +71,23 @@ def _label(
         if key not in circumstances:
             without += told
     return Label(label, without, in_full)
+
+
+def _own_views(settings: Settings, experiment: Sequence[Settings], of_method: Sequence[Settings]) -> list[str]:
+    """The settings of the views that a method has of its own, where they are too many to stand in its name.
+
+    They are none in which rows of the method differ from one another.
+    """
+    own = []
+    for key, value in settings.items():
+        is_own = key.startswith(VIEWS) and _all_have(of_method, key, value)
+        if is_own and not _all_have(experiment, key, value):
+            own.append(key)
+    return own if len(own) > FEW else []
+
+
+def _all_have(others: Sequence[Settings], key: str, value: Any) -> bool:
+    return all(other.get(key) == value for other in others)
 
 
 def _text(value: Any) -> str:

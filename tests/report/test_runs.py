@@ -51,6 +51,18 @@ def test_what_the_views_share_tells_rows_apart(run: Write, lines: Lines, simssl:
     assert "images that share class and group" in Path("page.html").read_text()
 
 
+def test_many_settings_of_a_methods_own_views_are_told_in_two_words(run: Write, lines: Lines, simssl: Command) -> None:
+    """As the recipes of others have them. What tells rows of one method apart is told all the same."""
+    views = {"crop": {"scale": [0.1, 1.0], "ratio": [1.0, 1.0]}, "vertical_flip": 0.5, "grey": 0.2}
+    other = {"crop": {"scale": [0.5, 1.0], "ratio": [0.9, 1.1]}, "vertical_flip": 0.1, "grey": 0.1}
+    run("a", {KNN: metric(0.9)}, objective={"name": "simclr"}, views=views)
+    run("b", {KNN: metric(0.8)}, objective={"name": "byol"}, views=other)
+    assert [row["method"] for row in lines("runs")] == ["simclr (own views)", "byol (own views)"]
+    run("c", {KNN: metric(0.8)}, objective={"name": "byol"}, views={**other, "grey": 0.0})
+    greys = {row["method"] for row in lines("runs")} - {"simclr (own views)"}
+    assert greys == {"byol (own views) views.grey=0.1", "byol (own views) views.grey=0.0"}
+
+
 def test_networks_of_captions_tell_rows_apart(run: Write, lines: Lines, simssl: Command) -> None:
     run("a", {KNN: metric(0.5)})
     run("b", {KNN: metric(0.6)}, modalities={"caption": {"backbone": {"name": "text_transformer", "width": 8}}})
