@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from simssl.report.compare.estimate import Estimate
-from simssl.report.page.figures import BarPlot, Look, Point, PointPlot
+from simssl.report.page.figures import BarPlot, Point, PointPlot
 from simssl.report.page.labels import Rectangle, lay_out
 from simssl.report.page.svg import (
     SIZE,
@@ -84,19 +84,12 @@ def _all_ends(values: Iterable[Estimate]) -> list[float]:
 
 def _names(points: Sequence[Point], positions: Sequence[Position], drawn: Sequence[Rectangle]) -> list[Markup]:
     """The points' labels, and a line to each that had to go further away."""
-    return names([(point.label, point.look) for point in points], positions, drawn)
-
-
-def names(
-    of_points: Sequence[tuple[str, Look]], positions: Sequence[Position], drawn: Sequence[Rectangle]
-) -> list[Markup]:
-    """The names of points at these positions, beside what is drawn, and a line to each that had to go further away."""
     frame = Rectangle(LEFT, TOP - 8, WIDTH, BOTTOM)
-    texts = all_short([name for name, _ in of_points])
-    spots = lay_out(positions, texts, frame, drawn)
+    names = all_short([point.label for point in points])
+    spots = lay_out(positions, names, frame, drawn)
     elements = []
-    for (_, look), (x, y), name, spot in zip(of_points, positions, texts, spots, strict=True):
-        class_ = f"name {look.colour}"
+    for point, (x, y), name, spot in zip(points, positions, names, spots, strict=True):
+        class_ = f"name {point.look.colour}"
         near_x, near_y = spot.nearest(x, y)
         distance = abs(near_x - x) + abs(near_y - y)
         if distance > FAR:

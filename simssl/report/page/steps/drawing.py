@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 from markupsafe import Markup
 
-from simssl.report.page.figures import CurvePlot, MethodCurve, OverTimePlot
-from simssl.report.page.labels import Rectangle
-from simssl.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, names
-from simssl.report.page.svg import SIZE, Position, Scale, axis_x, axis_y, line, mark, path, plot, text
+from simssl.report.page.figures import CurvePlot, Look, MethodCurve, OverTimePlot
+from simssl.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from simssl.report.page.svg import SIZE, Position, Scale, axis_x, axis_y, line, mark, path, plot, text, width_of
+from simssl.report.words import all_short
 
 CURVES_WIDTH = 320
 CURVES_HEIGHT = 200
@@ -21,11 +20,11 @@ CURVES_TOP = 24
 CURVES_BOTTOM = CURVES_HEIGHT - 20
 """The same of a plot of curves."""
 
-NAMES = 120
-"""How far to the left of their ends curves are kept free of names."""
+BESIDE = 14
+"""Room between the ends of curves and their names."""
 
-APART = 8
-"""Width of the pieces of a curve that names keep clear of."""
+LINE_HEIGHT = 1.2 * SIZE
+"""How far names are apart at least."""
 
 AT_ZERO = 22
 """Room at the left of a logarithmic axis for what was measured before the first step."""
@@ -60,63 +59,74 @@ def curves(figure: CurvePlot) -> Markup:
 
 
 def over_views(figure: OverTimePlot) -> Markup:
-    """A line for each method: the means over its seeds, with a standard error up and down."""
-    x = ViewsScale(figure.curves)
+    """A line for each method: the means over its seeds, with a standard error up and down. Names stand on the right."""
+    labels = all_short([curve.label for curve in figure.curves])
+    right = max(WIDTH / 2, RIGHT - BESIDE - max(map(width_of, labels)))
+    x = ViewsScale(figure.curves, right)
     ends = [end for curve in figure.curves for point in curve.points for end in point.ends]
     y = Scale.of(ends, BOTTOM, TOP)
     drawn: list[Markup] = []
     ends_of_curves: list[Position] = []
-    covered: list[Rectangle] = []
     for curve in figure.curves:
         positions = [(x(point.views), y(point.value.mean)) for point in curve.points]
         for point in curve.points:
             at_x = x(point.views)
             low, high = map(y, point.ends)
-            covered.append(Rectangle(at_x - 2, high, at_x + 2, low))
             drawn.append(line(at_x, low, at_x, high, f"error {curve.look.colour}"))
-        covered += _behind_end(positions)
         drawn.append(path(positions, f"curve {curve.look.colour}"))
         drawn.append(mark(curve.look, *positions[-1], curve.title))
         ends_of_curves.append(positions[-1])
-    drawn += names([(curve.label, curve.look) for curve in figure.curves], ends_of_curves, covered)
+    looks = [curve.look for curve in figure.curves]
     elements = [
-        *axis_y(y, LEFT, RIGHT),
+        *axis_y(y, LEFT, right),
         *x.axis(),
         *drawn,
+        *_names(labels, looks, ends_of_curves, right + BESIDE),
         text(2, SIZE + 2, figure.name, "title"),
-        text(RIGHT, HEIGHT - 4, "views \N{RIGHTWARDS ARROW}", "title", "end"),
+        text(right, HEIGHT - 4, "views \N{RIGHTWARDS ARROW}", "title", "end"),
     ]
     return plot(WIDTH, HEIGHT, figure.description, elements)
 
 
-def _behind_end(corners: Sequence[Position]) -> list[Rectangle]:
-    """What a curve covers about its end, where the names are put."""
-    covered: list[Rectangle] = []
-    nearest = corners[-1][0] - NAMES
-    for (x, y), (next_x, next_y) in pairwise(corners):
-        if next_x <= x:
-            continue  # their views are too near to be told apart
-        slope = (next_y - y) / (next_x - x)
-        left = max(x, nearest)
-        while left < next_x:
-            right = min(left + APART, next_x)
-            ends = y + slope * (left - x), y + slope * (right - x)
-            covered.append(Rectangle(left, min(ends) - 1, right, max(ends) + 1))
-            left = right
-    return covered
+def _names(labels: Sequence[str], looks: Sequence[Look], ends: Sequence[Position], left: float) -> list[Markup]:
+    """The names of curves on the right of a plot, each at the height of its end or as near as the others let it."""
+    heights = spread([y for _, y in ends], LINE_HEIGHT, TOP, BOTTOM)
+    elements = []
+    for label, look, (x, y), height in zip(labels, looks, ends, heights, strict=True):
+        elements.append(line(x, y, left - 2, height, "leader"))
+        elements.append(text(left, height + 0.35 * SIZE, label, f"name {look.colour}"))
+    return elements
+
+
+def spread(values: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+    """Values so far apart from one another, in the same order, between these limits if there is room for all of them.
+
+    They are pushed up from the lowest to the highest, and then back below the upper limit.
+    """
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    pushed = list(values)
+    least = low
+    for i in order:
+        pushed[i] = max(pushed[i], least)
+        least = pushed[i] + apart
+    most = high
+    for i in reversed(order):
+        pushed[i] = min(pushed[i], most)
+        most = pushed[i] - apart
+    return pushed
 
 
 class ViewsScale:
     """A map from the views that were shown to positions: logarithmic where most measurements came early."""
 
-    def __init__(self, curves: Sequence[MethodCurve]) -> None:
+    def __init__(self, curves: Sequence[MethodCurve], right: float) -> None:
         views = sorted({point.views for curve in curves for point in curve.points if point.views})
         self._log = bool(views) and views[len(views) // 2] < views[-1] / 8
         last = views[-1] if views else 1
         if self._log:
-            self._scale = Scale(views[0], last, LEFT + AT_ZERO, RIGHT, log=True)
+            self._scale = Scale(views[0], last, LEFT + AT_ZERO, right, log=True)
         else:
-            self._scale = Scale(0, last, LEFT, RIGHT)
+            self._scale = Scale(0, last, LEFT, right)
 
     def __call__(self, views: int) -> float:
         return self._scale(views) if views or not self._log else LEFT
