@@ -251,7 +251,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     Path("small.yaml").write_text(dump({**SMALL, "name": "quickstart", "evaluators": evaluators, "grid": methods}))
     ran = simssl("run", "small.yaml")
     assert ran.exit_code == 0, ran.stderr
-    for name in ("celeba-style", "mnist-content", "fashion-mnist-content", "shapes-factors"):
+    for name in ("celeba-style", "mnist-content", "fashion-mnist-content", "shapes-factors", "style-over-time"):
         shutil.copytree("runs/quickstart", f"runs/{name}")
     (trained,) = Path("runs/quickstart").glob("simvae-*")
     for name in set(re.findall(r"runs/quickstart/[\w-]+", "".join(block.code for block in EVERY))):
