@@ -507,6 +507,32 @@ class EncoderObjective(Objective):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
+class ProjectionObjective(EncoderObjective):
+    """A method whose loss is of a projection: what a head makes of the encoder's output, in float32.
+
+    It builds its `head`. Evaluators can ask for the projection as layer `projection`.
+    """
+
+    head: nn.Module
+
+    def project(self, x_BCHW: Tensor) -> Tensor:
+        """Return the projections (B, P) of images in [0, 1]."""
+        return at_least_float32(self.head(self.encoder(x_BCHW)))
+
+    def project_views(self, views: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """Return the projections (B, J, P) of all views that `forward` is given, small ones last.
+
+        Views of one size pass the encoder as one batch, and all of them the head.
+        """
+        z_BJD = self.encode_views(views)
+        z_MP = at_least_float32(self.head(z_BJD.flatten(0, 1)))
+        return z_MP.unflatten(0, z_BJD.shape[:2])
+
+    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
+        """The projection."""
+        return {"projection": self.project(x_BCHW)}
+
+
 class AutoencoderObjective(Objective):
     """A method whose representation is q(z | x) of a Gaussian autoencoder, and which decodes by p(x | z).
 

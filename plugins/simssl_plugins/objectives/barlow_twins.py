@@ -13,14 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import cross_correlation
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class BarlowTwins(EncoderObjective):
+class BarlowTwins(ProjectionObjective):
     """Barlow Twins: each dimension is the same in both views of an image, and no two of them are correlated.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -42,13 +41,14 @@ class BarlowTwins(EncoderObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
-        self.head[-1].register_parameter("bias", None)  # correlations do not depend on it; theirs has none
+        head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        head[-1].register_parameter("bias", None)  # correlations do not depend on it; theirs has none
+        self.head = head
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
-        za_BP = gather(self._project(xa_BCHW))
-        zb_BP = gather(self._project(xb_BCHW))
+        za_BP = gather(self.project(xa_BCHW))
+        zb_BP = gather(self.project(xb_BCHW))
         invariance, redundancy = deviations_from_identity(cross_correlation(za_BP, zb_BP))
         scale = self.params.scale
         return Terms(
@@ -57,12 +57,6 @@ class BarlowTwins(EncoderObjective):
                 "redundancy": scale * self.params.lambda_ * redundancy,
             }
         )
-
-    def _project(self, x_BCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_BCHW)))
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
 
 
 def deviations_from_identity(C_PP: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,12 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp, require_two_images
 from simssl.blocks.precision import at_least_float32
 
 
-class Byol(EncoderObjective):
+class Byol(ProjectionObjective):
     """BYOL: a student predicts what a slowly following teacher makes of another view; nothing is repelled.
 
     The representation is the output of the student's encoder; the projection serves the loss alone, and
@@ -61,9 +61,6 @@ class Byol(EncoderObjective):
 
     def after_step(self, progress: Tensor) -> None:
         self.teacher.update(cosine_momentum(self.params.momentum, progress, self.params.final_momentum))
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def prediction_error(prediction_BP: Tensor, target_BP: Tensor) -> Tensor:

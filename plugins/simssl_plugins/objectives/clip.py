@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import info_nce
 from simssl.blocks.networks import require_two_images
@@ -25,7 +25,7 @@ from simssl.blocks.precision import at_least_float32
 LOG_100 = math.log(100)
 
 
-class Clip(EncoderObjective):
+class Clip(ProjectionObjective):
     """CLIP: an image and its own caption attract each other, and repel all other captions and images of the batch.
 
     It sees one random view of each image. The representation is the image encoder's output, before its linear
@@ -63,14 +63,11 @@ class Clip(EncoderObjective):
         generator: torch.Generator,
         modalities_B: dict[str, Tensor],
     ) -> Terms:
-        image_BP = self._project(x_BJCHW[:, 0])
+        image_BP = self.project(x_BJCHW[:, 0])
         caption_BP = self.encode_modality(self.params.modality, modalities_B[self.params.modality])
         temperature = (-self.log_scale).exp()
         loss = info_nce(gather(image_BP), gather(caption_BP), "cosine", temperature)
         return Terms(loss={"info_nce": loss}, monitor={"temperature": temperature.detach()})
-
-    def _project(self, x_BCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_BCHW)))
 
     @torch.no_grad()
     def after_step(self, progress: Tensor) -> None:
@@ -80,9 +77,6 @@ class Clip(EncoderObjective):
         """The scale is not decayed."""
         others = [parameter for parameter in self.parameters() if parameter is not self.log_scale]
         return [{"params": others}, {"params": [self.log_scale], "weight_decay": 0.0}]
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
 
     def encode_modality(self, name: str, values_B: Tensor) -> Tensor:
         """The projection (B, P) of captions."""

@@ -16,13 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp
 from simssl.blocks.precision import at_least_float32
 
 
-class Dino(EncoderObjective):
+class Dino(ProjectionObjective):
     """DINO: the student's soft classes of one view match a slowly following teacher's, sharpened and centred.
 
     Head: the MLP of `head` (ReLU where theirs has GELU), its output divided by its length, and K prototypes of length
@@ -69,9 +69,8 @@ class Dino(EncoderObjective):
     def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
         x_BJCHW = views if isinstance(views, Tensor) else views[0]
         B, J = x_BJCHW.shape[:2]
-        z_BVD = self.encode_views(views)
-        s_MK = self.prototypes(self.head(z_BVD.flatten(0, 1)))
-        s_BVK = s_MK.unflatten(0, (B, -1))
+        z_BVP = self.project_views(views)
+        s_BVK = self.prototypes(z_BVP.flatten(0, 1)).unflatten(0, (B, -1))
         t_MK = self.teacher(x_BJCHW.flatten(0, 1))
         self.batch_centre = gather(t_MK.mean(0, keepdim=True)).mean(0)
         p_MK = ((t_MK - self.centre) / self.params.teacher_temperature).softmax(1)
@@ -96,10 +95,7 @@ class Dino(EncoderObjective):
 
     def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
         teacher_encoder = self.teacher.network.get_submodule("0")
-        return {
-            "projection": at_least_float32(self.head(self.encoder(x_BCHW))),
-            "teacher": at_least_float32(teacher_encoder(x_BCHW)),
-        }
+        return super().layers(x_BCHW) | {"teacher": at_least_float32(teacher_encoder(x_BCHW))}
 
 
 class Prototypes(nn.Module):

@@ -3,7 +3,7 @@
     L = -1/(2B) sum_i log [exp(s_ii / T) / sum_k exp(s_ik / T)] + log [exp(s_ii / T) / sum_k exp(s_ki / T)],
 
 s_ik the dot product or the cosine of image i's first projection and image k's second (`simssl.blocks.losses.info_nce`).
-M counts views: B images, J views each. P is the width of the projection.
+B counts images, J views of each. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import Similarity, info_nce
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class InfoNce(EncoderObjective):
+class InfoNce(ProjectionObjective):
     """InfoNCE: a view finds the other view of its image among one view of every image of the batch, both ways.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -44,13 +43,9 @@ class InfoNce(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
-        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        za_BP, zb_BP = self.project_views(x_BJCHW).unbind(1)
         loss = info_nce(gather(za_BP), gather(zb_BP), self.params.similarity, self.params.temperature)
         return Terms(loss={"info_nce": loss})
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl

@@ -5,7 +5,7 @@
 SIGReg the distance of the batch from N(0, I), along directions drawn anew in each step (`simssl.blocks.losses.sigreg`).
 The mean in the first term is that of the large views; all views, small ones too, are drawn to it.
 
-M counts views: B images, J views each, V of them with the small ones. P is the width of the projection.
+B counts images, J views of each, V of them with the small ones. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import random_directions, sigreg
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class LeJepa(EncoderObjective):
+class LeJepa(ProjectionObjective):
     """LeJEPA: the views of an image meet, and the batch is kept Gaussian; no teacher, no stopped gradient.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -54,10 +53,9 @@ class LeJepa(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
 
     def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_BVD = self.encode_views(views)
-        z_MP = at_least_float32(self.head(z_BVD.flatten(0, 1)))
-        z_VBP = [gather(z_BP) for z_BP in z_MP.unflatten(0, z_BVD.shape[:2]).unbind(1)]
-        directions_PM = random_directions(z_MP, self.params.directions, generator)
+        z_BVP = self.project_views(views)
+        z_VBP = [gather(z_BP) for z_BP in z_BVP.unbind(1)]
+        directions_PM = random_directions(z_VBP[0], self.params.directions, generator)
         distances_V = [sigreg(z_BP, directions_PM) for z_BP in z_VBP]
         lambda_ = self.params.lambda_
         return Terms(
@@ -66,9 +64,6 @@ class LeJepa(EncoderObjective):
                 "sigreg": lambda_ * torch.stack(distances_V).mean(),
             }
         )
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def distance_from_mean(z_VBP: list[Tensor], J: int) -> Tensor:

@@ -17,14 +17,14 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather, own_rows, world_size
 from simssl.blocks.losses import contrast_with_negatives
 from simssl.blocks.networks import Teacher, Widths, follow_batches, has_batch_norm, mlp, split_batch_norm
 from simssl.blocks.precision import at_least_float32
 
 
-class MoCo(EncoderObjective):
+class MoCo(ProjectionObjective):
     """MoCo: the two views of an image attract each other and repel what a queue remembers of earlier batches.
 
     Batch norm would tell which views were encoded together, so its statistics are split in both encoders and the
@@ -114,9 +114,6 @@ class MoCo(EncoderObjective):
         rows_M = (self.position + torch.arange(M, device=self.queue.device)) % Q
         self.queue.index_copy_(0, rows_M, self.new_keys)
         self.position.add_(M).remainder_(Q)
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self._projected(x_BCHW))}
 
 
 def _taken(x_BJ: Tensor, rows_BJ: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
     L = -1/(2B) sum_i log [exp(s_ip / T) / sum_{k != i} exp(s_ik / T)],
 
 over the 2B views, s_ik the cosine of two projections, p the other view of i's image (`simssl.blocks.losses.nt_xent`).
-M counts views: B images, J views each. P is the width of the projection.
+B counts images, J views of each. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import nt_xent
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class SimClr(EncoderObjective):
+class SimClr(ProjectionObjective):
     """SimCLR: two views of an image attract each other and repel all other views of the batch.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -44,13 +43,9 @@ class SimClr(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head), params.batch_norm, output_norm=params.batch_norm)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
-        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        za_BP, zb_BP = self.project_views(x_BJCHW).unbind(1)
         loss = nt_xent(gather(za_BP), gather(zb_BP), self.params.temperature)
         return Terms(loss={"nt_xent": loss})
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl

@@ -13,13 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.networks import Widths, mlp, require_two_images
 from simssl.blocks.precision import at_least_float32
 
 
-class SimSiam(EncoderObjective):
+class SimSiam(ProjectionObjective):
     """SimSiam: each view predicts the other one, whose gradient is stopped; nothing is repelled.
 
     The head ends in batch norm without scale and shift, as in the authors' code. The predictor's learning rate falls as
@@ -48,17 +48,11 @@ class SimSiam(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         xa_BCHW, xb_BCHW = x_BJCHW.unbind(1)
-        za_BP = self._project(xa_BCHW)
-        zb_BP = self._project(xb_BCHW)
+        za_BP = self.project(xa_BCHW)
+        zb_BP = self.project(xb_BCHW)
         a_to_b = negative_cosine(at_least_float32(self.predictor(za_BP)), zb_BP)
         b_to_a = negative_cosine(at_least_float32(self.predictor(zb_BP)), za_BP)
         return Terms(loss={"prediction": (a_to_b + b_to_a) / 2}, monitor={"spread": spread(gather(za_BP))})
-
-    def _project(self, x_BCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_BCHW)))
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
 
 
 def negative_cosine(prediction_BP: Tensor, target_BP: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
     L = 1/mu { -2 E[z.z'] + E[(z.z~)^2] },
 
 z and z' the projections of two views of an image, z~ that of a view of another one; projections longer than sqrt(mu)
-are cut to that length. M counts views: B images, J views each. P is the width of the projection.
+are cut to that length. B counts images, J views of each. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import spectral_contrast
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class SpectralContrastive(EncoderObjective):
+class SpectralContrastive(ProjectionObjective):
     """Spectral contrastive learning: views of an image have a large product, those of different images one near 0.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -46,22 +45,16 @@ class SpectralContrastive(EncoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         mu = self.params.mu
-        z_MP = shortened(self._project(x_BJCHW.flatten(0, 1)), mu**0.5)
-        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        z_BJP = shortened(self.project_views(x_BJCHW), mu**0.5)
+        za_BP, zb_BP = z_BJP.unbind(1)
         attraction, repulsion = spectral_contrast(gather(za_BP), gather(zb_BP))
         return Terms(loss={"attraction": attraction / mu, "repulsion": repulsion / mu})
 
-    def _project(self, x_MCHW: Tensor) -> Tensor:
-        return at_least_float32(self.head(self.encoder(x_MCHW)))
 
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": self._project(x_BCHW)}
-
-
-def shortened(z_MP: Tensor, length: float) -> Tensor:
-    """The rows, those longer than this at this length."""
-    lengths_M1 = z_MP.norm(dim=1, keepdim=True)
-    return z_MP / (lengths_M1 / length).clamp(min=1)
+def shortened(z: Tensor, length: float) -> Tensor:
+    """The rows (..., P), those longer than this at this length."""
+    lengths = z.norm(dim=-1, keepdim=True)
+    return z / (lengths / length).clamp(min=1)
 
 
 @simssl.hookimpl

@@ -13,14 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import sup_con
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class SupCon(EncoderObjective):
+class SupCon(ProjectionObjective):
     """SupCon: all views of a group attract each other and repel the views of all other groups.
 
     The groups are those of `positives.share`. So no image repels another of its group, as it does in SimCLR: it is the
@@ -57,13 +56,10 @@ class SupCon(EncoderObjective):
     ) -> Terms:
         if group_B is None:
             group_B = index_B
-        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
+        z_MP = self.project(x_BJCHW.flatten(0, 1))
         group_M = group_B.repeat_interleave(self.params.J)
         loss = sup_con(gather(z_MP), gather(group_M), self.params.temperature)
         return Terms(loss={"sup_con": loss})
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl

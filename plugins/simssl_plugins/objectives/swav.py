@@ -6,7 +6,7 @@ s the cosines of one view's projection with K prototypes, q the code of the othe
 such that the batch uses all of them equally (`simssl.blocks.losses.sinkhorn`); the mean over both directions. Small
 views have no codes, and predict those of both large ones.
 
-M counts views: B images, J views each, V of them with the small ones. P is the width of the projection.
+B counts images, J views of each, V of them with the small ones. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather, own_rows
 from simssl.blocks.losses import similarities, sinkhorn, swapped_cross_entropy
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class SwAV(EncoderObjective):
+class SwAV(ProjectionObjective):
     """SwAV: the views of an image are of the same clusters, and the clusters are of equal size in each batch.
 
     Codes are those of the batch; theirs for small batches remember earlier ones, too. Views of one size pass the
@@ -70,9 +69,7 @@ class SwAV(EncoderObjective):
 
     def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
         self.before_step.copy_(self.prototypes.detach())
-        z_BVD = self.encode_views(views)
-        z_MP = at_least_float32(self.head(z_BVD.flatten(0, 1)))
-        scores_V = self._scores(z_MP.unflatten(0, z_BVD.shape[:2]))
+        scores_V = self._scores(self.project_views(views))
         codes_J = [self._codes(scores_BK) for scores_BK in scores_V[:2]]
         logits_V = [scores_BK / self.params.temperature for scores_BK in scores_V]
         return Terms(loss={"cross_entropy": swapped_cross_entropy(codes_J, logits_V)})
@@ -94,9 +91,6 @@ class SwAV(EncoderObjective):
         after_KP = torch.where(self.is_frozen, self.before_step, normalised_KP)  # the optimiser's decay moves them, too
         self.prototypes.copy_(after_KP)
         self.is_frozen.copy_(progress < self.frozen_share)
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 def _frozen_share(epochs: int, context: Context) -> float:

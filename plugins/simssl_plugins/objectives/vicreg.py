@@ -3,7 +3,7 @@
 Minimise 25 mse(z, z') + 25/2 [v(z) + v(z')] + c(z) + c(z'), with v(z) = mean_d relu(1 - sqrt(var_d + 1e-4)) and
 c(z) the sum of squared covariances of different dimensions over their number (`simssl.blocks.losses.redundancy`). The
 authors' code halves the variance term, the paper's eq. 6 does not; this is the code's.
-M counts views: B images, J views each. P is the width of the projection.
+B counts images, J views of each. P is the width of the projection.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 import simssl
-from simssl.api import Context, EncoderObjective, Objective, Terms
+from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import covariance_penalty, variance_hinge
 from simssl.blocks.networks import Widths, mlp, require_two_images
-from simssl.blocks.precision import at_least_float32
 
 
-class VicReg(EncoderObjective):
+class VicReg(ProjectionObjective):
     """VICReg: two views of an image meet, and the batch is kept from collapsing by its variances and covariances.
 
     The representation is the encoder's output; the projection serves the loss alone, and evaluators can ask for
@@ -49,8 +48,7 @@ class VicReg(EncoderObjective):
         self.head = mlp((context.latent_dim, *params.head), params.batch_norm)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
-        z_MP = at_least_float32(self.head(self.encoder(x_BJCHW.flatten(0, 1))))
-        za_BP, zb_BP = z_MP.unflatten(0, x_BJCHW.shape[:2]).unbind(1)
+        za_BP, zb_BP = self.project_views(x_BJCHW).unbind(1)
         za_BP = gather(za_BP)
         zb_BP = gather(zb_BP)
         distance = F.mse_loss(za_BP, zb_BP)
@@ -63,9 +61,6 @@ class VicReg(EncoderObjective):
                 "covariance": self.params.covariance * penalties,
             }
         )
-
-    def layers(self, x_BCHW: Tensor) -> dict[str, Tensor]:
-        return {"projection": at_least_float32(self.head(self.encoder(x_BCHW)))}
 
 
 @simssl.hookimpl
