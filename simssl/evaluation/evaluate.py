@@ -113,9 +113,7 @@ class _Measuring:
         Skip if the evaluator does not apply to it.
         """
         built, folder = self.built, self.folder
-        reason = why_skipped(evaluator, run)
-        if reason is not None:
-            raise Skip(reason)
+        require_applying(evaluator, run)
         other = other_data(choice, built, self.load) if self.load else None
         fitted = self.fitted.run(choice, run)
         subject = FrozenSubject(fitted, folder, choice.name, other, elsewhere=run is not built)
@@ -196,6 +194,13 @@ def why_skipped(evaluator: Evaluator, built: BuiltRun) -> str | None:
         if reason:
             return reason
     return None
+
+
+def require_applying(evaluator: Evaluator, built: BuiltRun) -> None:
+    """Raise Skip if the evaluator does not apply to the run and its data."""
+    reason = why_skipped(evaluator, built)
+    if reason is not None:
+        raise Skip(reason)
 
 
 @torch.no_grad()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor
 
-from simssl.api import Evaluator, Result, Skip
+from simssl.api import Result, Skip
 from simssl.evaluation.entries import entries_of, skipped_entry
-from simssl.evaluation.evaluate import build, run_evaluator, why_skipped
+from simssl.evaluation.evaluate import build, require_applying, run_evaluator
 from simssl.evaluation.other_data import Fitted, LoadData, other_data, run_on
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
@@ -25,6 +26,15 @@ class SubjectInTraining(FrozenSubject):
     """A subject whose features are kept in memory, where the evaluators of one step find them."""
 
     kept: Kept
+
+    @contextmanager
+    def keeping(self, kept: Kept) -> Iterator[SubjectInTraining]:
+        """Within it, its features are those that are kept, or are added to them."""
+        self.kept = kept
+        try:
+            yield self
+        finally:
+            self.release()
 
     def features(self, split: str, layer: str = "representation") -> Tensor:
         key = (self.data.fingerprint, split, layer)
@@ -47,22 +57,12 @@ def measure(
     for choice in choices:
         run = run_on(choice, built, load)
         evaluator = build(choice, registry, run.data)
-        other = other_data(choice, built, load)
-        subject = SubjectInTraining(fitted.run(choice, run), folder, choice.name, other)
-        subject.kept = kept
         try:
-            result = _result(choice, evaluator, subject, run)
+            require_applying(evaluator, run)
+            other = other_data(choice, built, load)
+            with SubjectInTraining(fitted.run(choice, run), folder, choice.name, other).keeping(kept) as subject:
+                result = run_evaluator(choice, evaluator, subject, run)
         except Skip as skip:
             yield None, {choice.label: skipped_entry(choice, str(skip))}
         else:
             yield result, entries_of(choice, result, run, built, other)
-        finally:
-            subject.release()
-
-
-def _result(choice: Choice, evaluator: Evaluator, subject: FrozenSubject, run: BuiltRun) -> Result:
-    """The result of an evaluator on the data of `run`. Skip if it does not apply to them."""
-    reason = why_skipped(evaluator, run)
-    if reason is not None:
-        raise Skip(reason)
-    return run_evaluator(choice, evaluator, subject, run)

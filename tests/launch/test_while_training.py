@@ -393,6 +393,16 @@ def test_what_does_not_apply_is_said_and_the_rest_is_measured(simssl: Simssl, sm
     assert "was not measured" not in again.stderr
 
 
+def test_data_of_an_evaluator_that_is_skipped_need_not_be_there(simssl: Simssl, small: Write, tmp_path: Path) -> None:
+    """They are not looked for: neither before the training nor while it lasts."""
+    evaluators = [{"name": "knn"}, {"name": "uncertainty", "dataset": {"name": "image_folder", "path": "nowhere"}}]
+    result = simssl("run", small(**VICREG, measure={"every_steps": 30, "evaluators": evaluators}))
+    assert result.exit_code == 0, result.stderr
+    (history,) = (tmp_path / "runs").rglob("history.jsonl")
+    moments = read_history(RunFolder(history.parent))
+    assert [moment.metrics["uncertainty"]["skipped"] for moment in moments] == 2 * ["vicreg has no variance"]
+
+
 def test_the_status_says_that_it_is_measured(simssl: Simssl, small: Write, tmp_path: Path) -> None:
     simssl("run", small(training=TRAINING))
     run = the_run(tmp_path / "runs")
