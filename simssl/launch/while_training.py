@@ -31,6 +31,9 @@ class WhileTraining:
         self._workspace = workspace
         self._trackers = trackers
         self._progress = progress
+        experiment = built.experiment
+        self._measured_after = self._steps_of(experiment.measure.moments if experiment.measure else None)
+        self._selects_after = self._steps_of(experiment.selection.settings if experiment.selection else None)
 
     def __call__(self, step: int) -> float | None:
         """Measure it, and return the number, higher being better; None if it selects by nothing after this step.
@@ -43,7 +46,7 @@ class WhileTraining:
         for result in results:
             self._trackers.measured(step, result)
         selector = self._built.experiment.selection
-        if selector is None or step not in self._steps_of(selector.settings):
+        if selector is None or step not in self._selects_after:
             return None
         number = selecting_number(selector, entries)
         return number if step else None
@@ -62,15 +65,18 @@ class WhileTraining:
         """The evaluators whose time has come, each once."""
         experiment = self._built.experiment
         choices: dict[str, Choice] = {}
-        if experiment.measure and step in self._steps_of(experiment.measure.moments):
+        if experiment.measure and step in self._measured_after:
             choices |= {choice.label: choice for choice in experiment.measure.evaluators}
-        if experiment.selection and step in self._steps_of(experiment.selection.settings):
+        if experiment.selection and step in self._selects_after:
             chosen = experiment.selection.evaluator
             choices[chosen.label] = chosen
         return list(choices.values())
 
-    def _steps_of(self, moments: Moments) -> list[int]:
-        return moments.steps(self._built.steps, self._built.views_per_step)
+    def _steps_of(self, moments: Moments | None) -> frozenset[int]:
+        """The steps after which a section measures; none of a section that is not there."""
+        if moments is None:
+            return frozenset()
+        return frozenset(moments.steps(self._built.steps, self._built.views_per_step))
 
 
 def tell_of_measure(experiment: Experiment, folder: RunFolder, workspace: Workspace) -> None:

@@ -41,8 +41,8 @@ def labels_of(runs: Sequence[Run]) -> list[Label]:
         method = (experiment, settings["objective.name"])
         in_experiment.setdefault(experiment, []).append(settings)
         of_method.setdefault(method, []).append(settings)
-    every = [settings_of(run) for run in runs]
-    return [_label(run, in_experiment, of_method, short_names(every)) for run in runs]
+    names = short_names([settings_of(run) for run in runs])
+    return [_label(run, in_experiment, of_method, names) for run in runs]
 
 
 def _label(

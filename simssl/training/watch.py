@@ -35,6 +35,8 @@ class Watch:
         for section in sections:
             moments.update(section.steps(steps, views_per_step))
         self._moments = sorted(moments)
+        self._steps = frozenset(moments)
+        """The same, to look a step up in at every launch."""
         self.selected = Selected(selector.settings) if selector else None
         self.measured: int | None = None
         """The last step after which the run was measured; None before the first."""
@@ -46,7 +48,7 @@ class Watch:
 
     def due(self, step: int) -> bool:
         """True if the run is to be measured after this step, and is not yet."""
-        return step in self._moments and (self.measured is None or self.measured < step)
+        return step in self._steps and (self.measured is None or self.measured < step)
 
     def left(self, step: int) -> int:
         """The number of measurements after later steps."""

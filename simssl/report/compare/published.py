@@ -76,9 +76,12 @@ def read_published(name: str) -> PublishedTable:
 def value_beside(column: Column, run: Run, table: PublishedTable) -> Published | None:
     """Return the published value that stands beside a column of a run's row; None if there is none."""
     subject = (run.settings["dataset"]["name"], run.settings["objective"]["name"], column.published_key)
+    values = table.get(subject)
+    if values is None:
+        return None
     settings = settings_of(run)
     evaluator = flatten(column.protocol.get("evaluator", {}))
-    for published in table.get(subject, ()):
+    for published in values:
         if published.fits(settings, evaluator):
             return published
     return None
