@@ -16,7 +16,7 @@ from simssl.blocks.files import remove_folder
 from simssl.blocks.probes import has_classes
 from simssl.errors import STOPS, RunError, SimsslError, UserError, code_of, lack_of_memory, line_of, one_line
 from simssl.evaluation.entries import entries_of, skipped_entry
-from simssl.evaluation.other_data import Fitted, LoadData, other_data, run_on, shared_in
+from simssl.evaluation.other_data import Fitted, LoadData, check_other, other_data, run_on, shared_in
 from simssl.evaluation.subject import FrozenSubject
 from simssl.experiment.model import Choice
 from simssl.plugin.registry import Registry
@@ -41,6 +41,19 @@ def build(choice: Choice, registry: Registry, data: Data) -> Evaluator:
         line = line_of(type(evaluator))
         raise UserError(f"evaluator '{choice.name}' needs {wanted}; known are {known}{line}")
     return evaluator
+
+
+def check_choice(choice: Choice, built: BuiltRun, registry: Registry, load: LoadData) -> str | None:
+    """Check an evaluator of a run before it measures, and return why it will be skipped; None if it will not.
+
+    UserError if it does not fit, or if another data set that it names cannot be had.
+    """
+    run = run_on(choice, built, load)
+    evaluator = build(choice, registry, run.data)
+    reason = why_skipped(evaluator, run)
+    if reason is None:
+        check_other(choice, built, load)
+    return reason
 
 
 def evaluate(

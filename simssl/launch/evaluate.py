@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from simssl.errors import RunError, UserError, one_line
-from simssl.evaluation.evaluate import build, why_skipped
-from simssl.evaluation.other_data import check_other, run_on
+from simssl.evaluation.evaluate import check_choice
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Choice
 from simssl.experiment.yaml12 import dump, read
@@ -45,10 +44,7 @@ def evaluate_run(path: Path, workspace: Workspace, choices: Sequence[Choice] = (
         data = workspace.load_data(experiment.dataset)
         built = build_run(experiment, workspace.registry, data, device)
         for choice in choices:
-            measured = run_on(choice, built, workspace.load_data)
-            evaluator = build(choice, workspace.registry, measured.data)
-            if why_skipped(evaluator, measured) is None:
-                check_other(choice, built, workspace.load_data)
+            check_choice(choice, built, workspace.registry, workspace.load_data)
         _say_what_is_replaced(choices, folder, workspace)
         steps = restore_trained(built, folder)
         made_with = describe(device, plugins_of(experiment, registry))

@@ -9,8 +9,7 @@ import torch
 
 from simssl.blocks.distributed import rank
 from simssl.errors import SimsslError, UserError, free_memory
-from simssl.evaluation.evaluate import build, why_skipped
-from simssl.evaluation.other_data import check_other, run_on
+from simssl.evaluation.evaluate import check_choice
 from simssl.experiment.model import Experiment
 from simssl.launch.changed_data import tell_of_changed_data
 from simssl.launch.jobs import side_by_side
@@ -145,12 +144,8 @@ def _check(
     data = workspace.load_data(experiment.dataset)
     built = build_run(experiment, workspace.registry, data, torch.device("cpu"))
     for choice in experiment.evaluators:
-        measured = run_on(choice, built, workspace.load_data)
-        evaluator = build(choice, workspace.registry, measured.data)
-        reason = why_skipped(evaluator, measured)
-        if reason:
+        reason = check_choice(choice, built, workspace.registry, workspace.load_data)
+        if reason is not None:
             skipped[f"{choice.label} will be skipped: {reason}"] = None
-        else:
-            check_other(choice, built, workspace.load_data)
     check_while_training(experiment, built, workspace, skipped)
     return size_of(built) if by_size else None

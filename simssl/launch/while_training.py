@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from simssl.api import Result
 from simssl.errors import UserError
-from simssl.evaluation.evaluate import build, why_skipped
-from simssl.evaluation.other_data import check_other, run_on
+from simssl.evaluation.evaluate import check_choice
 from simssl.evaluation.while_training import measure
 from simssl.experiment.model import Choice, Experiment, Selector
 from simssl.experiment.settings import Moments
@@ -115,12 +114,9 @@ def check_while_training(
         return
     selecting = experiment.selection.evaluator if experiment.selection else None
     for choice in experiment.while_training:
-        run = run_on(choice, built, workspace.load_data)
-        evaluator = build(choice, workspace.registry, run.data)
-        reason = why_skipped(evaluator, run)
+        reason = check_choice(choice, built, workspace.registry, workspace.load_data)
         if reason is None:
-            check_other(choice, built, workspace.load_data)
-        elif selecting is not None and choice.label == selecting.label:
+            continue
+        if selecting is not None and choice.label == selecting.label:
             raise UserError(f"selection.evaluator: {choice.label} cannot measure this run: {reason}")
-        else:
-            skipped[f"{choice.label} will be skipped while it trains: {reason}"] = None
+        skipped[f"{choice.label} will be skipped while it trains: {reason}"] = None
