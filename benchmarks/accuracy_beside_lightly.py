@@ -3,7 +3,7 @@
 Both sides train on the same 5,000 images of CIFAR-10 (500 a class), with the network, the batches, the number of
 steps, the optimiser and the distribution of views in experiments/cifar10_lightly.yaml. lightly's side is its transform
 in a DataLoader, its heads, losses, memory bank and averages, as in its benchmark for CIFAR-10 (`lightly_methods.py`).
-Both are measured by lightly's `knn_predict` (k 200, weights exp(cosine / 0.1)) on 2,000 test images, after the last
+Both are measured by lightly's `knn_predict` (k 200, weights exp(cosine / 0.1)) on the test images, after the last
 step.
 
 The network is a small one by default, so that a CPU can do it. lightly's is
@@ -19,7 +19,6 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from random_images import ALONE, EXPERIMENTS, steps_of
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from simssl.api import Data, Split
+from simssl.api import Split
 from simssl.experiment.config import load_experiments
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
@@ -47,19 +46,11 @@ RATES = {"byol": {"lr": 0.06, "weight_decay": 5e-4}}
 """Of lightly's optimiser, where its loss is another multiple of the same."""
 
 
-def first_of_each_class(split: Split, images: int) -> Split:
-    """So many images, as many of each class, the first ones."""
-    label_N = split.targets["class"].values
-    chosen = [(label_N == label).nonzero().flatten()[: images // CLASSES] for label in range(CLASSES)]
-    index_N = torch.cat(chosen).sort().values
-    target = split.targets["class"]
-    return Split(split.images[index_N], {"class": replace(target, values=label_N[index_N])})
-
-
-def settings_of(backbone: str, latent_dim: int, epochs: int, precision: str) -> tuple[str, ...]:
+def settings_of(images: int, backbone: str, latent_dim: int, epochs: int, precision: str) -> tuple[str, ...]:
     changes = ("grid.seed=[0]", *ALONE[1:])
     return (
         *changes,
+        f"dataset.per_class={images // CLASSES}",
         f"backbone={backbone}",
         f"latent_dim={latent_dim}",
         f"training.epochs={epochs}",
@@ -115,15 +106,14 @@ def by_lightly(built: BuiltRun, seed: int, workers: int) -> nn.Module:
     loader = DataLoader(pictures, built.images_per_step, shuffle=True, drop_last=True, num_workers=workers)
     settings = experiment.training.optimizer.model_dump(include={"lr", "momentum", "weight_decay"})
     optimizer = torch.optim.SGD(network.parameters(), **settings | RATES.get(method, {}))
-    epochs = built.steps // len(loader)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    for _ in range(epochs):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, built.steps)
+    for _ in range(built.steps // len(loader)):
         for (x0_BCHW, x1_BCHW), _ in loader:
             loss = network(x0_BCHW.to(built.device), x1_BCHW.to(built.device))
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        schedule.step()
+            schedule.step()
     return encoder
 
 
@@ -196,11 +186,9 @@ def main(
     on = choose_device(device)
     allow_tf32(True)
     print(f"{machine.about()}; {images:,} images, {epochs} epochs, {backbone}, {latent_dim} dimensions", flush=True)
-    settings = settings_of(backbone, latent_dim, epochs, precision)
+    settings = settings_of(images, backbone, latent_dim, epochs, precision)
     registry = Registry()
-    whole = load_data(experiment_of("simclr", 0, settings).dataset, registry, data, lambda *_: None)
-    assert whole.test is not None
-    few = Data.of(first_of_each_class(whole.train, images), first_of_each_class(whole.test, 2000))
+    few = load_data(experiment_of("simclr", 0, settings).dataset, registry, data, lambda *_: None)
     table = []
     for method in methods or METHODS:
         by_side: dict[str, list[float]] = {"lightly": [], "simssl": []}

@@ -87,7 +87,7 @@ def test_a_package_s_experiment_names_the_schema(
         ("scale:", "scales:", 4, "Property scales is not allowed."),
         ("{name: vae}", "{name: vae, beta: 2}", 11, "Property beta is not allowed."),
         ("method: [{objective: {name: simclr}}]", "method: [{objective: {name: vae, J: 2}}]", 12, "Property J is"),
-        ("{name: simvae,", "{name: simvea,", 7, 'Value is not accepted. Valid values: "beta_vae", "byol", '),
+        ("{name: simvae,", "{name: simvea,", 7, 'Value is not accepted. Valid values: "barlow_twins", "beta_vae", '),
         ("sigma2: 0.15", "sigma2: 0", 7, "Value is below the exclusive minimum of 0."),
         ("sigma2: 0.15", "sigma2: large", 7, "a number is expected"),
         ("views: 240_000", "views: many", 8, "a whole number, such as 240_000, is expected"),

@@ -30,10 +30,16 @@ class Cifar10(Dataset):
     Target `class`: the kind of thing, ten of them.
     """
 
+    class Params(simssl.Params):
+        per_class: int | None = simssl.added(None, ge=1)
+        "So many training images of each class alone, the first ones in the files, for short runs. All without it."
+
     def load(self, root: Path, progress: Progress) -> Data:
         if _missing(root):
             _download(root)
         train = _split(root / FOLDER, TRAIN)
+        if self.params.per_class is not None:
+            train = _first(train, self.params.per_class)
         test = _split(root / FOLDER, TEST)
         return Data.of(train, test)
 
@@ -76,6 +82,17 @@ def _split(folder: Path, names: tuple[str, ...]) -> Split:
         labels.append(labels_N)
     target = Target(torch.from_numpy(np.concatenate(labels)), CLASSES, "content")
     return Split(torch.from_numpy(np.concatenate(images)), {"class": target})
+
+
+def _first(split: Split, per_class: int) -> Split:
+    """So many images of each class, in the order in which they are; ValueError if a class has fewer."""
+    label_N = split.targets["class"].values
+    of_class = [(label_N == label).nonzero().flatten() for label in range(len(CLASSES))]
+    name, fewest = min(zip(CLASSES, map(len, of_class), strict=True), key=lambda pair: pair[1])
+    if fewest < per_class:
+        raise ValueError(f"dataset.per_class is {per_class}, and there are {fewest} images of {name}; make it smaller")
+    index_N = torch.cat([index_C[:per_class] for index_C in of_class]).sort().values
+    return Split(split.images[index_N], {"class": Target(label_N[index_N], CLASSES, "content")})
 
 
 def _batch(path: Path) -> tuple[np.ndarray, np.ndarray]:

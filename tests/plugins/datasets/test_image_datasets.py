@@ -64,6 +64,33 @@ def test_cifar10_channels_rows_and_columns_are_in_their_places(tmp_path: Path) -
     assert test.targets["class"].classes[test.targets["class"].values[0]] == "truck"
 
 
+def test_of_each_class_of_cifar10_the_first_training_images_are_kept(tmp_path: Path) -> None:
+    CIFAR10.example(tmp_path)
+    labels = [9, 1, 1, 0, 2, 3, 4, 5, 6, 7, 8]
+    rows = np.repeat(np.arange(11, dtype=np.uint8)[:, None], 3 * 32 * 32, axis=1)
+    for number in range(1, 6):
+        file = tmp_path / "cifar-10-batches-py" / f"data_batch_{number}"
+        file.write_bytes(pickle.dumps({"labels": labels, "data": rows + 20 * number}, protocol=2))
+    data = load(CIFAR10, tmp_path, per_class=3)
+    kept = data.train.targets["class"].values
+    assert torch.bincount(kept).tolist() == [3] * 10
+    ones = data.train.images[kept == 1, 0, 0, 0]
+    assert ones.tolist() == [21, 22, 41]
+    assert data.train.images[:, 0, 0, 0].tolist() == sorted(data.train.images[:, 0, 0, 0].tolist())
+    assert data.test is not None
+    assert len(data.test.images) == 8
+
+
+def test_more_images_of_a_class_than_there_are_is_one_sentence(
+    simssl: Callable[..., Result], small: Callable[..., Path]
+) -> None:
+    CIFAR10.example(Path("data"))
+    result = simssl("run", small(dataset={"name": "cifar10", "per_class": 5}))
+    assert result.exit_code == 2
+    assert "dataset.per_class is 5, and there are 0 images of ship; make it smaller" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_cifar10_says_what_to_put_where(
     simssl: Callable[..., Result], small: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
