@@ -16,7 +16,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import cross_correlation
-from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.networks import Widths, projection_head, require_two_images
 
 
 class BarlowTwins(ProjectionObjective):
@@ -41,7 +41,7 @@ class BarlowTwins(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        head = projection_head((context.latent_dim, *params.head), batch_norm=True)
         head[-1].register_parameter("bias", None)  # correlations do not depend on it; theirs has none
         self.head = head
 

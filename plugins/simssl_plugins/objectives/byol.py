@@ -15,7 +15,7 @@ from torch import Tensor
 
 import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
-from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp, require_two_images
+from simssl.blocks.networks import Teacher, Widths, cosine_momentum, projection_head, require_two_images
 from simssl.blocks.precision import at_least_float32
 
 
@@ -42,9 +42,9 @@ class Byol(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        self.head = projection_head((context.latent_dim, *params.head), batch_norm=True)
         width = params.head[-1]
-        self.predictor = mlp((width, *params.predictor, width), batch_norm=True)
+        self.predictor = projection_head((width, *params.predictor, width), batch_norm=True)
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:

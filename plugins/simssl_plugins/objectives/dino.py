@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
-from simssl.blocks.networks import Teacher, Widths, cosine_momentum, mlp
+from simssl.blocks.networks import Teacher, Widths, cosine_momentum, projection_head
 from simssl.blocks.precision import at_least_float32
 
 
@@ -55,7 +55,7 @@ class Dino(ProjectionObjective):
 
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
-        self.head = mlp((context.latent_dim, *params.head))
+        self.head = projection_head((context.latent_dim, *params.head))
         width = params.head[-1] if params.head else context.latent_dim
         self.prototypes = Prototypes(width, params.K)
         self.teacher = Teacher(nn.Sequential(self.encoder, self.head, self.prototypes))

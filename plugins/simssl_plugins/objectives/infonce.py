@@ -16,7 +16,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import Similarity, info_nce
-from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.networks import Widths, projection_head, require_two_images
 
 
 class InfoNce(ProjectionObjective):
@@ -40,7 +40,7 @@ class InfoNce(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head))
+        self.head = projection_head((context.latent_dim, *params.head))
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         za_BP, zb_BP = self.project_views(x_BJCHW).unbind(1)

@@ -18,7 +18,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import random_directions, sigreg
-from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.networks import Widths, projection_head, require_two_images
 
 
 class LeJepa(ProjectionObjective):
@@ -50,7 +50,7 @@ class LeJepa(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        self.head = projection_head((context.latent_dim, *params.head), batch_norm=True)
 
     def forward(self, views: Tensor | tuple[Tensor, ...], index_B: Tensor, generator: torch.Generator) -> Terms:
         z_BVP = self.project_views(views)

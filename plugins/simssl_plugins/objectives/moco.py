@@ -20,7 +20,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather, own_rows, world_size
 from simssl.blocks.losses import contrast_with_negatives
-from simssl.blocks.networks import Teacher, Widths, follow_batches, has_batch_norm, mlp, split_batch_norm
+from simssl.blocks.networks import Teacher, Widths, follow_batches, has_batch_norm, projection_head, split_batch_norm
 from simssl.blocks.precision import at_least_float32
 
 
@@ -61,7 +61,7 @@ class MoCo(ProjectionObjective):
         _require_equal_parts(context.images_per_step, self.splits)
         if self.splits > 1:
             self.encoder = split_batch_norm(self.encoder, 2 * self.splits, follows_later=True)
-        self.head = mlp((context.latent_dim, *params.head))
+        self.head = projection_head((context.latent_dim, *params.head))
         self.teacher = Teacher(torch.nn.Sequential(self.encoder, self.head))
         width = params.head[-1] if params.head else context.latent_dim
         self.register_buffer("queue", F.normalize(torch.randn(params.queue, width), dim=1))

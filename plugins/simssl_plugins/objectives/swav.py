@@ -20,7 +20,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather, own_rows
 from simssl.blocks.losses import similarities, sinkhorn, swapped_cross_entropy
-from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.networks import Widths, projection_head, require_two_images
 
 
 class SwAV(ProjectionObjective):
@@ -56,7 +56,7 @@ class SwAV(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head), batch_norm=True)
+        self.head = projection_head((context.latent_dim, *params.head), batch_norm=True)
         prototypes_KP = torch.randn(params.K, params.head[-1])
         self.prototypes = nn.Parameter(F.normalize(prototypes_KP, dim=1))
         self.frozen_share = _frozen_share(params.frozen_epochs, context)

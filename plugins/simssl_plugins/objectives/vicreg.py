@@ -17,7 +17,7 @@ import simssl
 from simssl.api import Context, Objective, ProjectionObjective, Terms
 from simssl.blocks.distributed import gather
 from simssl.blocks.losses import covariance_penalty, variance_hinge
-from simssl.blocks.networks import Widths, mlp, require_two_images
+from simssl.blocks.networks import Widths, projection_head, require_two_images
 
 
 class VicReg(ProjectionObjective):
@@ -45,7 +45,7 @@ class VicReg(ProjectionObjective):
     def __init__(self, params: Params, context: Context) -> None:
         super().__init__(params, context)
         require_two_images(context.images_per_step)
-        self.head = mlp((context.latent_dim, *params.head), params.batch_norm)
+        self.head = projection_head((context.latent_dim, *params.head), params.batch_norm)
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         za_BP, zb_BP = self.project_views(x_BJCHW).unbind(1)

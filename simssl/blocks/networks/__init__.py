@@ -10,7 +10,7 @@ from __future__ import annotations
 from simssl.blocks.networks.autoencoder import GaussianAutoencoder, Sample
 from simssl.blocks.networks.batch_norm import SplitBatchNorm, follow_batches, has_batch_norm, split_batch_norm
 from simssl.blocks.networks.decoder import upsampling_decoder
-from simssl.blocks.networks.heads import Widths, in_float32, mlp, require_two_images
+from simssl.blocks.networks.heads import Widths, in_float32, mlp, projection_head, require_two_images
 from simssl.blocks.networks.models import (
     ModelFacts,
     facts_of_model,
@@ -24,8 +24,9 @@ from simssl.blocks.networks.synced_batch_norm import SyncedBatchNorm, SyncedSpli
 from simssl.blocks.networks.teacher import Teacher, cosine_momentum
 
 __all__ = [  # noqa: RUF022 - in groups
-    # heads
+    # MLPs and heads
     "mlp",
+    "projection_head",
     "Widths",
     "in_float32",
     "require_two_images",
