@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from simssl.blocks.losses import likelihood
+from simssl.blocks.losses import LearnedGaussian, likelihood
 from simssl.blocks.networks import GaussianAutoencoder
 from simssl.blocks.precision import at_least_float32
 from simssl.errors import ContractError
@@ -381,8 +381,8 @@ class Objective(nn.Module, _Plugin, ABC):
     """
     joint_layer: str = "representation"
     """The layer of an image that is compared with what `encode_modality` returns."""
-    likelihood: Likelihood | None = None
-    """The likelihood p(x | z) of a method that decodes."""
+    likelihood: Likelihood | None
+    """The likelihood p(x | z) of a method that decodes; else None. It may be a module, with weights of its own."""
     sigma2: float | None = None
     """The variance of p(z | y), if the method's model has one: that of the views' latents around their image's mean."""
 
@@ -392,6 +392,7 @@ class Objective(nn.Module, _Plugin, ABC):
         self.context = context
         self.views = self.views_for(params)
         self.modalities = self.modalities_for(params)
+        self.likelihood = getattr(type(self), "likelihood", None)  # of the class it would hide a module of that name
 
     @classmethod
     def views_for(cls, params: Any) -> tuple[str, ...]:
@@ -539,12 +540,27 @@ class AutoencoderObjective(Objective):
     Its Params inherit `simssl.blocks.losses.LikelihoodParams` before `simssl.Params`.
     """
 
+    likelihood: Likelihood
     model: GaussianAutoencoder
 
     def __init__(self, params: Any, context: Context) -> None:
         super().__init__(params, context)
-        self.likelihood: Likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
+        self.likelihood = likelihood(params.likelihood, params.sigma2_x, context.binary)
         self.model = GaussianAutoencoder(context.encoder, context.decoder, context.latent_dim)
+
+    def terms(self, loss: Mapping[str, Tensor]) -> Terms:
+        """Return the terms of a step: the loss, and as a monitor the likelihood's variance, where it is learned."""
+        if isinstance(self.likelihood, LearnedGaussian):
+            return Terms(loss, {"sigma2_x": self.likelihood.sigma2_x.detach()})
+        return Terms(loss)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters. A variance that is learned has no weight decay, which would move it towards 1."""
+        if not isinstance(self.likelihood, LearnedGaussian):
+            return super().parameter_groups()
+        learned = self.likelihood.log_sigma2_x
+        others = [value for value in self.parameters() if value.requires_grad and value is not learned]
+        return [{"params": others}, {"params": [learned], "weight_decay": 0.0}]
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """The mean and the variance of q(z | x)."""

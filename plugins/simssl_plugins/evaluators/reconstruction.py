@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
 import simssl
-from simssl.api import Evaluator, Metric, Oracle, Result, Subject
+from simssl.api import Evaluator, Likelihood, Metric, Oracle, Result, Subject
+from simssl.blocks.losses import LearnedGaussian
 from simssl.blocks.statistics import mean_image, reconstruction_errors, reconstruction_picture
 
 
@@ -44,7 +46,7 @@ class Reconstruction(Evaluator):
         errors = reconstruction_errors(test_images, z_ND, subject.decode, likelihood, mean_CHW)
         metrics = {
             "mse": Metric(errors.mse, "squared error/pixel, pixels in [0, 1]", "lower"),
-            "nll": Metric(errors.nll, "nats/image", "lower", {"likelihood": str(likelihood)}),
+            "nll": Metric(errors.nll, "nats/image", "lower", _told(likelihood)),
         }
         if errors.r2 is not None:
             metrics["R2"] = Metric(errors.r2, "R2", "higher")
@@ -54,6 +56,14 @@ class Reconstruction(Evaluator):
         shown = reconstruction_picture(originals_NCHW, expected_NCHW)
         protocol = {"split": "test", "z": "posterior mean of the un-augmented image"}
         return Result(metrics, {"test": shown}, protocol)
+
+
+def _told(likelihood: Likelihood) -> dict[str, Any]:
+    """Which likelihood it is, and the variance that it has learned, if it does."""
+    told: dict[str, Any] = {"likelihood": str(likelihood)}
+    if isinstance(likelihood, LearnedGaussian):
+        told["found"] = {"sigma2_x": likelihood.sigma2_x.item()}
+    return told
 
 
 @simssl.hookimpl

@@ -34,7 +34,7 @@ class CrVae(AutoencoderObjective):
         plain = mean_BJD[:, 0], log_variance_BJD[:, 0]
         augmented = mean_BJD[:, 1], log_variance_BJD[:, 1]
         consistency = 0.5 * self.params.lambda_ * kl_between(*augmented, *plain).mean()
-        return Terms(loss={"reconstruction": sample.reconstruction, "kl": sample.kl, "consistency": consistency})
+        return self.terms({"reconstruction": sample.reconstruction, "kl": sample.kl, "consistency": consistency})
 
 
 @simssl.hookimpl

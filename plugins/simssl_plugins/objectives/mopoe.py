@@ -65,8 +65,8 @@ class MoPoe(AutoencoderObjective):
         z_BD = _sample_of_mixture(experts, generator)
         log_image_B = self.likelihood.log_prob(x_BCHW, self.decode(z_BD))
         log_modality_B = self.modality_likelihood.log_prob(values_B, self.modality_model.decode(z_BD))
-        return Terms(
-            loss={
+        return self.terms(
+            {
                 "reconstruction": -log_image_B.mean(),
                 f"reconstruction_{self.params.modality}": -log_modality_B.mean(),
                 "kl": self.params.beta * kls_BK.mean(),

@@ -125,7 +125,7 @@ class SimVae(AutoencoderObjective):
             log_variance_BJD = torch.cat([log_variance_BJD, sample.log_variance_BD[:, None]], dim=1)
             z_BJD = torch.cat([z_BJD, sample.z_BD[:, None]], dim=1)
         loss["prior"] = self._prior(mean_BJD, log_variance_BJD, z_BJD) / J
-        return Terms(loss=loss)
+        return self.terms(loss)
 
     def _sample_modality(self, name: str, values_B: Tensor, generator: torch.Generator) -> Sample:
         """q(z_m | x_m), a sample of it, and its log likelihood."""

@@ -21,7 +21,7 @@ class Vae(AutoencoderObjective):
 
     def forward(self, x_BJCHW: Tensor, index_B: Tensor, generator: torch.Generator) -> Terms:
         sample = self.model.sample(x_BJCHW.flatten(0, 1), self.likelihood.nll, generator)
-        return Terms(loss={"reconstruction": sample.reconstruction, "kl": sample.kl})
+        return self.terms({"reconstruction": sample.reconstruction, "kl": sample.kl})
 
 
 @simssl.hookimpl
