@@ -469,6 +469,12 @@ def encode(ctx: click.Context, run_dir: Path, images: str, out: Path, force: boo
 @click.option(
     "--html", type=_Path(path_type=Path), metavar="FILE", help="Write tables, plots and pictures as one page, too."
 )
+@click.option(
+    "--archive",
+    type=_Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Write the runs that are measured, whole, into one file. This command takes it in the place of their folders.",
+)
 @_settings
 @_runs
 @_files
@@ -482,13 +488,14 @@ def report_(
     format_: str,
     evaluators: tuple[str, ...],
     html: Path | None,
+    archive: Path | None,
     settings: tuple[str, ...],
     runs: Path,
 ) -> None:
     """Print one table of many runs, and write a page about them.
 
-    RUNS are their folders, or folders around them; or an experiment file, whose runs are looked for in --runs, with
-    the -s that they were run with. Those that are missing are shown as "not run".
+    RUNS are their folders, or folders around them; an archive of runs (--archive); or an experiment file, whose runs
+    are looked for in --runs, with the -s that they were run with. Those that are missing are shown as "not run".
     """
     from simssl.report.gather import gather
     from simssl.report.runs import only
@@ -497,12 +504,19 @@ def report_(
         from simssl.report.page import check_target
 
         check_target(html)
+    if archive:
+        from simssl.report.archive import check_archive_target, write_archive
+
+        check_archive_target(archive)
     gathered, unreadable = gather(paths, runs, ctx.obj, settings)
     if evaluators:
         gathered = only(gathered, evaluators)
     _print_table(gathered, unreadable, format_, against, relative_to, html, chosen_by)
     if html and gathered:
         _echo(f"the page is {html}")
+    if archive:
+        count = write_archive(archive, gathered)
+        _echo(f"{archive} has {count} of {len(gathered)} runs")
     if unreadable:
         ctx.exit(1)
 

@@ -10,6 +10,7 @@ from typing import Any
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
+from simssl.report.archive import read_archive
 from simssl.report.find import find
 from simssl.report.runs import Run, load_run, load_runs, settings_of
 from simssl.store.metrics import FAMILIES
@@ -23,9 +24,9 @@ def gather(
 ) -> tuple[list[Run], list[str]]:
     """Return the runs that these paths name, and a sentence for each that cannot be read.
 
-    A folder stands for all runs in it. An experiment file stands for its runs, in the order of its grid, which are
-    looked for in the folder `below`; those that are missing come as "not run". UserError if a path is not there, or
-    no run is finished.
+    A folder stands for all runs in it, an archive too. An experiment file stands for its runs, in the order of its
+    grid, which are looked for in the folder `below`; those that are missing come as "not run". UserError if a path is
+    not there, or no run is finished.
     """
     gone = [f"{path} does not exist" for path in paths if not path.exists()]
     if gone:
@@ -33,17 +34,18 @@ def gather(
     if settings and not any(map(_is_experiment, paths)):
         raise UserError("-s changes an experiment file, and only folders are given; name the file, or leave -s out")
 
-    runs: dict[Path, Run] = {}
+    runs: dict[Path | tuple[Path, int], Run] = {}
     unreadable: list[str] = []
     for path in paths:
         if _is_experiment(path):
             named, sentences = _runs_of_file(path, below, registry, settings)
+        elif path.is_file() and path.suffix == ".csv":
+            named, sentences = read_archive(path), []
         else:
             named, sentences = _runs_in_folder(path)
-        for run in named:
-            if run.path:
-                folder = run.path.resolve()
-                runs.setdefault(folder, run)
+        for number, run in enumerate(named):
+            source = run.path.resolve() if run.path else (path.resolve(), number)
+            runs.setdefault(source, run)
         unreadable += sentences
     if not unreadable and not _any_measured(runs.values()):
         named_paths = ", ".join(map(str, paths))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
-from simssl.store.files import check_plain
+from simssl.report.settings import check_settings
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
@@ -45,6 +45,13 @@ class Run:
     """A sentence of each evaluator on itself."""
     unmeasured: Literal["unfinished", "not run"] = "unfinished"
     """The state of an evaluator that is asked for and has not measured this run, though others have."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """Of a run in an archive: the name of its folder, and what trained it, as they stand there for readers."""
+
+    @property
+    def source(self) -> str:
+        """Its folder, or the name that an archive has of it."""
+        return str(self.path or self.told.get("run", ""))
 
     @property
     def asked(self) -> list[str]:
@@ -78,17 +85,9 @@ def load_run(path: Path) -> Run:
         raise RunError(f"{path} is not a run: it has no experiment.yaml")
     settings = read(folder.experiment).tree
     try:
-        check_plain(settings)
+        check_settings(settings)
     except ValueError as error:
         raise RunError(f"{folder.experiment} is damaged: {error}") from error
-    wrong = []
-    for key, fits in _FITS.items():
-        value = settings.get(key)
-        if not fits(value):
-            wrong.append(key)
-    if wrong:
-        keys = ", ".join(wrong)
-        raise RunError(f"{folder.experiment} is damaged: {keys} is missing or no run's")
     nothing_asked = metrics is not None and not settings["evaluators"]
     status: Status = "measured" if metrics or nothing_asked else "unfinished"
     facts = read_facts(folder)
@@ -132,63 +131,6 @@ def _label(evaluator: Mapping[str, Any]) -> str:
     """The label of an evaluator in a run's file."""
     label = evaluator.get("as", evaluator["name"])
     return str(label)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _names_plugin(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("name"), str)
-
-
-def _lists_plugins(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_names_plugin, value))
-
-
-def _are_positives_or_none(value: Any) -> bool:
-    if value is None:
-        return True
-    share = value.get("share") if isinstance(value, dict) else None
-    return isinstance(share, list) and bool(share) and all(map(_is_text, share))
-
-
-def _are_modalities_or_none(value: Any) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, dict):
-        return False
-    networks = [modality.get("backbone") if isinstance(modality, dict) else None for modality in value.values()]
-    return all(map(_names_plugin, networks))
-
-
-def _is_selection_or_none(value: Any) -> bool:
-    return value is None or (_is_mapping(value) and _names_plugin(value.get("evaluator")))
-
-
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "name": _is_text,
-    "seed": _is_whole_number,
-    "evaluators": _lists_plugins,
-    "latent_dim": _is_whole_number,
-    "views": _is_mapping,
-    "training": _is_mapping,
-    "dataset": _names_plugin,
-    "backbone": _names_plugin,
-    "objective": _names_plugin,
-    "positives": _are_positives_or_none,
-    "modalities": _are_modalities_or_none,
-    "selection": _is_selection_or_none,
-}
-"""The keys of a run's experiment.yaml that a report reads, each with a test of its value."""
 
 
 def load_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:

@@ -65,7 +65,11 @@ def read_facts(folder: RunFolder) -> Facts:
 
     An older simssl wrote nothing of it. Then `family` is None, and `roles` and `about` are empty.
     """
-    document = read_json(folder.metrics) or {}
+    return facts_in(read_json(folder.metrics) or {})
+
+
+def facts_in(document: Mapping[str, Any]) -> Facts:
+    """The facts among these, but for what is not as it should be."""
     family = document.get("family")
     roles = _mapping_under("roles", document)
     about = _mapping_under("about", document)

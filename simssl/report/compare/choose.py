@@ -90,8 +90,8 @@ def _require_held_out(row: Row, column: Column) -> None:
         seed = run.settings["seed"]
         if seed in measured.by_seed and seed not in measured.held_out:
             raise UserError(
-                f"{run.path} has no {column.key} on held-out images to choose by; simssl evaluate RUN_DIR -e EVALUATOR "
-                "measures it, if the evaluator records it and chooses nothing on test"
+                f"{run.source} has no {column.key} on held-out images to choose by; simssl evaluate RUN_DIR "
+                "-e EVALUATOR measures it, if the evaluator records it and chooses nothing on test"
             )
 
 
