@@ -3,8 +3,8 @@
 Both sides train on the same 5,000 images of CIFAR-10 (500 a class), with the network, the batches, the number of
 steps, the optimiser and the distribution of views in experiments/cifar10_lightly.yaml. lightly's side is its transform
 in a DataLoader, its heads, losses, memory bank and averages, as in its benchmark for CIFAR-10 (`lightly_methods.py`).
-Both are measured by lightly's `knn_predict` (k 200, weights exp(cosine / 0.1)) on the test images, after the last
-step.
+Its MoCo is there once more, with keys that join its bank after both directions (`moco:keys_after`). Both sides are
+measured by lightly's `knn_predict` (k 200, weights exp(cosine / 0.1)) on the test images, after the last step.
 
 The network is a small one by default, so that a CPU can do it. lightly's is
     --backbone '{name: timm, model: resnet18, linear: false}' --latent-dim 512
@@ -59,9 +59,10 @@ def settings_of(images: int, backbone: str, latent_dim: int, epochs: int, precis
 
 
 def experiment_of(method: str, seed: int, settings: Sequence[str]) -> Experiment:
-    """The run of this method in the file, with this seed."""
+    """The run of this method in the file, with this seed. A variant of lightly's code has the same."""
+    name = method.split(":")[0]
     experiments = load_experiments(FILE, Registry(), (*settings, f"grid.seed=[{seed}]"))
-    return next(experiment for experiment in experiments if experiment.objective.name == method)
+    return next(experiment for experiment in experiments if experiment.objective.name == name)
 
 
 # --- the two sides ---------------------------------------------------------------------------------------
@@ -89,13 +90,13 @@ class Pictures(Dataset[tuple[list[Tensor], int]]):
         return self.transform(Image.fromarray(self.images_NHWC[index])), 0
 
 
-def by_lightly(built: BuiltRun, seed: int, workers: int) -> nn.Module:
+def by_lightly(method: str, built: BuiltRun, seed: int, workers: int) -> nn.Module:
     """The encoder that lightly's code trains: as many epochs of as many steps, from a new encoder of the same kind."""
     from lightly.transforms import SimCLRTransform
     from lightly_methods import METHODS
 
     torch.manual_seed(seed)
-    experiment, method = built.experiment, built.experiment.objective.name
+    experiment = built.experiment
     encoder = built.objective.context.encoder(experiment.latent_dim)  # a new one: MoCo splits the batch norm of its own
     network = METHODS[method](encoder, experiment.latent_dim).to(built.device).train()
     crop = experiment.views.crop
@@ -157,7 +158,7 @@ def compared(method: str, by_side: dict[str, list[float]]) -> str:
 
 @click.command()
 @click.option("--data", default="data", type=click.Path(path_type=Path), help="The folder that CIFAR-10 lies in.")
-@click.option("--method", "methods", multiple=True, help="All five, without it.")
+@click.option("--method", "methods", multiple=True, help="All of them, without it.")
 @click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2), show_default=True)
 @click.option("--epochs", default=20, show_default=True)
 @click.option("--images", default=5000, show_default=True)
@@ -196,7 +197,7 @@ def main(
             for side, accuracies in by_side.items():
                 built = build_run(experiment_of(method, seed, settings), registry, few, on)
                 start = time.perf_counter()
-                encoder = by_simssl(built) if side == "simssl" else by_lightly(built, seed, workers)
+                encoder = by_simssl(built) if side == "simssl" else by_lightly(method, built, seed, workers)
                 seconds = time.perf_counter() - start
                 accuracies.append(accuracy(encoder, built))
                 line = {"method": method, "seed": seed, "side": side, "accuracy": accuracies[-1], "s": round(seconds)}

@@ -15,8 +15,9 @@ from lightly.models.modules.heads import (
     SimCLRProjectionHead,
     SimSiamPredictionHead,
 )
+from lightly.models.modules.memory_bank import MemoryBankModule
 from lightly.models.utils import deactivate_requires_grad, update_momentum
-from lightly_loop import Moco, TwoViews
+from lightly_loop import QUEUE, Moco, TwoViews
 from torch import Tensor, nn
 
 MOMENTUM = 0.99
@@ -62,6 +63,38 @@ class SimSiam(nn.Module):
         return loss
 
 
+class LateBank(MemoryBankModule):
+    """A memory bank that keys join together, when a step ends."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(size)
+        self.waiting: list[Tensor] = []
+
+    def _dequeue_and_enqueue(self, batch: Tensor) -> None:
+        self.waiting.append(batch)
+
+    def join(self) -> None:
+        for batch in self.waiting:
+            super()._dequeue_and_enqueue(batch)
+        self.waiting.clear()
+
+
+class MocoKeysAfter(Moco):
+    """MoCo whose keys join the bank after both directions.
+
+    In lightly's the second direction finds the first one's keys in the bank: for each query that of its own view.
+    """
+
+    def __init__(self, encoder: nn.Module, head: nn.Module, width: int) -> None:
+        super().__init__(encoder, head, width)
+        self.criterion.memory_bank = LateBank((QUEUE, width))
+
+    def forward(self, x0_BCHW: Tensor, x1_BCHW: Tensor) -> Tensor:
+        loss: Tensor = super().forward(x0_BCHW, x1_BCHW)
+        self.criterion.memory_bank.join()
+        return loss
+
+
 def barlow_twins(encoder: nn.Module, width: int) -> nn.Module:
     head = ProjectionHead([(width, 2048, nn.BatchNorm1d(2048), nn.ReLU(inplace=True)), (2048, 2048, None, None)])
     return TwoViews(encoder, head, BarlowTwinsLoss())
@@ -75,11 +108,16 @@ def moco(encoder: nn.Module, width: int) -> nn.Module:
     return Moco(encoder, MoCoProjectionHead(width, 512, 128), 128)
 
 
+def moco_keys_after(encoder: nn.Module, width: int) -> nn.Module:
+    return MocoKeysAfter(encoder, MoCoProjectionHead(width, 512, 128), 128)
+
+
 METHODS: dict[str, Callable[[nn.Module, int], Any]] = {
     "simclr": simclr,
     "moco": moco,
+    "moco:keys_after": moco_keys_after,
     "byol": Byol,
     "barlow_twins": barlow_twins,
     "simsiam": SimSiam,
 }
-"""Builds the method on an encoder of this width: views (B, C, H, W) twice -> loss."""
+"""Builds the method on an encoder of this width: views (B, C, H, W) twice -> loss. A variant is `method:variant`."""

@@ -465,9 +465,16 @@ class Objective(nn.Module, _Plugin, ABC):
         return ()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters for the optimiser, in groups that may have settings of their own."""
+        """Return the parameters for the optimiser, in groups that may have settings of their own.
+
+        Those of the likelihood, if it has any, have no weight decay: it would move a variance towards 1.
+        """
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        return [{"params": trainable}]
+        if not isinstance(self.likelihood, nn.Module):
+            return [{"params": trainable}]
+        of_likelihood = set(self.likelihood.parameters())
+        others = [parameter for parameter in trainable if parameter not in of_likelihood]
+        return [{"params": others}, {"params": list(self.likelihood.parameters()), "weight_decay": 0.0}]
 
     @property
     def decodes(self) -> bool:
@@ -553,14 +560,6 @@ class AutoencoderObjective(Objective):
         if isinstance(self.likelihood, LearnedGaussian):
             return Terms(loss, {"sigma2_x": self.likelihood.sigma2_x.detach()})
         return Terms(loss)
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """All parameters. A variance that is learned has no weight decay, which would move it towards 1."""
-        if not isinstance(self.likelihood, LearnedGaussian):
-            return super().parameter_groups()
-        learned = self.likelihood.log_sigma2_x
-        others = [value for value in self.parameters() if value.requires_grad and value is not learned]
-        return [{"params": others}, {"params": [learned], "weight_decay": 0.0}]
 
     def posterior(self, x_BCHW: Tensor) -> Posterior:
         """The mean and the variance of q(z | x)."""
