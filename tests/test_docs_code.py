@@ -257,6 +257,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name in set(re.findall(r"runs/quickstart/[\w-]+", "".join(block.code for block in EVERY))):
         shutil.copytree(trained, name)
     shutil.copytree(trained, "RUN_DIR")
+    shutil.copytree(ROOT / "docs" / "results", "docs/results")
+    assert simssl("report", "runs/quickstart", "--archive", "runs.csv").exit_code == 0
     Path("photos").mkdir()
     Image.new("L", (8, 8)).save("photos/dark.png")
     yield folder
