@@ -15,15 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from simssl.blocks.files import read_within, write_whole
-from simssl.errors import SimsslError, UserError
+from simssl.errors import RunError, SimsslError, UserError
 from simssl.report.runs import Run
 from simssl.report.settings import check_settings
 from simssl.store.files import check_plain, read_json
 from simssl.store.folder import RunFolder
-from simssl.store.metrics import Entry, facts_in, is_entry
+from simssl.store.metrics import Entry, facts_in, is_entry, mapping_under
+
+SUFFIX = ".csv"
 
 MOST = 2**28
 """Most bytes of an archive."""
+
+SHOWN = 40
+"""Most characters of a cell that a message shows."""
 
 TOLD = ("run", "experiment", "objective", "seed", "simssl", "git", "device", "precision", "seconds")
 """The columns for readers: the run's folder, and what trained it, for how long."""
@@ -33,7 +38,9 @@ WHOLE = ("settings", "metrics", "about")
 
 
 def check_archive_target(path: Path) -> None:
-    """UserError, before anything is read, if an archive would take the place of a file that is none."""
+    """UserError, before anything is read, if an archive of this name would replace another file, or not be known."""
+    if path.suffix != SUFFIX:
+        raise UserError(f"{path} does not end in {SUFFIX}, by which simssl report knows an archive; name another file")
     if path.is_file() and path.stat().st_size and not is_archive(path):
         raise UserError(f"{path} is there already and is no archive of runs; name another file with --archive")
 
@@ -101,13 +108,17 @@ def _told(run: Run) -> dict[str, Any]:
     told = {"experiment": settings["name"], "objective": settings["objective"]["name"], "seed": settings["seed"]}
     if run.path is None:
         return {**run.told, **told}
-    document = read_json(RunFolder(run.path).environment) or {}
-    facts = document.get("training")
-    facts = facts if isinstance(facts, dict) else {}
-    times = facts.get("times")
-    seconds = times.get("seconds") if isinstance(times, dict) else None
+    facts = mapping_under("training", _environment(run.path))
     made = {key: facts.get(key) for key in ("simssl", "git", "device", "precision")}
-    return {"run": run.path.name, **told, **made, "seconds": seconds}
+    return {"run": run.path.name, **told, **made, "seconds": mapping_under("times", facts).get("seconds")}
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    """What the run's environment.json says; nothing if it is damaged: no table needs it."""
+    try:
+        return read_json(RunFolder(path).environment) or {}
+    except RunError:
+        return {}
 
 
 # --- reading
@@ -176,7 +187,7 @@ def _entry(key: str, entry: Any, line: Mapping[str, str | None], protocols: Sequ
         try:
             whole = {**entry, "value": json.loads(cell or ""), "protocol": protocols[entry["protocol"]]}
         except ValueError as error:
-            raise ValueError(f"{key} is no number but '{cell or ''}'") from error
+            raise ValueError(f"{key} is no number but '{(cell or '')[:SHOWN]}'") from error
         except (LookupError, TypeError) as error:
             raise ValueError(f"{key} has no protocol") from error
     if not is_entry(key, whole):

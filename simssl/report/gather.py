@@ -10,7 +10,7 @@ from typing import Any
 from simssl.errors import SimsslError, UserError
 from simssl.experiment.model import Experiment
 from simssl.plugin.registry import Registry
-from simssl.report.archive import read_archive
+from simssl.report.archive import SUFFIX, read_archive
 from simssl.report.find import find
 from simssl.report.runs import Run, load_run, load_runs, settings_of
 from simssl.store.metrics import FAMILIES
@@ -39,7 +39,7 @@ def gather(
     for path in paths:
         if _is_experiment(path):
             named, sentences = _runs_of_file(path, below, registry, settings)
-        elif path.is_file() and path.suffix == ".csv":
+        elif path.is_file() and path.suffix == SUFFIX:
             named, sentences = read_archive(path), []
         else:
             named, sentences = _runs_in_folder(path)

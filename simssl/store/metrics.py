@@ -71,8 +71,8 @@ def read_facts(folder: RunFolder) -> Facts:
 def facts_in(document: Mapping[str, Any]) -> Facts:
     """The facts among these, but for what is not as it should be."""
     family = document.get("family")
-    roles = _mapping_under("roles", document)
-    about = _mapping_under("about", document)
+    roles = mapping_under("roles", document)
+    about = mapping_under("about", document)
     return {
         "family": family if family in FAMILIES else None,
         "roles": {name: role for name, role in roles.items() if role in ROLES},
@@ -80,7 +80,8 @@ def facts_in(document: Mapping[str, Any]) -> Facts:
     }
 
 
-def _mapping_under(key: str, document: Mapping[str, Any]) -> dict[str, Any]:
+def mapping_under(key: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping under this key; an empty one if there is none."""
     value = document.get(key)
     return value if isinstance(value, dict) else {}
 

@@ -145,5 +145,10 @@ def test_another_file_is_neither_read_nor_overwritten(folder: Path, simssl: Call
     assert result.exit_code == 2
     assert "other.csv is there already and is no archive of runs; name another file with --archive" in result.stderr
     assert Path("other.csv").read_text() == "a,b\n1,2\n"
+    result = simssl("report", folder, "--archive", "runs.txt")
+    assert result.exit_code == 2
+    assert "runs.txt does not end in .csv, by which simssl report knows an archive" in result.stderr
+    assert not result.stdout
+    (folder / "run-0-0" / "environment.json").write_text("{")
     for _ in range(2):
         assert simssl("report", folder, "--archive", "ours.csv").exit_code == 0
