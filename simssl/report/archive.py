@@ -28,13 +28,13 @@ MOST = 2**28
 """Most bytes of an archive."""
 
 SHOWN = 40
-"""Most characters of a cell that a message shows."""
+"""Most characters of a line that a message shows."""
 
 TOLD = ("run", "experiment", "objective", "seed", "simssl", "git", "device", "precision", "seconds")
 """The columns for readers: the run's folder, and what trained it, for how long."""
 
 WHOLE = ("settings", "metrics", "about")
-"""The columns of JSON. A cell of `about` that is empty stands for the one above."""
+"""The columns of JSON. An empty `about` stands for the one above."""
 
 
 def check_archive_target(path: Path) -> None:
@@ -183,11 +183,11 @@ def _entry(key: str, entry: Any, line: Mapping[str, str | None], protocols: Sequ
     """An entry of the metrics, with its value and its protocol in their places."""
     whole = entry
     if isinstance(entry, dict) and "value" in entry:
-        cell = line.get(key)
+        text = line.get(key) or ""
         try:
-            whole = {**entry, "value": json.loads(cell or ""), "protocol": protocols[entry["protocol"]]}
+            whole = {**entry, "value": json.loads(text), "protocol": protocols[entry["protocol"]]}
         except ValueError as error:
-            raise ValueError(f"{key} is no number but '{(cell or '')[:SHOWN]}'") from error
+            raise ValueError(f"{key} is no number but '{text[:SHOWN]}'") from error
         except (LookupError, TypeError) as error:
             raise ValueError(f"{key} has no protocol") from error
     if not is_entry(key, whole):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from torch import Tensor, nn
 
-from simssl.blocks.losses.gaussian import LOG_2PI, log_normal
+from simssl.blocks.losses.gaussian import LOG_2PI, log_normal, log_of
 from simssl.blocks.precision import at_least_float32
 
 LikelihoodName = Literal["gaussian", "bernoulli"]
@@ -29,7 +29,7 @@ SIGMA2_X = 0.01
 class Gaussian:
     """N(x; sigmoid(logits), sigma2_x I): -SSE/(2 sigma2_x) - (pixels/2) log(2 pi sigma2_x)."""
 
-    sigma2_x: float
+    sigma2_x: float | Tensor
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
@@ -41,7 +41,7 @@ class Gaussian:
         B = len(x_BCHW)
         errors = F.mse_loss(self.mean(logits_BCHW), x_BCHW, reduction="sum")
         pixels = x_BCHW.numel() // B
-        constant = 0.5 * pixels * (LOG_2PI + math.log(self.sigma2_x))
+        constant = 0.5 * pixels * (LOG_2PI + log_of(self.sigma2_x))
         return errors * (0.5 / (B * self.sigma2_x)) + constant
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
@@ -66,19 +66,15 @@ class LearnedGaussian(nn.Module):
 
     def log_prob(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
         """log p(x | z) (B,), summed over channels and pixels, in float32."""
-        log_prob_BCHW = log_normal(x_BCHW, self.mean(logits_BCHW), self.sigma2_x)
-        return log_prob_BCHW.flatten(1).sum(1)
+        return Gaussian(self.sigma2_x).log_prob(x_BCHW, logits_BCHW)
 
     def nll(self, x_BCHW: Tensor, logits_BCHW: Tensor) -> Tensor:
-        """-log p(x | z) in nats an image, averaged over the images: a 0-d tensor, in few operations."""
-        B = len(x_BCHW)
-        errors = F.mse_loss(self.mean(logits_BCHW), x_BCHW, reduction="sum")
-        pixels = x_BCHW.numel() // B
-        return errors * (0.5 / B) / self.sigma2_x + 0.5 * pixels * (LOG_2PI + self.log_sigma2_x)
+        """-log p(x | z) in nats an image, averaged over the images: a 0-d tensor."""
+        return Gaussian(self.sigma2_x).nll(x_BCHW, logits_BCHW)
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
         """The expected image, in [0, 1]."""
-        return at_least_float32(logits_BCHW).sigmoid()
+        return Gaussian(self.sigma2_x).mean(logits_BCHW)
 
     def __str__(self) -> str:
         return "Gaussian(sigma2_x='learned')"
