@@ -16,12 +16,8 @@ LOG_2PI = math.log(2 * math.pi)
 
 def log_normal(x: Tensor, mean: Tensor | float, variance: Tensor | float) -> Tensor:
     """log N(x; mean, variance), elementwise: -1/2 [log(2 pi v) + (x - m)^2 / v]."""
-    return -0.5 * (LOG_2PI + log_of(variance) + (x - mean).square() / variance)
-
-
-def log_of(variance: Tensor | float) -> Tensor | float:
-    """Its natural logarithm, of the same kind."""
-    return variance.log() if isinstance(variance, Tensor) else math.log(variance)
+    log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
+    return -0.5 * (LOG_2PI + log_variance + (x - mean).square() / variance)
 
 
 def gaussian_entropy(log_variance: Tensor) -> Tensor:

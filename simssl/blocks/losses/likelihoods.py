@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 from torch import Tensor, nn
 
-from simssl.blocks.losses.gaussian import LOG_2PI, log_normal, log_of
+from simssl.blocks.losses.gaussian import LOG_2PI, log_normal
 from simssl.blocks.precision import at_least_float32
 
 LikelihoodName = Literal["gaussian", "bernoulli"]
@@ -41,7 +41,8 @@ class Gaussian:
         B = len(x_BCHW)
         errors = F.mse_loss(self.mean(logits_BCHW), x_BCHW, reduction="sum")
         pixels = x_BCHW.numel() // B
-        constant = 0.5 * pixels * (LOG_2PI + log_of(self.sigma2_x))
+        log_sigma2_x = self.sigma2_x.log() if isinstance(self.sigma2_x, Tensor) else math.log(self.sigma2_x)
+        constant = 0.5 * pixels * (LOG_2PI + log_sigma2_x)
         return errors * (0.5 / (B * self.sigma2_x)) + constant
 
     def mean(self, logits_BCHW: Tensor) -> Tensor:
