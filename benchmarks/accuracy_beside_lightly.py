@@ -106,7 +106,7 @@ def by_lightly(method: str, built: BuiltRun, seed: int, workers: int) -> nn.Modu
     pictures = Pictures(built.data.train.images, transform)
     loader = DataLoader(pictures, built.images_per_step, shuffle=True, drop_last=True, num_workers=workers)
     settings = experiment.training.optimizer.model_dump(include={"lr", "momentum", "weight_decay"})
-    optimizer = torch.optim.SGD(network.parameters(), **settings | RATES.get(method, {}))
+    optimizer = torch.optim.SGD(network.parameters(), **settings | RATES.get(experiment.objective.name, {}))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, built.steps)
     for _ in range(built.steps // len(loader)):
         for (x0_BCHW, x1_BCHW), _ in loader:

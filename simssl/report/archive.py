@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from simssl.blocks.files import read_within, write_whole
-from simssl.errors import RunError, SimsslError, UserError
-from simssl.report.runs import Run
+from simssl.errors import SimsslError, UserError
+from simssl.report.runs import Run, environment_of
 from simssl.report.settings import check_settings
-from simssl.store.files import check_plain, read_json
-from simssl.store.folder import RunFolder
+from simssl.store.files import check_plain
 from simssl.store.metrics import Entry, facts_in, is_entry, mapping_under
 
 SUFFIX = ".csv"
@@ -108,17 +107,9 @@ def _told(run: Run) -> dict[str, Any]:
     told = {"experiment": settings["name"], "objective": settings["objective"]["name"], "seed": settings["seed"]}
     if run.path is None:
         return {**run.told, **told}
-    facts = mapping_under("training", _environment(run.path))
+    facts = mapping_under("training", environment_of(run))
     made = {key: facts.get(key) for key in ("simssl", "git", "device", "precision")}
     return {"run": run.path.name, **told, **made, "seconds": mapping_under("times", facts).get("seconds")}
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    """What the run's environment.json says; nothing if it is damaged: no table needs it."""
-    try:
-        return read_json(RunFolder(path).environment) or {}
-    except RunError:
-        return {}
 
 
 # --- reading

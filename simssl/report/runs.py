@@ -11,6 +11,7 @@ from typing import Any, Literal
 from simssl.errors import RunError, SimsslError, UserError
 from simssl.experiment.yaml12 import read
 from simssl.report.settings import check_settings
+from simssl.store.files import read_json
 from simssl.store.folder import RunFolder
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
@@ -98,6 +99,16 @@ def load_run(path: Path) -> Run:
         status=status,
         **facts,
     )
+
+
+def environment_of(run: Run) -> dict[str, Any]:
+    """What the run's environment.json says; nothing if it is damaged, or the run has no folder: no table needs it."""
+    if run.path is None:
+        return {}
+    try:
+        return read_json(RunFolder(run.path).environment) or {}
+    except RunError:
+        return {}
 
 
 def only(runs: Sequence[Run], labels: Sequence[str]) -> list[Run]:

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from simssl.blocks.files import read_within
-from simssl.errors import RunError
-from simssl.report.runs import Run
+from simssl.report.runs import Run, environment_of
 from simssl.report.table import Row
-from simssl.store.files import read_json
-from simssl.store.folder import RunFolder
 
 # --- environment.json
 
@@ -33,12 +30,7 @@ def records_of(runs: Sequence[Run]) -> list[Record]:
     """The parts of the runs' environment.json that can be read."""
     records = []
     for run in runs:
-        if run.path is None:
-            continue
-        try:
-            document = read_json(RunFolder(run.path).environment) or {}
-        except RunError:
-            continue
+        document = environment_of(run)
         for part in PARTS:
             facts = document.get(part)
             if isinstance(facts, dict):
