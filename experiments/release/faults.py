@@ -142,7 +142,7 @@ class HalfResnet18(Backbone):
     class Params(simssl.Params):
         decoder_skips: Literal["all", "half"] = "all"
         """The decoder's blocks that have a skip: all, or half of them. Source: half in the release. Which half is not
-        known to us; here they are the first block of each stage, which keep size and width."""
+        known to us; here the first block of each stage keeps its skip."""
 
     def encoder(self, shape: Shape, outputs: int) -> nn.Module:
         channels = shape[0]
@@ -212,7 +212,10 @@ def simssl_backbone() -> type[Backbone]:
 
 
 class KnnOverNPlusOne(Knn):
-    """The built-in `knn`, with an accuracy of correct / (N + 1); `select: test` is the release's choice of k."""
+    """The built-in `knn`, all else alike, with an accuracy of correct / (N + 1).
+
+    `select: test` is the release's choice of k.
+    """
 
     @classmethod
     def oracle(cls) -> Oracle:
