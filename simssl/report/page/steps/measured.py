@@ -1,20 +1,16 @@
-"""What methods have measured while they trained, over the views that were shown: their runs' history.jsonl."""
+"""What methods have measured while they trained, over the views that were shown: their runs' histories."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from simssl.errors import RunError
 from simssl.report.columns import Column, column_of, role_of, told_apart
 from simssl.report.compare.estimate import Estimate
+from simssl.report.history import history_of
 from simssl.report.numbers import estimate
 from simssl.report.page.figures import Looks, MeasuredPoint, MethodCurve, OverTimePlot, axis_title
-from simssl.report.runs import Run
 from simssl.report.table import Row, Table
-from simssl.store.folder import RunFolder
-from simssl.store.history import Moment, read_history
 
 MOST = 40
 """Most plots of metrics of single targets at the same data, views, networks and budget. Ours."""
@@ -72,7 +68,7 @@ def _columns(histories: Mapping[str, History]) -> list[Column]:
 def _history(row: Row) -> History:
     history: History = {}
     for run in row.members:
-        for moment in _moments(run):
+        for moment in history_of(run):
             of_moment = replace(run, metrics=moment.metrics)
             for key, entry in moment.metrics.items():
                 if "value" in entry:
@@ -80,17 +76,6 @@ def _history(row: Row) -> History:
                     by_seed = history.setdefault(column, {}).setdefault(moment.views, {})
                     by_seed[run.settings["seed"]] = entry["value"]
     return history
-
-
-def _moments(run: Run) -> list[Moment]:
-    """What the run has measured while it trained. If that cannot be read, it is said and left out."""
-    if run.path is None:
-        return []
-    try:
-        return read_history(RunFolder(run.path))
-    except RunError as error:
-        logging.getLogger("simssl").warning(f"left out: {error}")
-        return []
 
 
 def _plot(
