@@ -41,7 +41,7 @@ def over_time(alike: Sequence[tuple[Table, str]], looks: Looks) -> OverTime | No
     summary: list[OverTimePlot] = []
     targets: list[OverTimePlot] = []
     for part, where in alike:
-        histories = {row.label: _history(row) for row in part.rows}
+        histories = {row.label: history_of_row(row) for row in part.rows}
         columns = _columns(histories)
         of_summary = [column for column in columns if not column.target or _alone(column, columns)]
         of_targets = [column for column in columns if column not in of_summary]
@@ -65,7 +65,8 @@ def _columns(histories: Mapping[str, History]) -> list[Column]:
     return told_apart(sorted(columns.values(), key=lambda column: ORDER[column.role]))
 
 
-def _history(row: Row) -> History:
+def history_of_row(row: Row) -> History:
+    """What the row's runs have measured while they trained."""
     history: History = {}
     for run in row.members:
         for moment in history_of(run):
@@ -81,14 +82,7 @@ def _history(row: Row) -> History:
 def _plot(
     column: Column, rows: Sequence[Row], histories: Mapping[str, History], looks: Looks, where: str
 ) -> OverTimePlot:
-    curves = []
-    for row in rows:
-        by_views = histories[row.label].get(column, {})
-        if by_views:
-            points = [MeasuredPoint(views, Estimate.of(list(by_views[views].values()))) for views in sorted(by_views)]
-            label = row.label_among(where)
-            last = estimate(points[-1].value, column.unit, len(row.members))
-            curves.append(MethodCurve(label, looks[row.label], points, f"{label}: {last}"))
+    curves = curves_of(column, rows, histories, looks, where)
     told = "; ".join(curve.title for curve in curves)
     caption = f"{(column.role or column.label).capitalize()}, by {column.title}"
     return OverTimePlot(
@@ -97,3 +91,19 @@ def _plot(
         description=f"{column.key} over the views that were shown, at the end: {told}",
         caption=f"{caption}: {where}" if where else caption,
     )
+
+
+def curves_of(
+    column: Column, rows: Sequence[Row], histories: Mapping[str, History], looks: Looks, where: str = ""
+) -> list[MethodCurve]:
+    """The curve of each row that has measured this, with standard errors over its seeds. Histories and looks are by the
+    rows' labels; `where` tells their data, views, networks and budget, if these are told beside the plot."""
+    curves = []
+    for row in rows:
+        by_views = histories[row.label].get(column, {})
+        if by_views:
+            points = [MeasuredPoint(views, Estimate.of(list(by_views[views].values()))) for views in sorted(by_views)]
+            label = row.label_among(where)
+            last = estimate(points[-1].value, column.unit, len(row.members))
+            curves.append(MethodCurve(label, looks[row.label], points, f"{label}: {last}"))
+    return curves
