@@ -1,8 +1,8 @@
 """An archive: measured runs, whole, as the lines of a CSV file, from which a report makes the same tables again.
 
 A run's numbers stand in columns of their own, named by their keys, and where and how it was made beside them, for
-readers. The other columns hold JSON: its settings, its metrics but for their values, and what else is known of it. A
-protocol stands there once, and metrics have its number.
+readers. The other columns hold JSON: its settings, its metrics but for their values, what else is known of it, and what
+it measured while it trained. A protocol stands there once, and metrics have its number.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from simssl.blocks.files import read_within, write_whole
 from simssl.errors import SimsslError, UserError
+from simssl.report.history import history_of, numbers_in, packed, unpacked
 from simssl.report.runs import Run, environment_of
 from simssl.report.settings import check_settings
 from simssl.store.files import check_plain
@@ -34,6 +35,12 @@ TOLD = ("run", "experiment", "objective", "seed", "simssl", "git", "device", "pr
 
 WHOLE = ("settings", "metrics", "about")
 """The columns of JSON. An empty `about` stands for the one above."""
+
+HISTORY = "history"
+"""One more, which is there if a run has measured something while it trained, and empty for those that have not."""
+
+MOST_MEASURED = 2_000_000
+"""Most numbers of an archive that were measured while runs trained."""
 
 
 def check_archive_target(path: Path) -> None:
@@ -62,18 +69,39 @@ def write_archive(path: Path, runs: Sequence[Run]) -> int:
     if not measured:
         raise UserError(f"no run is measured, so that {path} would be empty")
     keys = dict.fromkeys(key for run in measured for key, entry in run.metrics.items() if "value" in entry)
+    histories = _histories(path, measured)
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*TOLD, *keys, *WHOLE], lineterminator="\n")
+    last = [HISTORY] if any(histories) else []
+    writer = csv.DictWriter(text, [*TOLD, *keys, *WHOLE, *last], lineterminator="\n")
     writer.writeheader()
     above = ""
-    for run in measured:
+    for run, history in zip(measured, histories, strict=True):
         line = _line(run)
+        if last:
+            line[HISTORY] = history
         about = line["about"]
         line["about"] = "" if about == above else about
         above = about
         writer.writerow(line)
     write_whole(path, text.getvalue().encode())
     return len(measured)
+
+
+def _histories(path: Path, runs: Sequence[Run]) -> list[str]:
+    """What each run has measured while it trained, as JSON; empty for those that have nothing. UserError if it is more
+    than an archive may hold."""
+    texts = []
+    numbers = 0
+    for run in runs:
+        moments = history_of(run)
+        numbers += numbers_in(moments)
+        texts.append(json.dumps(packed(moments, run.metrics), separators=(",", ":")) if moments else "")
+    if numbers > MOST_MEASURED:
+        raise UserError(
+            f"the runs have measured {numbers:,} numbers while they trained, and an archive holds at most "
+            f"{MOST_MEASURED:,}; write {path} of fewer runs"
+        )
+    return texts
 
 
 def _line(run: Run) -> dict[str, Any]:
@@ -132,10 +160,18 @@ def read_archive(path: Path) -> list[Run]:
         )
     runs = []
     above = ""
+    numbers = 0
     try:
         for line in lines:
             above = line["about"] or above
-            runs.append(_run({**line, "about": above}, f"{path}:{lines.line_num}"))
+            run = _run({**line, "about": above}, f"{path}:{lines.line_num}")
+            numbers += numbers_in(run.history)
+            if numbers > MOST_MEASURED:
+                raise UserError(
+                    f"{path}:{lines.line_num}: more than {MOST_MEASURED:,} numbers were measured while runs trained; "
+                    "make archives of fewer runs"
+                )
+            runs.append(run)
     except csv.Error as error:
         raise UserError(f"{path}:{lines.line_num}: {error}; make the archive again") from error
     return runs
@@ -150,13 +186,14 @@ def _run(line: Mapping[str, str | None], where: str) -> Run:
         if not isinstance(protocols, list) or not isinstance(entries, dict):
             raise ValueError("metrics has no list of protocols and no mapping of entries")
         whole = {key: _entry(key, entry, line, protocols) for key, entry in entries.items()}
+        history = unpacked(_json(line, HISTORY), whole) if line.get(HISTORY) else []
         named = settings["name"], settings["objective"]["name"], str(settings["seed"])
         if named != (line["experiment"], line["objective"], line["seed"]):
             raise ValueError("experiment, objective and seed are not those of its settings")
     except (ValueError, SimsslError, RecursionError) as error:
         raise UserError(f"{where}: the line is damaged ({error}); make the archive again") from error
     told = {key: line.get(key) for key in TOLD}
-    return Run(settings, whole, told=told, **facts_in(facts))
+    return Run(settings, whole, told=told, history=history, **facts_in(facts))
 
 
 def _json(line: Mapping[str, str | None], name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from simssl.experiment.yaml12 import read
 from simssl.report.settings import check_settings
 from simssl.store.files import read_json
 from simssl.store.folder import RunFolder
+from simssl.store.history import Moment
 from simssl.store.metrics import label_of, read_facts, read_metrics
 
 METHOD = ("objective", "training")
@@ -48,6 +49,8 @@ class Run:
     """The state of an evaluator that is asked for and has not measured this run, though others have."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """Of a run in an archive: the name of its folder, and what trained it, as they stand there for readers."""
+    history: Sequence[Moment] = ()
+    """Of a run in an archive: what was measured while it trained."""
 
     @property
     def source(self) -> str:

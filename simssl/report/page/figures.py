@@ -123,6 +123,15 @@ class MethodCurve:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A value that is reached or not, such as a published one: a broken line across a plot."""
+
+    label: str
+    value: float
+    look: Look
+
+
+@dataclass(frozen=True)
 class OverTimePlot:
     """One metric over the training, with a curve for each method."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
@@ -133,16 +133,16 @@ def trend(figure: PointPlot) -> Markup:
             mark(look, at_x, at_y, point.title),
         ]
     curve = path(positions, f"curve {look.colour}")
-    ticks = _apart(values, x)
+    ticks = apart(values, x)
     return _between_axes(figure, x, ticks, y, [curve, *drawn])
 
 
-def _apart(values: Sequence[float], scale: Scale) -> list[float]:
+def apart(values: Sequence[float], scale: Scale, told: Callable[[float], str] = shown) -> list[float]:
     """Those whose ticks do not run into the one before."""
     kept: list[float] = []
     for value in sorted(set(values)):
         if kept:
-            room = width_of(shown(value)) + 4
+            room = width_of(told(value)) + 4
             distance = scale(value) - scale(kept[-1])
             if distance <= room:
                 continue

@@ -23,7 +23,7 @@ GENERATOR = "simssl"
 
 def render(page: Page) -> str:
     """The page as HTML. The same runs give the same page."""
-    style = resources.files(PACKAGE).joinpath("style.css").read_text(encoding="utf-8")
+    style = style_of("style.css") + style_of("plots.css")
     template = _environment().get_template("page.html")
     return template.render(
         page=page,
@@ -31,6 +31,11 @@ def render(page: Page) -> str:
         generator=GENERATOR,
         version=__version__,
     )
+
+
+def style_of(name: str) -> str:
+    """The text of one of the page's style sheets."""
+    return resources.files(PACKAGE).joinpath(name).read_text(encoding="utf-8")
 
 
 def _environment() -> Environment:

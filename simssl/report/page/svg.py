@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -105,6 +105,14 @@ class Scale:
         last = math.floor(self.high / step)
         return [round(i * step, 12) for i in range(first, last + 1)]
 
+    def powers(self) -> list[float]:
+        """The powers of ten of a logarithmic scale; with twice and five times these if they are fewer than three."""
+        exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+        values = [factor * 10.0**exponent for exponent in exponents for factor in (1, 2, 5)]
+        within = [value for value in values if self.low <= value <= self.high]
+        powers = [value for value in within if math.log10(value).is_integer()]
+        return powers if len(powers) > 2 else within
+
 
 def shown(value: float) -> str:
     """The text of a tick's value."""
@@ -112,6 +120,14 @@ def shown(value: float) -> str:
     if abs(value) >= 1000:
         text = f"{value:,.0f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def briefly(value: float) -> str:
+    """The text of a tick's value where there is little room: 100k, 1M."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.4g}{letter}"
+    return shown(value)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
@@ -153,7 +169,9 @@ def plot(width: float, height: float, description: str, elements: Iterable[Marku
     return SVG.format(width, height, description, inside)
 
 
-def axis_x(scale: Scale, bottom: float, ticks: Iterable[float], top: float) -> list[Markup]:
+def axis_x(
+    scale: Scale, bottom: float, ticks: Iterable[float], top: float, told: Callable[[float], str] = shown
+) -> list[Markup]:
     """Ticks with their values below the bottom line, and faint lines upwards."""
     below = bottom + SIZE + 4
     drawn = [line(scale.start, bottom, scale.end, bottom, "axis")]
@@ -161,7 +179,7 @@ def axis_x(scale: Scale, bottom: float, ticks: Iterable[float], top: float) -> l
         x = scale(tick)
         drawn += [
             line(x, bottom, x, top, "grid"),
-            text(x, below, shown(tick), "tick", "middle"),
+            text(x, below, told(tick), "tick", "middle"),
         ]
     return drawn
 

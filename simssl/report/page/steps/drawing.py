@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from simssl.report.page.figures import CurvePlot, Look, MethodCurve, OverTimePlot
-from simssl.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from simssl.report.page.svg import SIZE, Position, Scale, axis_x, axis_y, line, mark, path, plot, text, width_of
+from simssl.report.page.figures import CurvePlot, Level, MethodCurve, OverTimePlot
+from simssl.report.page.plots import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, apart
+from simssl.report.page.svg import (
+    SIZE,
+    Position,
+    Scale,
+    axis_x,
+    axis_y,
+    briefly,
+    line,
+    mark,
+    path,
+    plot,
+    text,
+    width_of,
+)
 from simssl.report.words import all_short
 
 CURVES_WIDTH = 320
@@ -60,13 +72,21 @@ def curves(figure: CurvePlot) -> Markup:
 
 def over_views(figure: OverTimePlot) -> Markup:
     """A line for each method: the means over its seeds, with a standard error up and down. Names stand on the right."""
-    labels = all_short([curve.label for curve in figure.curves])
-    right = max(WIDTH / 2, RIGHT - BESIDE - max(map(width_of, labels)))
-    x = ViewsScale(figure.curves, right)
+    return plot(WIDTH, HEIGHT, figure.description, drawn_over_views(figure, WIDTH))
+
+
+def drawn_over_views(
+    figure: OverTimePlot, width: float, levels: Sequence[Level] = (), log: bool | None = None
+) -> list[Markup]:
+    """The elements of a plot of this width, with a broken line for each level. `log` says whether the axis of the views
+    is logarithmic; where it is None, the views decide."""
+    labels = all_short([curve.label for curve in figure.curves]) + [level.label for level in levels]
+    right = max(width / 2, width - 12 - BESIDE - max(map(width_of, labels)))
+    x = ViewsScale(figure.curves, right, log)
     ends = [end for curve in figure.curves for point in curve.points for end in point.ends]
-    y = Scale.of(ends, BOTTOM, TOP)
+    y = Scale.of([*ends, *(level.value for level in levels)], BOTTOM, TOP)
     drawn: list[Markup] = []
-    ends_of_curves: list[Position] = []
+    ends_of_lines: list[Position] = []
     for curve in figure.curves:
         positions = [(x(point.views), y(point.value.mean)) for point in curve.points]
         for point in curve.points:
@@ -75,26 +95,30 @@ def over_views(figure: OverTimePlot) -> Markup:
             drawn.append(line(at_x, low, at_x, high, f"error {curve.look.colour}"))
         drawn.append(path(positions, f"curve {curve.look.colour}"))
         drawn.append(mark(curve.look, *positions[-1], curve.title))
-        ends_of_curves.append(positions[-1])
-    looks = [curve.look for curve in figure.curves]
-    elements = [
+        ends_of_lines.append(positions[-1])
+    for level in levels:
+        height = y(level.value)
+        drawn.append(line(LEFT, height, right, height, f"level {level.look.colour}"))
+        ends_of_lines.append((right, height))
+    classes = [f"name {curve.look.colour}" for curve in figure.curves]
+    classes += [f"told {level.look.colour}" for level in levels]
+    return [
         *axis_y(y, LEFT, right),
         *x.axis(),
         *drawn,
-        *_names(labels, looks, ends_of_curves, right + BESIDE),
+        *names_beside(labels, classes, ends_of_lines, right + BESIDE),
         text(2, SIZE + 2, figure.name, "title"),
         text(right, HEIGHT - 4, "views \N{RIGHTWARDS ARROW}", "title", "end"),
     ]
-    return plot(WIDTH, HEIGHT, figure.description, elements)
 
 
-def _names(labels: Sequence[str], looks: Sequence[Look], ends: Sequence[Position], left: float) -> list[Markup]:
-    """The names of curves on the right of a plot, each at the height of its end or as near as the others let it."""
+def names_beside(labels: Sequence[str], classes: Sequence[str], ends: Sequence[Position], left: float) -> list[Markup]:
+    """The names of lines on the right of a plot, each at the height of its end or as near as the others let it."""
     heights = spread([y for _, y in ends], LINE_HEIGHT, TOP, BOTTOM)
     elements = []
-    for label, look, (x, y), height in zip(labels, looks, ends, heights, strict=True):
+    for label, class_, (x, y), height in zip(labels, classes, ends, heights, strict=True):
         elements.append(line(x, y, left - 2, height, "leader"))
-        elements.append(text(left, height + 0.35 * SIZE, label, f"name {look.colour}"))
+        elements.append(text(left, height + 0.35 * SIZE, label, class_))
     return elements
 
 
@@ -117,14 +141,17 @@ def spread(values: Sequence[float], apart: float, low: float, high: float) -> li
 
 
 class ViewsScale:
-    """A map from the views that were shown to positions: logarithmic where most measurements came early."""
+    """A map from the views that were shown to positions: logarithmic where most measurements came early, or as told."""
 
-    def __init__(self, curves: Sequence[MethodCurve], right: float) -> None:
-        views = sorted({point.views for curve in curves for point in curve.points if point.views})
-        self._log = bool(views) and views[len(views) // 2] < views[-1] / 8
+    def __init__(self, curves: Sequence[MethodCurve], right: float, log: bool | None = None) -> None:
+        every = sorted({point.views for curve in curves for point in curve.points})
+        views = [value for value in every if value]
+        early = bool(views) and views[len(views) // 2] < views[-1] / 8
+        self._log = early if log is None else log and len(views) > 1
         last = views[-1] if views else 1
         if self._log:
-            self._scale = Scale(views[0], last, LEFT + AT_ZERO, right, log=True)
+            self._zero = 0 in every
+            self._scale = Scale(views[0], last, LEFT + AT_ZERO * self._zero, right, log=True)
         else:
             self._scale = Scale(0, last, LEFT, right)
 
@@ -132,12 +159,12 @@ class ViewsScale:
         return self._scale(views) if views or not self._log else LEFT
 
     def axis(self) -> list[Markup]:
-        """Ticks with their values: round ones, powers of ten on a logarithmic axis, and 0 before these."""
+        """Ticks with their values: round ones; on a logarithmic axis powers of ten, or parts of them, after 0."""
         if not self._log:
             return axis_x(self._scale, BOTTOM, self._scale.ticks(), TOP)
-        first = math.ceil(math.log10(self._scale.low))
-        last = math.floor(math.log10(self._scale.high))
-        powers = [10.0**power for power in range(first, last + 1)]
-        start = line(LEFT, BOTTOM, LEFT + AT_ZERO, BOTTOM, "axis")
-        zero = text(LEFT, BOTTOM + SIZE + 4, "0", "tick", "middle")
-        return [start, zero, *axis_x(self._scale, BOTTOM, powers, TOP)]
+        ticks = apart(self._scale.powers(), self._scale, briefly)
+        drawn = axis_x(self._scale, BOTTOM, ticks, TOP, briefly)
+        if self._zero:
+            start = line(LEFT, BOTTOM, LEFT + AT_ZERO, BOTTOM, "axis")
+            drawn += [start, text(LEFT, BOTTOM + SIZE + 4, "0", "tick", "middle")]
+        return drawn

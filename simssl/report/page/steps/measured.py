@@ -1,20 +1,16 @@
-"""What methods have measured while they trained, over the views that were shown: their runs' history.jsonl."""
+"""What methods have measured while they trained, over the views that were shown: their runs' histories."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from simssl.errors import RunError
 from simssl.report.columns import Column, column_of, role_of, told_apart
 from simssl.report.compare.estimate import Estimate
+from simssl.report.history import history_of
 from simssl.report.numbers import estimate
 from simssl.report.page.figures import Looks, MeasuredPoint, MethodCurve, OverTimePlot, axis_title
-from simssl.report.runs import Run
 from simssl.report.table import Row, Table
-from simssl.store.folder import RunFolder
-from simssl.store.history import Moment, read_history
 
 MOST = 40
 """Most plots of metrics of single targets at the same data, views, networks and budget. Ours."""
@@ -45,7 +41,7 @@ def over_time(alike: Sequence[tuple[Table, str]], looks: Looks) -> OverTime | No
     summary: list[OverTimePlot] = []
     targets: list[OverTimePlot] = []
     for part, where in alike:
-        histories = {row.label: _history(row) for row in part.rows}
+        histories = {row.label: history_of_row(row) for row in part.rows}
         columns = _columns(histories)
         of_summary = [column for column in columns if not column.target or _alone(column, columns)]
         of_targets = [column for column in columns if column not in of_summary]
@@ -69,10 +65,11 @@ def _columns(histories: Mapping[str, History]) -> list[Column]:
     return told_apart(sorted(columns.values(), key=lambda column: ORDER[column.role]))
 
 
-def _history(row: Row) -> History:
+def history_of_row(row: Row) -> History:
+    """What the row's runs have measured while they trained."""
     history: History = {}
     for run in row.members:
-        for moment in _moments(run):
+        for moment in history_of(run):
             of_moment = replace(run, metrics=moment.metrics)
             for key, entry in moment.metrics.items():
                 if "value" in entry:
@@ -82,28 +79,10 @@ def _history(row: Row) -> History:
     return history
 
 
-def _moments(run: Run) -> list[Moment]:
-    """What the run has measured while it trained. If that cannot be read, it is said and left out."""
-    if run.path is None:
-        return []
-    try:
-        return read_history(RunFolder(run.path))
-    except RunError as error:
-        logging.getLogger("simssl").warning(f"left out: {error}")
-        return []
-
-
 def _plot(
     column: Column, rows: Sequence[Row], histories: Mapping[str, History], looks: Looks, where: str
 ) -> OverTimePlot:
-    curves = []
-    for row in rows:
-        by_views = histories[row.label].get(column, {})
-        if by_views:
-            points = [MeasuredPoint(views, Estimate.of(list(by_views[views].values()))) for views in sorted(by_views)]
-            label = row.label_among(where)
-            last = estimate(points[-1].value, column.unit, len(row.members))
-            curves.append(MethodCurve(label, looks[row.label], points, f"{label}: {last}"))
+    curves = curves_of(column, rows, histories, looks, where)
     told = "; ".join(curve.title for curve in curves)
     caption = f"{(column.role or column.label).capitalize()}, by {column.title}"
     return OverTimePlot(
@@ -112,3 +91,19 @@ def _plot(
         description=f"{column.key} over the views that were shown, at the end: {told}",
         caption=f"{caption}: {where}" if where else caption,
     )
+
+
+def curves_of(
+    column: Column, rows: Sequence[Row], histories: Mapping[str, History], looks: Looks, where: str = ""
+) -> list[MethodCurve]:
+    """The curve of each row that has measured this, with standard errors over its seeds. Histories and looks are by the
+    rows' labels; `where` tells their data, views, networks and budget, if these are told beside the plot."""
+    curves = []
+    for row in rows:
+        by_views = histories[row.label].get(column, {})
+        if by_views:
+            points = [MeasuredPoint(views, Estimate.of(list(by_views[views].values()))) for views in sorted(by_views)]
+            label = row.label_among(where)
+            last = estimate(points[-1].value, column.unit, len(row.members))
+            curves.append(MethodCurve(label, looks[row.label], points, f"{label}: {last}"))
+    return curves

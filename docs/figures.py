@@ -1,0 +1,72 @@
+"""The figures of docs/results.md: python docs/figures.py writes docs/images/results-*.svg from docs/results/*.csv.
+
+A figure is an entry of FIGURES, and needs no run's folder. With names, those alone: python docs/figures.py NAME...
+`simssl.report.figure` says what an entry may have. Two examples, of an archive docs/results/mnist.csv:
+
+    BudgetFigure(
+        "mnist-budget",
+        "Content and style against the views shown",
+        ["docs/results/mnist.csv"],
+        [
+            BudgetPanel("content", "knn/class/accuracy", published=["simvae", "vae"]),
+            BudgetPanel("style", "style_probe/R2"),
+        ],
+        note="MNIST, D 10",
+        names={"simvae J=10": "SimVAE, J 10"},
+        against="bizeul2024",
+    )
+    DifferenceFigure(
+        "mnist-sigma2-x",
+        "SimVAE minus VAE over the likelihood's variance",
+        ["docs/results/mnist.csv"],
+        [DifferencePanel("MNIST, content", "knn/class/accuracy", {"dataset.name": "mnist"})],
+        ours="simvae",
+        theirs="vae",
+        over="objective.sigma2_x",
+        empty=0.01,
+        lines=[
+            Line("equal views", {"objective.J": 10}),
+            Line("equal images", {"objective.J": 10}, equal="images"),
+        ],
+    )
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from simssl.errors import SimsslError
+from simssl.report.figure import BudgetFigure, DifferenceFigure, draw
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+
+FIGURES: list[BudgetFigure | DifferenceFigure] = []
+
+
+def files(names: Sequence[str] = ()) -> Iterator[tuple[Path, str]]:
+    """Each figure's file with its text, or those of the figures with these names."""
+    for figure in FIGURES:
+        if not names or figure.name in names:
+            yield IMAGES / f"results-{figure.name}.svg", draw(figure, ROOT)
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = set(names) - {figure.name for figure in FIGURES}
+    if unknown:
+        print(f"no figure is called '{min(unknown)}'", file=sys.stderr)
+        return 2
+    try:
+        for path, text in files(names):
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))
+    except SimsslError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
