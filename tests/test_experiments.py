@@ -12,10 +12,13 @@ from simssl.plugin.registry import Registry
 
 RECIPES = ("cifar10_lightly", "cifar10_solo")
 """Of others, who give each method views of its own."""
-FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "experiments"
+FILES = sorted(FOLDER.glob("*.yaml"))
+CLAIMS = sorted((FOLDER / "claims").glob("*.yaml"))
+"""Of these many compare a method with itself at several settings of its networks or its budget."""
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *CLAIMS], ids=lambda file: file.stem)
 def test_experiment_is_right(file: Path) -> None:
     experiments = load_experiments(file, Registry(builtins_only=True))
     assert experiments
@@ -33,6 +36,13 @@ def test_methods_of_an_experiment_are_compared_at_equal_work(file: Path) -> None
     assert len({(str(e.backbone.resolved), e.latent_dim) for e in experiments}) == 1
     if file.stem not in RECIPES:
         assert len({str(e.views) for e in experiments}) == 1
+
+
+@pytest.mark.parametrize("file", CLAIMS, ids=lambda file: file.stem)
+def test_a_claim_is_tested_on_the_same_data_and_over_three_seeds(file: Path) -> None:
+    experiments = load_experiments(file, Registry(builtins_only=True))
+    assert len({str((e.dataset.resolved, e.views, e.positives)) for e in experiments}) == 1
+    assert {e.seed for e in experiments} == {0, 1, 2}
 
 
 def test_what_is_compared_with_published_numbers_is_probed_as_the_paper_does() -> None:
