@@ -1,4 +1,4 @@
-"""The figures of docs/results.md: python docs/figures.py writes docs/images/results-*.svg from docs/results/*.csv.
+"""The drawn figures of the results: python docs/figures.py writes docs/images/results-*.svg from docs/results/*.csv.
 
 A figure is an entry of FIGURES, and needs no run's folder. With names, those alone: python docs/figures.py NAME...
 `simssl.report.figure` says what an entry may have. Two examples, of an archive docs/results/mnist.csv:
@@ -38,12 +38,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from simssl.errors import SimsslError
-from simssl.report.figure import BudgetFigure, DifferenceFigure, draw
+from simssl.report.figure import BudgetFigure, DifferenceFigure, DifferencePanel, Line, draw
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 
-FIGURES: list[BudgetFigure | DifferenceFigure] = []
+SIGMA2 = {"objective.sigma2": 0.15}
+PAPERS = {**SIGMA2, "latent_dim": 10, "backbone.hidden": [2000, 500, 500]}
+
+FIGURES: list[BudgetFigure | DifferenceFigure] = [
+    DifferenceFigure(
+        "h3-sigma2-x",
+        "SimVAE minus VAE over the likelihood's variance",
+        ["docs/results/h3-mnist.csv"],
+        [
+            DifferencePanel("MNIST, content", "knn/class/accuracy"),
+            DifferencePanel("MNIST, style", "style_probe/R2"),
+        ],
+        ours="simvae",
+        theirs="vae",
+        over="objective.sigma2_x",
+        lines=[
+            Line("J 4", {**PAPERS, "objective.J": 4, "training.views": 240_000}),
+            Line("J 10", {**PAPERS, "objective.J": 10}),
+        ],
+    ),
+]
 
 
 def files(names: Sequence[str] = ()) -> Iterator[tuple[Path, str]]:

@@ -509,10 +509,9 @@ def report_(
 
         check_archive_target(archive)
     gathered, unreadable = gather(paths, runs, ctx.obj, settings)
-    if evaluators:
-        gathered = only(gathered, evaluators)
-    _print_table(gathered, unreadable, format_, against, relative_to, html, chosen_by)
-    if html and gathered:
+    shown = only(gathered, evaluators) if evaluators else gathered
+    _print_table(shown, unreadable, format_, against, relative_to, html, chosen_by)
+    if html and shown:
         _echo(f"the page is {html}")
     if archive:
         count = write_archive(archive, gathered)

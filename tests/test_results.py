@@ -1,4 +1,4 @@
-"""The tables and figures of docs/results.md that come from a committed archive are what their commands make of it."""
+"""The tables and figures of docs/tables.md and docs/results.md that come from a committed archive are what their commands make of it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from fake_runs import metric, write_run
 from simssl.report.figure import DifferenceFigure, DifferencePanel
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "results.md"
+PAGES = [ROOT / "docs" / "results.md", ROOT / "docs" / "tables.md"]
+TEXT = "\n".join(page.read_text() for page in PAGES)
 ARCHIVES = sorted((ROOT / "docs" / "results").glob("*.csv"))
-COMMANDS = re.findall(r"^simssl report docs/results/.*--format md.*$", PAGE.read_text(), re.MULTILINE)
+COMMANDS = re.findall(r"^simssl report docs/results/.*--format md.*$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", COMMANDS, ids=lambda line: line.split()[2])
@@ -29,7 +30,7 @@ def test_the_table_is_rebuilt_to_the_byte(
     monkeypatch.chdir(ROOT)
     result = simssl(*shlex.split(line)[1:])
     assert result.exit_code == 0, result.stderr
-    _, _, after = PAGE.read_text().partition(f"{line}\n```\n\n")
+    _, _, after = TEXT.partition(f"{line}\n```\n\n")
     assert after.startswith(result.stdout)
 
 

@@ -78,6 +78,14 @@ def test_an_archive_of_an_archive_is_itself(folder: Path, simssl: Callable[..., 
     assert Path("page.html").stat().st_size > 1000
 
 
+def test_runs_stand_there_whole_whatever_the_table_shows(folder: Path, simssl: Callable[..., Result]) -> None:
+    assert simssl("report", folder, "--archive", "a.csv").exit_code == 0
+    result = simssl("report", folder, "-e", "knn", "--archive", "b.csv")
+    assert result.exit_code == 0, result.stderr
+    assert "probe/class/accuracy" not in result.stdout
+    assert Path("b.csv").read_bytes() == Path("a.csv").read_bytes()
+
+
 def test_a_spreadsheet_has_the_numbers_in_columns(folder: Path, simssl: Callable[..., Result]) -> None:
     assert simssl("report", folder, "--archive", "a.csv").exit_code == 0
     lines = list(csv.DictReader(Path("a.csv").read_text().splitlines()))
