@@ -19,6 +19,7 @@ from simssl.report.figure.sheet import GAP, WIDTH
 
 OVER = (0.01, 0.1, 1.0)
 VIEWS = (0, 100, 1000, 10_000)
+WORK = {"views": 10_000, "batch_views": 100}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,10 +55,10 @@ def archive(run: Write, simssl: Command, tmp_path: Path) -> Path:
                 written[f"simvae{number}-{J}-{seed}"] = own, base + better
             for name, (objective, content) in written.items():
                 last = final(content, content - 0.2)
-                measured(run(name, last, objective=objective, seed=seed), 0.01 * seed, last)
+                measured(run(name, last, objective=objective, seed=seed, training=WORK), 0.01 * seed, last)
         last = final(0.9, 0.1)
         objective = {"name": "simclr", "temperature": 0.5}
-        measured(run(f"simclr-{seed}", last, objective=objective, seed=seed), 0.01, last)
+        measured(run(f"simclr-{seed}", last, objective=objective, seed=seed, training=WORK), 0.01, last)
     result = simssl("report", "runs", "--archive", "a.csv")
     assert result.exit_code == 0, result.stderr
     return tmp_path
