@@ -193,6 +193,17 @@ def test_differences_are_paired_by_seed(archive: Path) -> None:
     assert {"0.01", "0.1", "1", "learned"} <= set(texts_in(content))
 
 
+def test_the_other_method_is_the_same_for_all_seeds_of_a_point(archive: Path, run: Write, simssl: Command) -> None:
+    """A beta of its own for each seed would be no standard error over seeds."""
+    for seed in (0, 1):
+        objective = {"name": "beta_vae", "sigma2_x": 0.1, "beta": 2.0 + seed}
+        run(f"b{seed}", final(0.5, 0.1), objective=objective, seed=seed, training=WORK)
+    assert simssl("report", "runs", "--archive", "a.csv").exit_code == 0
+    figure = replace(OVER_SIGMA2_X, theirs="beta_vae", lines=[Line("J 2", {"objective.J": 2})])
+    with pytest.raises(UserError, match=r"runs at objective.sigma2_x 0.1 differ in objective.beta, too"):
+        draw(figure, archive)
+
+
 def test_a_setting_that_is_left_empty_has_the_value_that_is_told(archive: Path, run: Write, simssl: Command) -> None:
     for name, objective in (("v", {"name": "vae"}), ("s", {"name": "simvae", "J": 2, "sigma2": 0.15})):
         run(name, final(0.7, 0.1), objective={**objective, "sigma2_x": None}, seed=7)

@@ -148,16 +148,19 @@ def _value(run: Run, figure: DifferenceFigure) -> Any:
 
 
 def _check_alike(pairs: Sequence[Pair], over: str, value: Any) -> None:
-    """UserError if the pairs of one point differ in more than the seed."""
-    settings = [every_setting(pair.ours) for pair in pairs]
+    """UserError if the pairs of one point differ in more than the seed: in runs of ours, or of theirs."""
+    for runs in ([pair.ours for pair in pairs], [pair.theirs for pair in pairs]):
+        first = every_setting(runs[0])
+        for own in map(every_setting, runs):
+            keys = {*own, *first} - {"seed", "name"}
+            differing = sorted(key for key in keys if own.get(key) != first.get(key))
+            if differing:
+                raise UserError(f"runs at {over} {value} differ in {differing[0]}, too; choose one with 'where'")
     seen = set()
-    for own in settings:
-        differing = sorted(key for key in own if key not in ("seed", "name") and own[key] != settings[0].get(key))
-        if differing:
-            raise UserError(f"runs at {over} {value} differ in {differing[0]}, too; choose one with 'where'")
-        if own["seed"] in seen:
-            raise UserError(f"two runs at {over} {value} have seed {own['seed']}; choose one with 'where'")
-        seen.add(own["seed"])
+    for pair in pairs:
+        if pair.seed in seen:
+            raise UserError(f"two runs at {over} {value} have seed {pair.seed}; choose one with 'where'")
+        seen.add(pair.seed)
 
 
 def _description(plot: DifferencePlot) -> str:
