@@ -12,7 +12,7 @@ from simssl.report.compare.estimate import Estimate, difference
 from simssl.report.figure.difference_drawing import DifferenceLine, DifferencePlot, drawn_differences
 from simssl.report.figure.paired import Equal, Pair, pairs_of
 from simssl.report.figure.select import Where, every_setting, over_seeds, selected, the_one, with_unit
-from simssl.report.figure.sheet import Drawn, check_names, width_of_panels
+from simssl.report.figure.sheet import Drawn, check_names, check_title, width_of_panels
 from simssl.report.numbers import signed
 from simssl.report.page.figures import COLOURS, Look
 from simssl.report.page.svg import CORNERS
@@ -29,7 +29,7 @@ class Line:
     where: Where = field(default_factory=dict)
     """Such as {"objective.J": 10}."""
     equal: Equal = "views"
-    """What both of a pair were shown equally many of."""
+    """What both of a pair were shown equally many of, in all and in a step."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def draw_differences(figure: DifferenceFigure, runs: Sequence[Run]) -> tuple[str
     counts: set[int] = set()
     for panel in figure.panels:
         plot = _plot(figure, panel, selected(runs, panel.where))
+        check_title(plot.title, width)
         elements = drawn_differences(plot, width)
         panels.append(Drawn(elements, _description(plot)))
         counts |= {value.n for line in plot.lines for _, value in line.points}
@@ -102,7 +103,7 @@ def _plot(figure: DifferenceFigure, panel: DifferencePanel, runs: Sequence[Run])
         look = Look(f"c{number % COLOURS}", SHAPES[number % len(SHAPES)])
         lines.append(DifferenceLine(line.label, look, _points(pairs, figure, panel.key)))
     title = figure.over_title or figure.over.rpartition(".")[2]
-    return DifferencePlot(with_unit(panel.title, column), title, lines, column.unit)
+    return DifferencePlot(with_unit(panel.title, column, column.unit), title, lines, column.unit)
 
 
 def _of(objective: str, runs: Sequence[Run], panel: DifferencePanel) -> list[Run]:
