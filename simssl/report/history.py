@@ -109,7 +109,9 @@ def unpacked(document: Mapping[str, Any], metrics: Mapping[str, Entry]) -> list[
         if not isinstance(key, str):
             raise ValueError("history has a series without a key")
         frame = _unframed(series, key, metrics.get(key), protocols)
-        for moment, entry in zip(moments, _entries(series, key, frame, len(steps)), strict=True):
+        for step, moment, entry in zip(steps, moments, _entries(series, key, frame, len(steps)), strict=True):
+            if entry and key in moment:
+                raise ValueError(f"history has two numbers of {key} at step {step}")
             if entry:
                 moment[key] = entry
     return [Moment(step, shown, entries) for step, shown, entries in zip(steps, views, moments, strict=True)]
@@ -139,8 +141,10 @@ def _unframed(series: Series, key: str, last: Entry | None, protocols: Sequence[
 
 
 def _entries(series: Series, key: str, frame: Frame, moments: int) -> list[Entry | None]:
-    """The entry of a series at each moment, or None."""
-    lists = {name: series.get(name, [None] * moments) for name in ("value", "held_out", *CAME_OUT)}
+    """The entry of a series at each moment, or None. Each series has its values, so that a small file is read soon."""
+    unknown = [None] * moments
+    lists = {"value": series.get("value")}
+    lists |= {name: series.get(name, unknown) for name in ("held_out", *CAME_OUT)}
     if not all(isinstance(one, list) and len(one) == moments for one in lists.values()):
         raise ValueError(f"history has not one number of {key} a step")
     entries: list[Entry | None] = []

@@ -160,9 +160,11 @@ def within(change: Callable[[dict[str, Any]], None]) -> Callable[[str], str]:
         (within(lambda it: it["series"][2].update(protocol=-1)), "history has no protocol of style_probe/crop_x/R2"),
         (within(lambda it: it["series"][2].update(protocol=9)), "history has no protocol of style_probe/crop_x/R2"),
         (within(lambda it: it["series"][0]["value"].pop()), f"history has not one number of {KNN} a step"),
+        (within(lambda it: it["series"][0].pop("value")), f"history has not one number of {KNN} a step"),
         (within(lambda it: it["series"][0].update(held_out=3)), f"history has not one number of {KNN} a step"),
         (within(lambda it: it["series"][0]["value"].__setitem__(0, "x")), f"a number of {KNN} that is no metric"),
         (within(lambda it: it["series"][0]["value"].__setitem__(0, float("nan"))), "a number that is not finite"),
+        (within(lambda it: it["series"].append(it["series"][0])), f"history has two numbers of {KNN} at step 0"),
     ],
 )
 def test_a_damaged_line_is_told_in_one_sentence(

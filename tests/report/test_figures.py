@@ -19,6 +19,7 @@ from simssl.report.figure.sheet import GAP, WIDTH
 
 OVER = (0.01, 0.1, 1.0)
 VIEWS = (0, 100, 1000, 10_000)
+WORK = {"views": 10_000, "batch_views": 100}
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,10 +55,10 @@ def archive(run: Write, simssl: Command, tmp_path: Path) -> Path:
                 written[f"simvae{number}-{J}-{seed}"] = own, base + better
             for name, (objective, content) in written.items():
                 last = final(content, content - 0.2)
-                measured(run(name, last, objective=objective, seed=seed), 0.01 * seed, last)
+                measured(run(name, last, objective=objective, seed=seed, training=WORK), 0.01 * seed, last)
         last = final(0.9, 0.1)
         objective = {"name": "simclr", "temperature": 0.5}
-        measured(run(f"simclr-{seed}", last, objective=objective, seed=seed), 0.01, last)
+        measured(run(f"simclr-{seed}", last, objective=objective, seed=seed, training=WORK), 0.01, last)
     result = simssl("report", "runs", "--archive", "a.csv")
     assert result.exit_code == 0, result.stderr
     return tmp_path
@@ -178,7 +179,7 @@ def test_differences_are_paired_by_seed(archive: Path) -> None:
     assert texts_in(root)[1] == "simvae minus vae, seed by seed: mean and standard error over 3 seeds"
     described = root.findtext(f"{SVG}desc") or ""
     told = (
-        "content: knn/class/accuracy (0 to 1) over sigma2_x: "
+        "content: knn/class/accuracy (fraction) over sigma2_x: "
         "J 2: 0.01 +0.020±0.001, 0.1 +0.040±0.001, 1.0 +0.060±0.001, learned +0.080±0.001; "
         "J 10: 0.01 +0.100±0.001, 0.1 +0.200±0.001, 1.0 +0.300±0.001, learned +0.400±0.001"
     )
@@ -190,6 +191,17 @@ def test_differences_are_paired_by_seed(archive: Path) -> None:
     (first, second) = drawn_as(content, "curve")
     assert (first.get("d") or "").count("L") == (second.get("d") or "").count("L") == 2  # a category is not joined
     assert {"0.01", "0.1", "1", "learned"} <= set(texts_in(content))
+
+
+def test_the_other_method_is_the_same_for_all_seeds_of_a_point(archive: Path, run: Write, simssl: Command) -> None:
+    """A beta of its own for each seed would be no standard error over seeds."""
+    for seed in (0, 1):
+        objective = {"name": "beta_vae", "sigma2_x": 0.1, "beta": 2.0 + seed}
+        run(f"b{seed}", final(0.5, 0.1), objective=objective, seed=seed, training=WORK)
+    assert simssl("report", "runs", "--archive", "a.csv").exit_code == 0
+    figure = replace(OVER_SIGMA2_X, theirs="beta_vae", lines=[Line("J 2", {"objective.J": 2})])
+    with pytest.raises(UserError, match=r"runs at objective.sigma2_x 0.1 differ in objective.beta, too"):
+        draw(figure, archive)
 
 
 def test_a_setting_that_is_left_empty_has_the_value_that_is_told(archive: Path, run: Write, simssl: Command) -> None:
@@ -214,6 +226,19 @@ def test_categories_alone_have_places_of_their_own(archive: Path) -> None:
     assert len(drawn_as(content, "mark")) == 1
 
 
+def test_categories_that_look_alike_are_refused(archive: Path, run: Write, simssl: Command) -> None:
+    for number in range(10):
+        backbone = {"name": f"{number // 2}-a-very-long-name-{number}-of-a-network"}
+        for objective in ({"name": "vae"}, {"name": "simvae", "J": 2}):
+            own = {"objective": objective, "backbone": backbone, "name": "networks", "training": WORK}
+            run(f"{objective['name']}-of-{number}", final(0.5, 0.1), **own)
+    assert simssl("report", "runs", "--archive", "a.csv").exit_code == 0
+    panels = [DifferencePanel("content", KNN, {"name": "networks"})]
+    figure = replace(OVER_SIGMA2_X, panels=panels, over="backbone.name", lines=[Line("")])
+    with pytest.raises(UserError, match=r"there is no room to tell 0-a-.*, .* apart; make 'columns' fewer"):
+        draw(figure, archive)
+
+
 KEYED = {"objective.sigma2_x": 0.1}
 
 
@@ -226,6 +251,18 @@ KEYED = {"objective.sigma2_x": 0.1}
         (replace(BUDGET, names={"VAE": "vae"}), "no row is called 'VAE'"),
         (replace(BUDGET, names={"vae": "x" * 30}), "the name 'x+' is too long for a panel"),
         (replace(BUDGET, names={"simvae J=2": "vae"}), "two rows have one name"),
+        (
+            replace(BUDGET, panels=[BudgetPanel("c" * 40, KNN)], names={}),
+            "the title 'c+: knn/class/accuracy .*' is too",
+        ),
+        (
+            replace(OVER_SIGMA2_X, panels=[DifferencePanel("c" * 40, KNN)]),
+            "the title 'c+: knn/class/accuracy .*' is too",
+        ),
+        (
+            replace(OVER_SIGMA2_X, lines=[Line(f"J 2 {n}", {"objective.J": 2}) for n in range(16)]),
+            "a panel has room for 15 names, not for 16",
+        ),
         (replace(BUDGET, panels=[BudgetPanel("c", KNN, KEYED, ["moco"])]), "bizeul2024 has no .* of moco"),
         (replace(BUDGET, panels=[BudgetPanel("c", STYLE, KEYED, ["vae"])]), "bizeul2024 has no style_probe/R2 beside"),
         (replace(BUDGET, against=""), "'' is neither a file nor a published table"),

@@ -9,7 +9,7 @@ from simssl.errors import UserError
 from simssl.report.columns import Column
 from simssl.report.compare.published import Published, read_published, value_beside
 from simssl.report.figure.select import Where, over_seeds, selected, the_one, with_unit
-from simssl.report.figure.sheet import Drawn, check_names, width_of_panels
+from simssl.report.figure.sheet import Drawn, check_names, check_title, width_of_panels
 from simssl.report.numbers import number
 from simssl.report.page.figures import COLOURS, SHAPES, Level, Look, OverTimePlot
 from simssl.report.page.steps.drawing import drawn_over_views
@@ -74,6 +74,7 @@ def draw_budget(figure: BudgetFigure, runs: Sequence[Run]) -> tuple[str, list[Dr
         levels = [_level(row, value, column, looks, figure.names) for row, value in published]
         unused -= set(panel.published)
         width = width_of_panels(figure.columns)
+        check_title(plot.name, width)
         check_names([*(curve.label for curve in plot.curves), *(level.label for level in levels)], width)
         elements = drawn_over_views(plot, width, levels, log=True)
         panels.append(Drawn(elements, plot.description))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from simssl.errors import UserError
 from simssl.report.compare.estimate import Estimate
 from simssl.report.numbers import signed
 from simssl.report.page.figures import Look
@@ -118,9 +119,17 @@ class ValuesScale:
             drawn += axis_x(self._scale, BOTTOM, apart(self._numbers, self._scale), TOP)
             rest = self._scale.end
         drawn.append(line(rest, BOTTOM, self._right, BOTTOM, "axis"))
-        letters = max(4, int(self._place / width_of("x")))
-        for category in self._categories:
+        for category, name in zip(self._categories, self._names(), strict=True):
             at = self(category)
             drawn.append(line(at, BOTTOM, at, TOP, "grid"))
-            drawn.append(text(at, BOTTOM + SIZE + 4, short(category, letters), "tick", "middle"))
+            drawn.append(text(at, BOTTOM + SIZE + 4, name, "tick", "middle"))
         return drawn
+
+    def _names(self) -> list[str]:
+        """The categories, as short as their places; UserError if two of them are the same then."""
+        letters = max(4, int(self._place / width_of("x")))
+        names = [short(category, letters) for category in self._categories]
+        if len(set(names)) < len(names):
+            listed = ", ".join(self._categories)
+            raise UserError(f"there is no room to tell {listed} apart; make 'columns' fewer")
+        return names

@@ -12,7 +12,7 @@ from simssl.report.compare.estimate import Estimate, difference
 from simssl.report.figure.difference_drawing import DifferenceLine, DifferencePlot, drawn_differences
 from simssl.report.figure.paired import Equal, Pair, pairs_of
 from simssl.report.figure.select import Where, every_setting, over_seeds, selected, the_one, with_unit
-from simssl.report.figure.sheet import Drawn, check_names, width_of_panels
+from simssl.report.figure.sheet import Drawn, check_names, check_title, width_of_panels
 from simssl.report.numbers import signed
 from simssl.report.page.figures import COLOURS, Look
 from simssl.report.page.svg import CORNERS
@@ -29,7 +29,7 @@ class Line:
     where: Where = field(default_factory=dict)
     """Such as {"objective.J": 10}."""
     equal: Equal = "views"
-    """What both of a pair were shown equally many of."""
+    """What both of a pair were shown equally many of, in all and in a step."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def draw_differences(figure: DifferenceFigure, runs: Sequence[Run]) -> tuple[str
     counts: set[int] = set()
     for panel in figure.panels:
         plot = _plot(figure, panel, selected(runs, panel.where))
+        check_title(plot.title, width)
         elements = drawn_differences(plot, width)
         panels.append(Drawn(elements, _description(plot)))
         counts |= {value.n for line in plot.lines for _, value in line.points}
@@ -102,7 +103,7 @@ def _plot(figure: DifferenceFigure, panel: DifferencePanel, runs: Sequence[Run])
         look = Look(f"c{number % COLOURS}", SHAPES[number % len(SHAPES)])
         lines.append(DifferenceLine(line.label, look, _points(pairs, figure, panel.key)))
     title = figure.over_title or figure.over.rpartition(".")[2]
-    return DifferencePlot(with_unit(panel.title, column), title, lines, column.unit)
+    return DifferencePlot(with_unit(panel.title, column, column.unit), title, lines, column.unit)
 
 
 def _of(objective: str, runs: Sequence[Run], panel: DifferencePanel) -> list[Run]:
@@ -148,16 +149,19 @@ def _value(run: Run, figure: DifferenceFigure) -> Any:
 
 
 def _check_alike(pairs: Sequence[Pair], over: str, value: Any) -> None:
-    """UserError if the pairs of one point differ in more than the seed."""
-    settings = [every_setting(pair.ours) for pair in pairs]
+    """UserError if the pairs of one point differ in more than the seed: in runs of ours, or of theirs."""
+    for runs in ([pair.ours for pair in pairs], [pair.theirs for pair in pairs]):
+        first = every_setting(runs[0])
+        for own in map(every_setting, runs):
+            keys = {*own, *first} - {"seed", "name"}
+            differing = sorted(key for key in keys if own.get(key) != first.get(key))
+            if differing:
+                raise UserError(f"runs at {over} {value} differ in {differing[0]}, too; choose one with 'where'")
     seen = set()
-    for own in settings:
-        differing = sorted(key for key in own if key not in ("seed", "name") and own[key] != settings[0].get(key))
-        if differing:
-            raise UserError(f"runs at {over} {value} differ in {differing[0]}, too; choose one with 'where'")
-        if own["seed"] in seen:
-            raise UserError(f"two runs at {over} {value} have seed {own['seed']}; choose one with 'where'")
-        seen.add(own["seed"])
+    for pair in pairs:
+        if pair.seed in seen:
+            raise UserError(f"two runs at {over} {value} have seed {pair.seed}; choose one with 'where'")
+        seen.add(pair.seed)
 
 
 def _description(plot: DifferencePlot) -> str:

@@ -6,16 +6,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
+from pydantic import ValidationError
+
 from simssl.errors import UserError
-from simssl.report.runs import BUDGET, Run, Settings, settings_of
+from simssl.plugin.registry import Registry
+from simssl.report.runs import BUDGET, Run, settings_of
 
 VIEWS_OF_AN_IMAGE = "objective.J"
-"""The setting that says how many views of each image a method takes; one without it takes one view."""
+"""The setting that says how many views of each image a method takes; of a method without it, its plugin says so."""
+
+BATCH = "training.batch_views"
+"""The setting that says how many views a step takes."""
 
 Equal = Literal["views", "images"]
-"""What a pair has been shown equally many of."""
+"""What a pair has been shown equally many of: in all, and in a step."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ def pairs_of(ours: Sequence[Run], theirs: Sequence[Run], equal: Equal = "views")
 
     Partners have one seed and the same data, positives, views, networks, training and selection, and agree in each
     parameter of the objective that runs of both methods have. What only one of the methods has, such as SimVAE's J and
-    sigma2 beside a VAE, is its own. They were shown as many views, or as many images. The experiment's name does not
-    count. UserError if a run has several partners that are not copies of one another.
+    sigma2 beside a VAE, is its own. They were shown as many views, or as many images, in all and in each step: of J
+    views of an image, a step takes batch_views // J images. The experiment's name does not count. UserError if a run
+    has several partners that are not copies of one another, or if the number of its images is not known.
     """
     own = _own(ours, theirs)
     partners: dict[str, Run] = {}
@@ -56,18 +64,54 @@ def _own(ours: Sequence[Run], theirs: Sequence[Run]) -> set[str]:
 
 def _shared(run: Run, own: set[str], equal: Equal) -> str:
     """The text that partners share."""
-    settings = {key: value for key, value in settings_of(run).items() if key not in own and key not in BUDGET}
-    return json.dumps([run.settings["seed"], _shown(settings_of(run), equal), settings], sort_keys=True)
+    apart = {*own, *BUDGET} if equal == "views" else {*own, *BUDGET, BATCH}
+    settings = {key: value for key, value in settings_of(run).items() if key not in apart}
+    return json.dumps([run.settings["seed"], _work(run, equal), settings], sort_keys=True)
 
 
-def _shown(settings: Settings, equal: Equal) -> str:
-    """How many views or images the training showed, or, where it is given by epochs, how often it showed each image."""
-    views = settings.get(VIEWS_OF_AN_IMAGE, 1)
-    if settings.get("training.epochs") is not None:
-        epochs = settings["training.epochs"]
-        return f"epochs {epochs if equal == 'images' else epochs * views}"
-    total = settings["training.views"]
-    return f"views {Fraction(total, views) if equal == 'images' else total}"
+def _work(run: Run, equal: Equal) -> list[str | int]:
+    """The training's views; or its images, and those of a step. In place of views or images it may have epochs, each of
+    which shows J views of every image."""
+    budget = "training.views" if settings_of(run).get("training.epochs") is None else "training.epochs"
+    amount = _count(run, budget)
+    if equal == "views":
+        is_epochs = budget == "training.epochs"
+        return [budget, amount * _views_of_an_image(run) if is_epochs else amount]
+    J = _views_of_an_image(run)
+    images = amount if budget == "training.epochs" else Fraction(amount, J)
+    return [budget, str(images), _count(run, BATCH) // J]
+
+
+def _count(run: Run, key: str) -> int:
+    """The setting of this key; UserError if it is no number of things."""
+    value = settings_of(run).get(key)
+    if not isinstance(value, int) or value < 1:
+        raise UserError(f"{run.source} has no whole number above 0 as {key}")
+    return value
+
+
+def _views_of_an_image(run: Run) -> int:
+    """J, or the number of views that its method takes by its plugin. UserError if that is not known."""
+    if VIEWS_OF_AN_IMAGE in settings_of(run):
+        return _count(run, VIEWS_OF_AN_IMAGE)
+    try:
+        views = _views_by_plugin(json.dumps(run.settings["objective"], sort_keys=True))
+    except ValidationError as error:
+        name = run.settings["objective"]["name"]
+        raise UserError(f"{run.source} has settings that are not those of {name}; run it again") from error
+    if not views:
+        raise UserError(f"{run.source} is not trained, so that no images were shown")
+    return views
+
+
+@cache
+def _views_by_plugin(objective: str) -> int:
+    """How many views of an image the method of these settings, a JSON text, takes."""
+    from simssl.api import views_of
+
+    params = json.loads(objective)
+    plugin = Registry().load("objective", params.pop("name"))
+    return len(views_of(plugin, plugin.Params(**params)))
 
 
 def _differing(one: Run, other: Run) -> list[str]:

@@ -16,7 +16,7 @@ Where = Mapping[str, Any]
 is empty, or that the run's method does not have."""
 
 BRIEFLY = {"fraction": "0 to 1"}
-"""Units in a plot's title, where they are not called by their names."""
+"""Units in a plot's title, where they are not called by their names. A difference of fractions has no such bounds."""
 
 
 def runs_in(archives: Iterable[str], root: Path) -> list[Run]:
@@ -60,9 +60,9 @@ def the_one(key: str, columns: Iterable[Column]) -> Column:
     return named[0]
 
 
-def with_unit(title: str, column: Column) -> str:
-    """A plot's title: what it shows, the metric, and its unit where the metric's key does not say it."""
-    unit = BRIEFLY.get(column.unit, column.unit)
+def with_unit(title: str, column: Column, unit: str = "") -> str:
+    """A plot's title: what it shows, the metric, and its unit, or this one, where the metric's key does not say it."""
+    unit = unit or BRIEFLY.get(column.unit, column.unit)
     lower = ", lower is better" if column.better == "lower" else ""
     told = "" if column.key.endswith(f"/{unit}") else f" ({unit}{lower})"
     return f"{title}: {column.key}{told}"

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from simssl.blocks.messages import printable
 from simssl.errors import UserError
-from simssl.report.page.plots import HEIGHT
+from simssl.report.page.plots import BOTTOM, HEIGHT, TOP
 from simssl.report.page.render import style_of
+from simssl.report.page.steps.drawing import LINE_HEIGHT
 from simssl.report.page.svg import SIZE, text, width_of
 
 WIDTH = 820
@@ -20,6 +21,9 @@ WIDTH = 820
 
 GAP = 20
 """Room between panels, and around them."""
+
+MOST_NAMES = int((BOTTOM - TOP) / LINE_HEIGHT) + 1
+"""Names that stand below one another on the right of a panel."""
 
 HEADING = 15.5
 """Height of the letters of the title."""
@@ -46,10 +50,18 @@ def width_of_panels(columns: int) -> float:
 
 
 def check_names(names: Sequence[str], width: float) -> None:
-    """UserError if a line's name is so long that it would take half of a panel of this width."""
+    """UserError if a panel has no room for so many names, or if one of them would take half of its width."""
+    if len(names) > MOST_NAMES:
+        raise UserError(f"a panel has room for {MOST_NAMES} names, not for {len(names)}; choose runs with 'where'")
     for name in names:
         if width_of(name) > width / 2 - 2 * GAP:
             raise UserError(f"the name '{name}' is too long for a panel; give another one, or make 'columns' fewer")
+
+
+def check_title(title: str, width: float) -> None:
+    """UserError if a title would run into what is on the right of a panel of this width."""
+    if width_of(title) > width + GAP:
+        raise UserError(f"the title '{title}' is too long for a panel; give a shorter one, or make 'columns' fewer")
 
 
 def sheet(title: str, sentence: str, panels: Sequence[Drawn], columns: int) -> str:
