@@ -1,4 +1,4 @@
-"""The tables and figures of docs/tables.md and docs/results.md that come from a committed archive are what their commands make of it."""
+"""Tables and figures of docs/tables.md and docs/results.md that come from archives are what their commands make."""
 
 from __future__ import annotations
 
