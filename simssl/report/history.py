@@ -86,8 +86,8 @@ def _framed(entry: Entry, last: Entry | None, protocols: dict[str, int]) -> Fram
 
 def _put(series: Series, entry: Entry, number: int, moments: int) -> None:
     """Put the numbers of an entry, and what came out, at their place in the lists."""
-    found = {name: entry["protocol"].get(name) for name in CAME_OUT}
-    told = {"value": entry["value"], "held_out": entry.get("held_out"), **found}
+    came_out = {name: entry["protocol"].get(name) for name in CAME_OUT}
+    told = {"value": entry["value"], "held_out": entry.get("held_out"), **came_out}
     for name, value in told.items():
         if value is not None:
             series.setdefault(name, [None] * moments)[number] = value

@@ -51,8 +51,8 @@ def pairs_of(ours: Sequence[Run], theirs: Sequence[Run], equal: Equal = "views")
         differing = _differing(first, run)
         if differing:
             raise UserError(f"{first.source} and {run.source} stand for one baseline and differ in {differing[0]}")
-    found = [(run, partners.get(_shared(run, own, equal))) for run in ours]
-    return [Pair(run, partner) for run, partner in found if partner]
+    partnered = [(run, partners.get(_shared(run, own, equal))) for run in ours]
+    return [Pair(run, partner) for run, partner in partnered if partner]
 
 
 def _own(ours: Sequence[Run], theirs: Sequence[Run]) -> set[str]:

@@ -97,5 +97,5 @@ def _style() -> str:
     colours = dict(re.findall(r"--([\w]+): ([^;]+);", light))
     style = style_of("plots.css") + f"svg text.heading {{ font-size: {HEADING}px; font-weight: 600; }}\n"
     while "var(" in style:
-        style = re.sub(r"var\(--(\w+)\)", lambda found: colours[found[1]], style)
+        style = re.sub(r"var\(--(\w+)\)", lambda name: colours[name[1]], style)
     return style
