@@ -192,7 +192,10 @@ def _unknown(kind: str, name: str, names: list[str], builtins_only: bool) -> str
     near = nearest(name, names)
     if near:
         return f"{said}; did you mean '{near}'?"
-    hint = "After a new entry point an editable install must be repeated (pip install -e .)"
+    hint = (
+        "One in a file of its own needs --plugin FILE.py; after a new entry point an editable install must be repeated "
+        "(pip install -e .)"
+    )
     if builtins_only:
         hint = "--no-plugins hides what other distributions provide"
     return f"{said}; installed are {', '.join(names) or 'none'}. {hint}"

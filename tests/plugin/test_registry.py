@@ -165,6 +165,7 @@ def test_an_unknown_name_is_suggested_or_explained(simssl: Command, small: Calla
     far = simssl("check", small(objective={"name": "slow_features"})).stderr
     installed = sorted(Registry().names("objective"))
     assert f"installed are {', '.join(installed)}" in far
+    assert "--plugin FILE.py" in far
     assert "pip install -e ." in far
 
 
