@@ -73,7 +73,11 @@ def test_every_part_is_tested_here(on_cuda: ModuleType) -> None:
     assert sum(limit for limit, _ in on_cuda.ABOUT.values()) == on_cuda.BUDGET
 
 
-@pytest.mark.parametrize("name", ROWS)
+LONG = ("memory_and_jobs", "step_table")
+"""The parts that take a dozen seconds or more in small sizes, too."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in ROWS])
 def test_a_part_runs_on_a_cpu_in_small_sizes(name: str, tmp_path: Path) -> None:
     assert_rows(rows_of(name, tmp_path), ROWS[name])
 
