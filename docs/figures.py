@@ -38,7 +38,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from simssl.errors import SimsslError
-from simssl.report.figure import BudgetFigure, DifferenceFigure, DifferencePanel, Line, draw
+from simssl.report.figure import BudgetFigure, BudgetPanel, DifferenceFigure, DifferencePanel, Line, draw
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -62,6 +62,18 @@ FIGURES: list[BudgetFigure | DifferenceFigure] = [
             Line("J 4", {**PAPERS, "objective.J": 4, "training.views": 240_000}),
             Line("J 10", {**PAPERS, "objective.J": 10}),
         ],
+    ),
+    BudgetFigure(
+        "recipe-mnist",
+        "Content and style while six million views are shown",
+        ["docs/results/recipe-mnist.csv"],
+        [
+            BudgetPanel("MNIST, content", "knn/class/accuracy", published=["simvae"], from_views=5_000),
+            BudgetPanel("MNIST, style", "style_probe/R2", from_views=5_000),
+        ],
+        note="D 10, SimVAE with J 4",
+        names={"simvae": "SimVAE", "vae": "VAE"},
+        against="bizeul2024",
     ),
 ]
 
