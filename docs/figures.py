@@ -1,34 +1,7 @@
 """The drawn figures of the results: python docs/figures.py writes docs/images/results-*.svg from docs/results/*.csv.
 
 A figure is an entry of FIGURES, and needs no run's folder. With names, those alone: python docs/figures.py NAME...
-`simssl.report.figure` says what an entry may have. Two examples, of an archive docs/results/mnist.csv:
-
-    BudgetFigure(
-        "mnist-budget",
-        "Content and style against the views shown",
-        ["docs/results/mnist.csv"],
-        [
-            BudgetPanel("content", "knn/class/accuracy", published=["simvae", "vae"]),
-            BudgetPanel("style", "style_probe/R2"),
-        ],
-        note="MNIST, D 10",
-        names={"simvae J=10": "SimVAE, J 10"},
-        against="bizeul2024",
-    )
-    DifferenceFigure(
-        "mnist-sigma2-x",
-        "SimVAE minus VAE over the likelihood's variance",
-        ["docs/results/mnist.csv"],
-        [DifferencePanel("MNIST, content", "knn/class/accuracy", {"dataset.name": "mnist"})],
-        ours="simvae",
-        theirs="vae",
-        over="objective.sigma2_x",
-        empty=0.01,
-        lines=[
-            Line("equal views", {"objective.J": 10}),
-            Line("equal images", {"objective.J": 10}, equal="images"),
-        ],
-    )
+`simssl.report.figure` says what an entry may have.
 """
 
 from __future__ import annotations
@@ -43,8 +16,8 @@ from simssl.report.figure import BudgetFigure, BudgetPanel, DifferenceFigure, Di
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 
-SIGMA2 = {"objective.sigma2": 0.15}
-PAPERS = {**SIGMA2, "latent_dim": 10, "backbone.hidden": [2000, 500, 500]}
+PAPERS = {"objective.sigma2": 0.15, "latent_dim": 10, "backbone.hidden": [2000, 500, 500]}
+"""The paper's sigma2, latents and networks."""
 
 FIGURES: list[BudgetFigure | DifferenceFigure] = [
     DifferenceFigure(

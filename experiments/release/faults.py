@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
+from simssl_plugins.backbones.resnet18 import STEMS, Block, Decoder
 from simssl_plugins.evaluators.knn import Knn
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.resnet import BasicBlock, downsample_conv
 from torch import Tensor, nn
 
@@ -128,9 +129,6 @@ def simssl_objective() -> type[Objective]:
 
 WIDTHS = (32, 64, 128)
 """Channels of the stages, each of two basic blocks. ResNet-18 has 64, 128, 256 and 512."""
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""ImageNet's mean and deviation, with which the built-in `resnet18` standardises images, too."""
 
 
 class HalfResnet18(Backbone):
@@ -153,46 +151,28 @@ class HalfResnet18(Backbone):
             projection = downsample_conv(before, after, kernel_size=1, stride=2)
             layers += [BasicBlock(before, after, stride=2, downsample=projection), BasicBlock(after, after)]
         pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], outputs)]
-        return nn.Sequential(Standardize(channels, MEAN, STD), *map(_he, layers), *pooled)
+        return nn.Sequential(
+            Standardize(channels, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD), *map(_he, layers), *pooled
+        )
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        channels, height, width = shape
-        sizes = [(-(-height // part), -(-width // part)) for part in (1, 2, 4)]
-        innermost = (WIDTHS[-1], *sizes[-1])
-        has_skip = self.params.decoder_skips == "all"
-        layers: list[nn.Module] = []
-        for stage in (2, 1, 0):
-            before = WIDTHS[stage]
-            larger = max(stage - 1, 0)
-            layers += [
-                _Block(before, before, sizes[stage]),
-                _Block(before, WIDTHS[larger], sizes[larger], has_skip),
-            ]
-        first = [nn.Linear(inputs, math.prod(innermost)), nn.Unflatten(1, innermost)]
-        return nn.Sequential(*first, *map(_he, layers), nn.Conv2d(WIDTHS[0], channels, 3, padding=1))
+        decoder = Decoder(STEMS["small"], shape, inputs, WIDTHS)
+        if self.params.decoder_skips == "half":
+            for number in range(1, len(decoder.blocks), 2):
+                decoder.blocks[number] = _WithoutSkip(decoder.blocks[number])
+        return decoder
 
 
-class _Block(nn.Module):
-    """A basic block in reverse: both branches grow to `size`, the second convolution changes the width."""
+class _WithoutSkip(nn.Module):
+    """What a block of the decoder computes without its skip."""
 
-    def __init__(self, before: int, after: int, size: tuple[int, int], has_skip: bool = True) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        self.size = size
-        self.conv1 = nn.Conv2d(before, before, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(before)
-        self.conv2 = nn.Conv2d(before, after, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(after)
-        self.skip: nn.Module | None = None
-        if has_skip:
-            projection = nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
-            self.skip = nn.Identity() if before == after else nn.Sequential(*projection)
+        self.block = block
+        del block.skip
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        h_BCHW = self.bn1(self.conv1(x_BCHW)).relu()
-        h_BCHW = self.bn2(self.conv2(F.interpolate(h_BCHW, size=self.size)))
-        if self.skip is not None:
-            h_BCHW = h_BCHW + F.interpolate(self.skip(x_BCHW), size=self.size)
-        return h_BCHW.relu()
+        return self.block.branch(x_BCHW).relu()
 
 
 def _he(layer: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from simssl.errors import RunError
 from simssl.report.columns import CAME_OUT
 from simssl.report.runs import Run
 from simssl.store.folder import RunFolder
-from simssl.store.history import Moment, read_history
+from simssl.store.history import Moment, is_count, read_history
 from simssl.store.metrics import Entry, is_entry
 
 Frame = dict[str, Any]
@@ -99,7 +99,7 @@ def _put(series: Series, entry: Entry, number: int, moments: int) -> None:
 def unpacked(document: Mapping[str, Any], metrics: Mapping[str, Entry]) -> list[Moment]:
     """The moments in an archive's mapping; ValueError says what is wrong. `metrics` are the run's in the end."""
     steps, views, every, protocols = (_list(document, name) for name in ("step", "views", "series", "protocols"))
-    if len(steps) != len(views) or not all(map(_is_count, [*steps, *views])):
+    if len(steps) != len(views) or not all(map(is_count, [*steps, *views])):
         raise ValueError("history has no steps with as many numbers of views")
     if steps != sorted(set(steps)):
         raise ValueError("history has steps that are not in order")
@@ -124,10 +124,6 @@ def _list(document: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _unframed(series: Series, key: str, last: Entry | None, protocols: Sequence[Any]) -> Frame:
     """The frame of a series, its own or that of the entry in the end."""
     if "protocol" not in series:
@@ -135,7 +131,7 @@ def _unframed(series: Series, key: str, last: Entry | None, protocols: Sequence[
             raise ValueError(f"history has no protocol of {key}")
         return _frame(last)
     number = series["protocol"]
-    if not _is_count(number) or number >= len(protocols) or not isinstance(protocols[number], dict):
+    if not is_count(number) or number >= len(protocols) or not isinstance(protocols[number], dict):
         raise ValueError(f"history has no protocol of {key}")
     return {"unit": series.get("unit"), "better": series.get("better"), "protocol": protocols[number]}
 

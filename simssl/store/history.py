@@ -84,7 +84,7 @@ def _parsed(line: bytes) -> Moment:
     if not isinstance(value, dict):
         raise ValueError("it is no mapping")
     metrics = value.get("metrics")
-    if not (_is_count(value.get("step")) and _is_count(value.get("views")) and isinstance(metrics, dict)):
+    if not (is_count(value.get("step")) and is_count(value.get("views")) and isinstance(metrics, dict)):
         raise ValueError("its step, views or metrics are no run's")
     for key, entry in metrics.items():
         if not is_entry(key, entry):
@@ -92,5 +92,6 @@ def _parsed(line: bytes) -> Moment:
     return Moment(value["step"], value["views"], metrics)
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """True for a whole number from 0 on, such as a step."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0

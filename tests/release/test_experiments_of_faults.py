@@ -6,11 +6,12 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from simssl.cli import cli
 from simssl.experiment.config import load_experiments
@@ -36,8 +37,7 @@ QUICK = (
 )
 
 
-def simssl(*words: object) -> Result:
-    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="simssl")
+Command = Callable[..., Result]
 
 
 def by_name(file: Path) -> str:
@@ -105,18 +105,15 @@ def test_the_vae_and_simvae_have_the_same_faults() -> None:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with `experiments`, and a few images of each data set."""
+def world(simssl: Command, tmp_path: Path) -> None:
+    """The folder of the command has `experiments`, and a few images of each data set."""
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     for name in ("mnist", "cifar10"):
         REGISTRY.load("dataset", name).example(tmp_path / "data")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SIMSSL_DATA", raising=False)
-    return tmp_path
 
 
 @pytest.mark.parametrize("file", FILES, ids=by_name)
-def test_all_of_it_runs_and_its_rows_are_told_apart(file: Path, world: Path) -> None:
+def test_all_of_it_runs_and_its_rows_are_told_apart(file: Path, simssl: Command, world: None) -> None:
     dataset = "mnist" if file.stem == "mnist" else "cifar10"
     settings = [*SMALL[file.stem], f"dataset={{name: {dataset}}}", "trackers=[]", QUICK]
     if file.stem == "half_resnet":
@@ -147,7 +144,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("file", [*FILES, README], ids=by_name)
-def test_the_commands_are_right(file: Path, world: Path) -> None:
+def test_the_commands_are_right(file: Path, simssl: Command, world: None) -> None:
     found = commands(file.read_text())
     assert found
     for command, *words in found:
@@ -168,7 +165,9 @@ def test_the_settings_that_the_page_names_are_in_the_experiments() -> None:
     assert all(mapping in files for mapping in named)
 
 
-def test_the_best_epoch_on_test_is_read_as_the_page_says(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_best_epoch_on_test_is_read_as_the_page_says(
+    simssl: Command, world: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     (measured,) = (words for _, *words in commands(README.read_text()) if "measure" in " ".join(words))
     small = [text.replace("60_000", "100").replace("select: test", "k: 3, select: test") for text in measured]
     for text in (*SMALL["mnist"], "evaluators=[]", "trackers=[]"):
@@ -187,7 +186,7 @@ def test_the_best_epoch_on_test_is_read_as_the_page_says(world: Path, capsys: py
         assert line == f"{history.parent.name} last {values[-1]} best {max(values)}"
 
 
-def test_the_difference_from_the_right_row_is_told_as_the_page_says(world: Path) -> None:
+def test_the_difference_from_the_right_row_is_told_as_the_page_says(simssl: Command, world: None) -> None:
     """With the name of the row that the page gives."""
     (relative,) = (words for _, *words in commands(README.read_text()) if "--relative-to" in words)
     options = ["-s", "dataset={name: mnist}", "-s", "trackers=[]", "-s", QUICK]

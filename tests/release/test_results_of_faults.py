@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
-from statistics import mean, stdev
 
 import pytest
 
 from simssl.report.archive import read_archive
+from simssl.report.compare import estimate as compare
+from simssl.report.numbers import signed
 from simssl.report.runs import Run
 
 ROOT = Path(__file__).parents[2]
@@ -39,8 +39,9 @@ def described(run: Run) -> tuple[object, ...]:
 
 
 def difference(ours: dict[int, float], theirs: dict[int, float]) -> str:
-    values = [ours[seed] - theirs[seed] for seed in ours]
-    return f"{mean(values):+.3f}±{stdev(values) / math.sqrt(len(values)):.3f}".replace("-", "\N{MINUS SIGN}")
+    estimate = compare.difference(ours, theirs)
+    assert estimate
+    return signed(estimate, "fraction", estimate.n)
 
 
 @pytest.mark.parametrize(("fault", "vae", "simvae", "between", "setting"), LINES, ids=[line[0] for line in LINES])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import timm
@@ -69,7 +70,7 @@ class Resnet18(Backbone):
         return nn.Sequential(Standardize(channels, cfg["mean"], cfg["std"]), network)
 
     def decoder(self, shape: Shape, inputs: int) -> nn.Module:
-        return _Decoder(self._stem(shape), shape, inputs)
+        return Decoder(self._stem(shape), shape, inputs)
 
     def _stem(self, shape: Shape) -> Stem:
         if self.params.stem != "auto":
@@ -108,31 +109,31 @@ def _create(channels: int, outputs: int, pretrained: bool = False) -> Any:
     )
 
 
-class _Decoder(nn.Module):
+class Decoder(nn.Module):
     """A linear layer, the stages in reverse, and the stem's convolution; nearest upsampling undoes each halving."""
 
-    def __init__(self, stem: Stem, shape: Shape, inputs: int) -> None:
+    def __init__(self, stem: Stem, shape: Shape, inputs: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         channels, height, width = shape
         self.size = (height, width)
         sizes = []
-        for stage in range(len(WIDTHS)):
+        for stage in range(len(widths)):
             reduction = stem.reduction * 2**stage
             sizes.append((_ceil(height, reduction), _ceil(width, reduction)))
-        innermost = (WIDTHS[-1], *sizes[-1])
+        innermost = (widths[-1], *sizes[-1])
         self.first = nn.Sequential(nn.Linear(inputs, math.prod(innermost)), nn.Unflatten(1, innermost))
         blocks = []
-        for stage in range(len(WIDTHS) - 1, 0, -1):
+        for stage in range(len(widths) - 1, 0, -1):
             blocks += [
-                _Block(WIDTHS[stage], WIDTHS[stage], sizes[stage]),
-                _Block(WIDTHS[stage], WIDTHS[stage - 1], sizes[stage - 1]),
+                Block(widths[stage], widths[stage], sizes[stage]),
+                Block(widths[stage], widths[stage - 1], sizes[stage - 1]),
             ]
         blocks += [
-            _Block(WIDTHS[0], WIDTHS[0], sizes[0]),
-            _Block(WIDTHS[0], WIDTHS[0], sizes[0]),
+            Block(widths[0], widths[0], sizes[0]),
+            Block(widths[0], widths[0], sizes[0]),
         ]
         self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Conv2d(WIDTHS[0], channels, stem.kernel, padding=stem.kernel // 2)
+        self.last = nn.Conv2d(widths[0], channels, stem.kernel, padding=stem.kernel // 2)
 
     def forward(self, z_BD: Tensor) -> Tensor:
         h_BCHW = self.blocks(self.first(z_BD))
@@ -140,7 +141,7 @@ class _Decoder(nn.Module):
         return logits_BCHW
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """A basic block in reverse: both branches grow to `size`, the second convolution changes the width."""
 
     def __init__(self, before: int, after: int, size: Size) -> None:
@@ -154,9 +155,13 @@ class _Block(nn.Module):
         self.skip = nn.Identity() if before == after else nn.Sequential(*projection)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        return (self.branch(x_BCHW) + _resize(self.skip(x_BCHW), self.size)).relu()
+
+    def branch(self, x_BCHW: Tensor) -> Tensor:
+        """What is added to the skip."""
         h_BCHW = self.bn1(self.conv1(x_BCHW)).relu()
-        h_BCHW = self.bn2(self.conv2(_resize(h_BCHW, self.size)))
-        return (h_BCHW + _resize(self.skip(x_BCHW), self.size)).relu()
+        branch_BCHW: Tensor = self.bn2(self.conv2(_resize(h_BCHW, self.size)))
+        return branch_BCHW
 
 
 def _resize(x_BCHW: Tensor, size: Size) -> Tensor:

@@ -27,6 +27,12 @@ class Estimate:
         stderr = deviation / math.sqrt(n)
         return cls(mean, stderr, n)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The mean less and more a standard error; the mean itself for a single run."""
+        error = self.stderr or 0.0
+        return self.mean - error, self.mean + error
+
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two independent means; without a standard error if one of them has none."""
         mean = self.mean - other.mean

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from simssl.errors import UserError
 from simssl.report.columns import Column
-from simssl.report.compare.published import Published, read_published, value_beside
+from simssl.report.compare.published import Published, PublishedTable, read_published, value_beside
 from simssl.report.figure.select import Where, over_seeds, selected, the_one, with_unit
 from simssl.report.figure.sheet import Drawn, check_names, check_title, width_of_panels
 from simssl.report.numbers import number
@@ -65,11 +65,12 @@ def draw_budget(figure: BudgetFigure, runs: Sequence[Run]) -> tuple[str, list[Dr
     panels = []
     counts: set[int] = set()
     sources: dict[str, None] = {}
+    table = read_published(figure.against) if any(panel.published for panel in figure.panels) else {}
     for panel in figure.panels:
         rows = _rows(selected(runs, panel.where), figure.names, unused)
         _add_looks(looks, rows)
         plot, column = _plot(panel, rows, looks)
-        published = [_published(name, rows, column, figure.against) for name in panel.published]
+        published = [_published(name, rows, column, figure.against, table) for name in panel.published]
         sources |= dict.fromkeys(_source(value) for _, value in published)
         levels = [_level(row, value, column, looks, figure.names) for row, value in published]
         unused -= set(panel.published)
@@ -127,9 +128,10 @@ def _since(views: int, history: History) -> History:
     return later
 
 
-def _published(objective: str, rows: Sequence[Row], column: Column, against: str) -> tuple[Row, Published]:
-    """The first row of an objective, and the value that is published beside it."""
-    table = read_published(against)
+def _published(
+    objective: str, rows: Sequence[Row], column: Column, against: str, table: PublishedTable
+) -> tuple[Row, Published]:
+    """The first row of an objective, and the value that is published beside it in the table of this name."""
     for row in rows:
         if row.objective == objective:
             value = value_beside(column, row.members[0], table)

@@ -47,7 +47,7 @@ def drawn_differences(plot: DifferencePlot, width: float) -> list[Markup]:
     beside = BESIDE + max(map(width_of, labels)) if any(labels) else 0
     right = width - 12 - beside
     x = ValuesScale([value for of in plot.lines for value, _ in of.points], LEFT, right)
-    ends = [end for of in plot.lines for _, value in of.points for end in _ends(value)]
+    ends = [end for of in plot.lines for _, value in of.points for end in value.ends]
     y = Scale.of([0.0, *ends], BOTTOM, TOP)
     drawn: list[Markup] = []
     ends_of_lines: list[Position] = []
@@ -58,7 +58,7 @@ def drawn_differences(plot: DifferencePlot, width: float) -> list[Markup]:
         if len(joined) > 1:
             drawn.append(path(joined, f"curve {of.look.colour}"))
         for (at_x, at_y), (value, estimate) in zip(positions, of.points, strict=True):
-            low, high = map(y, _ends(estimate))
+            low, high = map(y, estimate.ends)
             title = f"{of.label} {value}: {signed(estimate, plot.unit, estimate.n)}".strip()
             drawn += [line(at_x, low, at_x, high, f"error {of.look.colour}"), mark(of.look, at_x, at_y, title)]
         ends_of_lines.append(positions[-1])
@@ -72,11 +72,6 @@ def drawn_differences(plot: DifferencePlot, width: float) -> list[Markup]:
         text(2, SIZE + 2, plot.title, "title"),
         text(right, HEIGHT - 4, f"{plot.over} \N{RIGHTWARDS ARROW}", "title", "end"),
     ]
-
-
-def _ends(value: Estimate) -> tuple[float, float]:
-    error = value.stderr or 0.0
-    return value.mean - error, value.mean + error
 
 
 class ValuesScale:

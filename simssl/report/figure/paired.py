@@ -70,16 +70,17 @@ def _shared(run: Run, own: set[str], equal: Equal) -> str:
 
 
 def _work(run: Run, equal: Equal) -> list[str | int]:
-    """The training's views; or its images, and those of a step. In place of views or images it may have epochs, each of
-    which shows J views of every image."""
+    """The views that the training showed; or its images, and those of a step. It may have epochs in place of views,
+    each of which shows J views of every image.
+    """
     budget = "training.views" if settings_of(run).get("training.epochs") is None else "training.epochs"
-    amount = _count(run, budget)
+    views = _count(run, budget)
+    if budget == "training.epochs":
+        views *= _views_of_an_image(run)
     if equal == "views":
-        is_epochs = budget == "training.epochs"
-        return [budget, amount * _views_of_an_image(run) if is_epochs else amount]
+        return [budget, views]
     J = _views_of_an_image(run)
-    images = amount if budget == "training.epochs" else Fraction(amount, J)
-    return [budget, str(images), _count(run, BATCH) // J]
+    return [budget, str(Fraction(views, J)), _count(run, BATCH) // J]
 
 
 def _count(run: Run, key: str) -> int:

@@ -104,12 +104,6 @@ class MeasuredPoint:
     views: int
     value: Estimate
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The mean less and more a standard error."""
-        error = self.value.stderr or 0.0
-        return self.value.mean - error, self.value.mean + error
-
 
 @dataclass(frozen=True)
 class MethodCurve:

@@ -51,8 +51,8 @@ def scatter(figure: PointPlot) -> Markup:
     for point in points:
         at_x = x(point.x.mean)
         at_y = y(point.y.mean)
-        left, right = map(x, _ends(point.x))
-        low, high = map(y, _ends(point.y))
+        left, right = map(x, point.x.ends)
+        low, high = map(y, point.y.ends)
         error = f"error {point.look.colour}"
         drawn += [
             line(left, at_y, right, at_y, error),
@@ -68,17 +68,10 @@ def scatter(figure: PointPlot) -> Markup:
     return _between_axes(figure, x, x.ticks(), y, drawn)
 
 
-def _ends(value: Estimate) -> tuple[float, float]:
-    error = value.stderr or 0.0
-    low = value.mean - error
-    high = value.mean + error
-    return low, high
-
-
 def _all_ends(values: Iterable[Estimate]) -> list[float]:
     ends: list[float] = []
     for value in values:
-        ends += _ends(value)
+        ends += value.ends
     return ends
 
 
@@ -126,7 +119,7 @@ def trend(figure: PointPlot) -> Markup:
     for point in points:
         at_x = x(point.x.mean)
         at_y = y(point.y.mean)
-        low, high = map(y, _ends(point.y))
+        low, high = map(y, point.y.ends)
         positions.append((at_x, at_y))
         drawn += [
             line(at_x, low, at_x, high, f"error {look.colour}"),
@@ -165,7 +158,7 @@ def bar_chart(figure: BarPlot) -> Markup:
     for i, (name, value) in enumerate(bars.items()):
         middle = top + step * (i + 0.5)
         start, end = sorted((zero, x(value.mean)))
-        low, high = map(x, _ends(value))
+        low, high = map(x, value.ends)
         width = end - start
         title = f"{name}: {shown(value.mean)}"
         drawn += [

@@ -127,7 +127,7 @@ def test_every_block_of_the_mirror_has_its_skip() -> None:
 def test_an_upsampling_block_against_its_formula() -> None:
     """relu(bn(conv(up(relu(bn(conv x))))) + up(bn(conv1x1 x))), each pixel repeated, odd sizes rounded down."""
     module = importlib.import_module(REGISTRY.find("backbone", "resnet18").module)
-    block = module._Block(4, 2, (5, 6)).eval()
+    block = module.Block(4, 2, (5, 6)).eval()
     x = torch.randn(2, 4, 3, 3)
 
     def up(h: torch.Tensor) -> torch.Tensor:

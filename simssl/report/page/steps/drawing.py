@@ -83,7 +83,7 @@ def drawn_over_views(
     labels = all_short([curve.label for curve in figure.curves]) + [level.label for level in levels]
     right = max(width / 2, width - 12 - BESIDE - max(map(width_of, labels)))
     x = ViewsScale(figure.curves, right, log)
-    ends = [end for curve in figure.curves for point in curve.points for end in point.ends]
+    ends = [end for curve in figure.curves for point in curve.points for end in point.value.ends]
     y = Scale.of([*ends, *(level.value for level in levels)], BOTTOM, TOP)
     drawn: list[Markup] = []
     ends_of_lines: list[Position] = []
@@ -91,7 +91,7 @@ def drawn_over_views(
         positions = [(x(point.views), y(point.value.mean)) for point in curve.points]
         for point in curve.points:
             at_x = x(point.views)
-            low, high = map(y, point.ends)
+            low, high = map(y, point.value.ends)
             drawn.append(line(at_x, low, at_x, high, f"error {curve.look.colour}"))
         drawn.append(path(positions, f"curve {curve.look.colour}"))
         drawn.append(mark(curve.look, *positions[-1], curve.title))
